@@ -1,0 +1,54 @@
+# What people type. `make help` lists it.
+CARGO ?= cargo
+VENV  := .venv
+DEMO  := data/demo
+CTPIPE := target/debug/ctpipe
+
+.DEFAULT_GOAL := help
+.PHONY: help tools build pipeline install lint test test-peers demo-check clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# A bare Debian with a Rust toolchain lacks at most a C compiler (zstd is C) and two toolchain components.
+tools:
+	@command -v cc >/dev/null || { apt-get update -qq && apt-get install -y -qq gcc libc6-dev; } \
+	  || { echo "install a C compiler first: apt-get install gcc libc6-dev"; exit 1; }
+	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+build: tools
+	@$(CARGO) build --quiet --locked
+
+# With the user's data: the full-size pipeline. Without: phantoms, and exactly `ctpipe run --profile demo`.
+pipeline: build ## run the main job: on your data, or on a demonstration set where there is none
+	@if [ -e data/training_data.csv ]; then \
+	  $(CTPIPE) run; \
+	else \
+	  echo "no data/training_data.csv: running the demonstration, which is: ctpipe run --profile demo"; \
+	  if [ ! -e $(DEMO)/training_data.csv ]; then rm -rf $(DEMO) && $(CTPIPE) synth $(DEMO); fi && \
+	  $(CTPIPE) run --profile demo; \
+	fi
+
+install: tools ## put ctpipe on the PATH (cargo's bin folder)
+	$(CARGO) install --locked --path .
+
+lint: tools ## formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+test: lint ## format, lints, tests; needs no Python
+	$(CARGO) test --locked
+
+$(VENV)/ok: tests/peers/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -r tests/peers/requirements.txt
+	@touch $@
+
+test-peers: build $(VENV)/ok ## tests against dciodvfy, pydicom, SimpleITK, scikit-learn and pyarrow
+	@command -v dciodvfy >/dev/null || { apt-get update -qq && apt-get install -y -qq dicom3tools; } \
+	  || { echo "install dciodvfy first: apt-get install dicom3tools"; exit 1; }
+	$(VENV)/bin/python tests/peers/run.py --ctpipe $(CTPIPE)
+
+clean: ## remove what was built and made (not data/)
+	rm -rf target artifacts $(VENV)

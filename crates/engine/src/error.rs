@@ -1,0 +1,70 @@
+//! What can go wrong outside a stage, and which exit code it means. Knows no stage by name.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The pipeline file, a profile or `--set` cannot be used; nothing has been started.
+    #[error("{0}")]
+    Config(#[from] crate::spec::Problems),
+    /// A command-line selection that does not fit the pipeline or what has been made so far.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or folder could not be read or written.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: String,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A stage did not succeed.
+    #[error("stage {stage} failed")]
+    Stage {
+        /// The stage's name in the pipeline.
+        stage: String,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Several stages did not succeed (`--keep-going`).
+    #[error("{} stages failed: {}", .0.len(), .0.join(", "))]
+    Stages(Vec<String>),
+    /// An artifact's manifest cannot be understood.
+    #[error("{}: {problem}", path.display())]
+    Manifest {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// Another run holds the lock.
+    #[error("another run is under way in {}; wait for it, or use --wait", .0.display())]
+    Locked(PathBuf),
+    /// The user asked to stop.
+    #[error("interrupted; what was finished is kept, run again to go on")]
+    Interrupted,
+}
+
+impl Error {
+    pub(crate) fn io(action: &str, path: &Path, source: io::Error) -> Error {
+        Error::Io { action: action.to_owned(), path: path.to_path_buf(), source }
+    }
+
+    /// The process's exit code: 1 a stage failed, 2 usage or configuration, 75 locked, 130
+    /// interrupted.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Config(_) | Error::Usage(_) => 2,
+            Error::Stage { .. } | Error::Stages(_) | Error::Io { .. } | Error::Manifest { .. } => 1,
+            Error::Locked(_) => 75,
+            Error::Interrupted => 130,
+        }
+    }
+}

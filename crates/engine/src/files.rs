@@ -1,0 +1,34 @@
+//! Small file operations that must survive a crash. Knows nothing of what the files hold.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+/// Writes a file so that a reader sees the old bytes or the new ones, never a mixture.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    // tempfile makes its files private; these are meant to be read by the group.
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.persist(path)?;
+    sync_folder(folder)
+}
+
+/// Makes `link` point to `target` by one rename.
+pub(crate) fn point(link: &Path, target: &Path) -> io::Result<()> {
+    let folder = link.parent().unwrap_or(Path::new("."));
+    let staging = tempfile::Builder::new().prefix(".pointer-").tempdir_in(folder)?;
+    let fresh = staging.path().join("link");
+    symlink(target, &fresh)?;
+    fs::rename(&fresh, link)?;
+    sync_folder(folder)
+}
+
+/// Flushes a folder's entries, so that a rename in it survives a power cut.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

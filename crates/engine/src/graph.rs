@@ -1,0 +1,291 @@
+//! From a written pipeline to one that can run: stages found, parameters resolved, inputs wired,
+//! cycles refused. Touches no file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::locate::Side;
+use crate::param::Params;
+use crate::spec::{Origin, Problem, Problems, Spec, StageSpec};
+use crate::stage::Stage;
+use crate::suggest::did_you_mean;
+
+/// Where an input comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The artifact of another stage, by its index in [`Pipeline::nodes`].
+    Stage(usize),
+    /// A file or folder of the user's.
+    Path {
+        /// As it is written.
+        given: String,
+        /// Where that is.
+        path: PathBuf,
+    },
+}
+
+/// One stage of a pipeline, ready to be decided on.
+pub struct Node {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// What it does.
+    pub stage: Arc<dyn Stage>,
+    /// Every parameter, defaults filled in.
+    pub params: Params,
+    /// Port to source.
+    pub inputs: BTreeMap<String, Source>,
+}
+
+/// A checked pipeline: its stages in an order in which each comes after what it reads.
+pub struct Pipeline {
+    /// The folder of the pipeline file; input paths start here.
+    pub root: PathBuf,
+    /// Where everything that is made goes.
+    pub artifacts: PathBuf,
+    /// The pipeline's one seed.
+    pub seed: u64,
+    /// The stages, in order.
+    pub nodes: Vec<Node>,
+}
+
+impl Pipeline {
+    /// Holds a written pipeline against the stages that there are.
+    ///
+    /// # Errors
+    /// Every problem found: unknown stages, ports and parameters (with the nearest known one),
+    /// values out of range, missing inputs, cycles.
+    pub fn new(spec: &Spec, known: &[Arc<dyn Stage>]) -> Result<Pipeline> {
+        let folder = spec.file.parent().filter(|p| !p.as_os_str().is_empty());
+        let root = folder.map(Path::to_path_buf).unwrap_or_default();
+        let mut problems = Vec::new();
+        let names: Vec<&String> = spec.stages.keys().collect();
+        let mut nodes = Vec::new();
+        for (name, written) in &spec.stages {
+            if let Some(stage) = find_stage(spec, name, written, known, &mut problems) {
+                let params = resolve_params(spec, written, stage.as_ref(), &mut problems);
+                let inputs = wire(spec, &root, name, written, stage.as_ref(), &names, &mut problems);
+                nodes.push(Node { name: name.clone(), stage, params, inputs });
+            }
+        }
+        if problems.is_empty() {
+            match order(&nodes) {
+                Ok(order) => nodes = reorder(nodes, &order),
+                Err(cycle) => {
+                    let origin = &spec.stages[&cycle[0]].origin;
+                    let around = [cycle.as_slice(), &cycle[..1]].concat().join(" -> ");
+                    let message = format!("the stages read each other in a circle: {around}; break it");
+                    problems.push(spec.problem(origin, Side::Key, message));
+                }
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Problems(problems).into());
+        }
+        let artifacts = root.join("artifacts");
+        Ok(Pipeline { root, artifacts, seed: spec.seed, nodes })
+    }
+
+    /// The index of a stage by its name.
+    ///
+    /// # Errors
+    /// When there is none; the error names the nearest.
+    pub fn index(&self, name: &str) -> Result<usize> {
+        self.nodes.iter().position(|node| node.name == name).ok_or_else(|| {
+            let names = self.nodes.iter().map(|node| node.name.as_str());
+            let hint = did_you_mean(name, names.clone());
+            let all = names.collect::<Vec<_>>().join(", ");
+            Error::Usage(format!("unknown stage \"{name}\"{hint}; stages: {all}"))
+        })
+    }
+
+    /// The stages that a stage reads directly.
+    pub fn parents(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
+        parents(&self.nodes[index])
+    }
+
+    /// A stage and all that it needs, directly or not.
+    pub fn with_ancestors(&self, index: usize) -> BTreeSet<usize> {
+        let mut found = BTreeSet::from([index]);
+        for i in (0..=index).rev() {
+            if found.contains(&i) {
+                found.extend(self.parents(i));
+            }
+        }
+        found
+    }
+
+    /// A stage and all that needs it, directly or not.
+    pub fn with_descendants(&self, index: usize) -> BTreeSet<usize> {
+        let mut found = BTreeSet::from([index]);
+        for i in index..self.nodes.len() {
+            if self.parents(i).any(|parent| found.contains(&parent)) {
+                found.insert(i);
+            }
+        }
+        found
+    }
+}
+
+fn parents(node: &Node) -> impl Iterator<Item = usize> + '_ {
+    node.inputs.values().filter_map(|source| match source {
+        Source::Stage(index) => Some(*index),
+        Source::Path { .. } => None,
+    })
+}
+
+fn find_stage(
+    spec: &Spec,
+    name: &str,
+    written: &StageSpec,
+    known: &[Arc<dyn Stage>],
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<dyn Stage>> {
+    let (kind, origin, side) = match &written.uses {
+        Some(uses) => (uses.value.as_str(), &uses.origin, Side::Value),
+        None => (name, &written.origin, Side::Key),
+    };
+    let stage = known.iter().find(|stage| stage.kind() == kind).cloned();
+    if stage.is_none() {
+        let kinds: Vec<_> = known.iter().map(|stage| stage.kind()).collect();
+        let hint = did_you_mean(kind, kinds.iter().copied());
+        let message = format!("unknown stage \"{kind}\"{hint}; built in are: {}", kinds.join(", "));
+        problems.push(spec.problem(origin, side, message));
+    }
+    stage
+}
+
+fn resolve_params(
+    spec: &Spec,
+    written: &StageSpec,
+    stage: &dyn Stage,
+    problems: &mut Vec<Problem>,
+) -> Params {
+    let declared = stage.params();
+    let before = problems.len();
+    let mut params: Params =
+        declared.iter().map(|param| (param.name.to_owned(), param.default_value())).collect();
+    for (name, setting) in &written.params {
+        let Some(param) = declared.iter().find(|param| param.name == name) else {
+            let names: Vec<&str> = declared.iter().map(|param| param.name).collect();
+            let hint = did_you_mean(name, names.iter().copied());
+            let kind = stage.kind();
+            let known = names.join(", ");
+            let message = format!("{kind} has no parameter \"{name}\"{hint}; it has: {known}");
+            problems.push(spec.problem(&setting.origin, Side::Key, message));
+            continue;
+        };
+        match param.accept(&setting.value) {
+            Ok(value) => {
+                params.insert(name.clone(), value);
+            }
+            Err(message) => problems.push(spec.problem(&setting.origin, Side::Value, message)),
+        }
+    }
+    if problems.len() == before
+        && let Err(message) = stage.check(&params)
+    {
+        let message = format!("{}: {message}", stage.kind());
+        problems.push(spec.problem(&written.origin, Side::Key, message));
+    }
+    params
+}
+
+/// Sources refer to stages by their place in `names`.
+fn wire(
+    spec: &Spec,
+    root: &Path,
+    name: &str,
+    written: &StageSpec,
+    stage: &dyn Stage,
+    names: &[&String],
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Source> {
+    let source = |given: &str| match names.iter().position(|stage| *stage == given) {
+        Some(index) => Source::Stage(index),
+        None => Source::Path { given: given.to_owned(), path: root.join(given) },
+    };
+    let mut inputs = BTreeMap::new();
+    for (port, setting) in &written.inputs {
+        if stage.ports().iter().any(|p| p.name == port) {
+            let given = &setting.value;
+            let path = root.join(given);
+            if !names.contains(&given) && !path.exists() && !given.contains(['/', '.']) {
+                // Neither a stage nor a path that is there, and a bare word: a stage was meant.
+                let hint = did_you_mean(given, names.iter().map(|n| n.as_str()));
+                if !hint.is_empty() {
+                    let message = format!("\"{given}\" is neither a stage nor a path{hint}");
+                    problems.push(spec.problem(&setting.origin, Side::Value, message));
+                }
+            }
+            inputs.insert(port.clone(), source(given));
+        } else {
+            let ports: Vec<&str> = stage.ports().iter().map(|p| p.name).collect();
+            let hint = did_you_mean(port, ports.iter().copied());
+            let message =
+                format!("{} has no input \"{port}\"{hint}; it has: {}", stage.kind(), ports.join(", "));
+            problems.push(spec.problem(&setting.origin, Side::Key, message));
+        }
+    }
+    for port in stage.ports() {
+        if inputs.contains_key(port.name) {
+            continue;
+        }
+        if let Some(default) = port.default {
+            inputs.insert(port.name.to_owned(), source(default));
+        } else if !port.optional {
+            let message = format!("stage {name} needs its input \"{}\": {}", port.name, port.doc);
+            problems.push(spec.problem(&written.origin, Side::Key, message));
+        }
+    }
+    // A command-line argument has no place for inputs, so every origin here is the file's.
+    debug_assert!(matches!(written.origin, Origin::File(_)));
+    inputs
+}
+
+/// Kahn's algorithm; among those that could come next the first in pipeline order does, so the
+/// order depends on the file's names alone. On failure, one cycle by name.
+fn order(nodes: &[Node]) -> std::result::Result<Vec<usize>, Vec<String>> {
+    let mut order: Vec<usize> = Vec::new();
+    let mut left: Vec<usize> = (0..nodes.len()).collect();
+    while !left.is_empty() {
+        let ready = left.iter().position(|&i| parents(&nodes[i]).all(|p| order.contains(&p)));
+        match ready {
+            Some(at) => order.push(left.remove(at)),
+            None => return Err(cycle(nodes, &left)),
+        }
+    }
+    Ok(order)
+}
+
+/// Every node in `stuck` has a parent in `stuck`: walking up must come round.
+fn cycle(nodes: &[Node], stuck: &[usize]) -> Vec<String> {
+    let mut walk = vec![stuck[0]];
+    loop {
+        let here = walk[walk.len() - 1];
+        let up = parents(&nodes[here]).find(|p| stuck.contains(p)).unwrap_or(here);
+        if let Some(start) = walk.iter().position(|&i| i == up) {
+            // Walked against the flow; turned round it reads in the order of the data.
+            return walk[start..].iter().rev().map(|&i| nodes[i].name.clone()).collect();
+        }
+        walk.push(up);
+    }
+}
+
+fn reorder(nodes: Vec<Node>, order: &[usize]) -> Vec<Node> {
+    let mut slots: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    let new_index = |old: usize| order.iter().position(|&i| i == old).unwrap_or(old);
+    order
+        .iter()
+        .filter_map(|&old| slots[old].take())
+        .map(|mut node| {
+            for source in node.inputs.values_mut() {
+                if let Source::Stage(index) = source {
+                    *index = new_index(*index);
+                }
+            }
+            node
+        })
+        .collect()
+}

@@ -1,0 +1,42 @@
+//! The engine: stages, keys, plans, runs and the artifact store.
+//!
+//! ```text
+//! spec (pipeline.yaml) -> graph (Pipeline) -> key -> plan (State and reasons) -> run -> store
+//! ```
+//!
+//! It knows nothing of CT or of learning: a [`Stage`] is ports, parameters, outputs and one
+//! function. What identifies a result is in [`key`]; what it looks like on disk is in [`store`].
+
+pub mod error;
+pub mod event;
+mod files;
+pub mod graph;
+pub mod key;
+mod locate;
+pub mod manifest;
+mod memory;
+mod page;
+pub mod param;
+pub mod plan;
+mod preflight;
+mod record;
+pub mod run;
+pub mod spec;
+pub mod stage;
+pub mod stat_cache;
+pub mod store;
+mod suggest;
+pub mod tree;
+
+pub use error::{Error, Result};
+pub use event::{Event, Level, Observer, Outcome};
+pub use graph::{Node, Pipeline, Source};
+pub use manifest::{MANIFEST, Maker, Manifest};
+pub use page::describe;
+pub use param::{Kind, Param, Params};
+pub use plan::{Decision, State};
+pub use run::{Options, Selection};
+pub use spec::Spec;
+pub use stage::{Finding, Output, Port, Stage, StageError, Task};
+pub use store::Store;
+pub use suggest::did_you_mean;

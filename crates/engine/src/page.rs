@@ -1,0 +1,96 @@
+//! `run.html`: one run as one offline page. Draws what the events say and knows nothing else.
+
+use std::fmt::Write as _;
+
+use crate::event::{Event, Level};
+use crate::manifest::Maker;
+use crate::plan::State;
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
+color:#1a1a1a;background:#fff}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;\
+border-bottom:1px solid #ccc;vertical-align:top}code{font-size:.85em}.warning{color:#8a5000}.error{color:#b00020}\
+@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}td,th{border-color:#444}.warning{color:#ffb74d}\
+.error{color:#ff8a80}}";
+
+/// The page of one run.
+pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -> String {
+    let mut rows = String::new();
+    let mut notes = String::new();
+    let mut head = String::new();
+    for event in events {
+        match event {
+            Event::Decided { stage, state } => {
+                let (word, why) = describe(state);
+                let (outcome, cost) = ending(stage, events);
+                let _ = write!(
+                    rows,
+                    "<tr><th scope=row>{}</th><td>{word}</td><td>{}</td><td>{}</td><td>{cost}</td></tr>",
+                    escape(stage),
+                    escape(&why),
+                    escape(&outcome)
+                );
+            }
+            Event::Log { stage, level, text } | Event::Preflight { stage, level, text } => {
+                let class = match level {
+                    Level::Info => "info",
+                    Level::Warning => "warning",
+                    Level::Error => "error",
+                };
+                let stage = if stage.is_empty() { String::new() } else { format!("{}: ", escape(stage)) };
+                let _ = write!(notes, "<li class={class}>{stage}{}</li>", escape(text));
+            }
+            Event::StageFailed { stage, error } => {
+                let _ = write!(notes, "<li class=error>{}: {}</li>", escape(stage), escape(error));
+            }
+            Event::RunFinished { exit_code, seconds, .. } => {
+                let _ = write!(head, "<p>Exit code {exit_code} after {seconds:.1} s.</p>");
+            }
+            _ => {}
+        }
+    }
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+<title>Run {id}</title><style>{STYLE}</style><h1>Run {id}</h1><p>Started {started}, ctpipe {} ({}).</p>{head}\
+<table><caption>Stages</caption><thead><tr><th scope=col>Stage<th scope=col>Decision<th scope=col>Why\
+<th scope=col>Outcome<th scope=col>Cost</tr></thead><tbody>{rows}</tbody></table><h2>What was said</h2><ul>{notes}</ul>\
+<p><a href=\"../../report/report.html\">Current report</a></p></html>\n",
+        escape(&maker.version),
+        escape(&maker.instruction_set)
+    )
+}
+
+fn ending(stage: &str, events: &[Event]) -> (String, String) {
+    for event in events {
+        match event {
+            Event::StageFinished { stage: s, outcome, key, seconds, peak_memory, .. } if s == stage => {
+                let word = format!("{outcome:?}").to_lowercase();
+                let memory = peak_memory.map(|b| format!(", {} MB", b / 1_000_000)).unwrap_or_default();
+                let key = key.get(..12).unwrap_or(key);
+                return (format!("{word} ({key})"), format!("{seconds:.1} s{memory}"));
+            }
+            Event::StageFailed { stage: s, .. } if s == stage => {
+                return ("failed".to_owned(), String::new());
+            }
+            _ => {}
+        }
+    }
+    (String::new(), String::new())
+}
+
+/// One word, and why.
+pub fn describe(state: &State) -> (&'static str, String) {
+    let join = |reasons: &[crate::key::Reason]| {
+        reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    match state {
+        State::Fresh => ("fresh", "nothing it reads has changed".to_owned()),
+        State::Restore { reasons } => ("restore", format!("made before; {}", join(reasons))),
+        State::Will { reasons } => ("run", join(reasons)),
+        State::May { depends_on } => ("may run", format!("depends on what {} makes", depends_on.join(", "))),
+    }
+}
+
+/// Text that may stand anywhere in HTML.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,211 @@
+//! Decides what has to be done for one stage, and says why in the same walk. Runs nothing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::graph::{Node, Pipeline, Source};
+use crate::key::{Key, Reason};
+use crate::stat_cache::StatCache;
+use crate::store::{Artifact, Store, intact};
+use crate::tree::{Tree, TreeDiff};
+
+/// What has to be done for a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Nothing: the current artifact is the right one.
+    Fresh,
+    /// An earlier artifact of the same key is made current.
+    Restore {
+        /// What differs between the current artifact's key and that one.
+        reasons: Vec<Reason>,
+    },
+    /// It runs.
+    Will {
+        /// Why.
+        reasons: Vec<Reason>,
+    },
+    /// It runs unless the stages before it make the bytes that they made before.
+    May {
+        /// Those stages.
+        depends_on: Vec<String>,
+    },
+}
+
+impl State {
+    /// Is anything to be done, or possibly so?
+    pub fn is_stale(&self) -> bool {
+        !matches!(self, State::Fresh)
+    }
+}
+
+/// A decision with all that it was made from.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What has to be done.
+    pub state: State,
+    /// The key, unless an input is not known yet.
+    pub key: Option<Key>,
+    /// The artifact that serves: the current one when fresh, the earlier one when restored.
+    pub artifact: Option<Artifact>,
+    /// The artifact that is current now, whatever was decided.
+    pub current: Option<Artifact>,
+}
+
+/// What is known of one stage's artifact while walking down the pipeline.
+#[derive(Debug, Clone)]
+pub(crate) enum Upstream {
+    /// Its content, and the artifact that holds it.
+    Known(Box<Artifact>),
+    /// It has to run first.
+    Unknown,
+}
+
+pub(crate) struct Planner<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) store: &'a Store,
+    pub(crate) cache: &'a StatCache,
+    /// Trees of the user's inputs: the same folder is walked once a plan.
+    trees: BTreeMap<String, Option<Tree>>,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(pipeline: &'a Pipeline, store: &'a Store, cache: &'a StatCache) -> Self {
+        Planner { pipeline, store, cache, trees: BTreeMap::new() }
+    }
+
+    /// The tree behind an input path; `None` when nothing is there.
+    pub(crate) fn tree(&mut self, given: &str) -> Result<Option<Tree>> {
+        if let Some(tree) = self.trees.get(given) {
+            return Ok(tree.clone());
+        }
+        let path = self.pipeline.root.join(given);
+        let tree = if path.exists() { Some(Tree::of(&path, self.cache)?) } else { None };
+        self.trees.insert(given.to_owned(), tree.clone());
+        Ok(tree)
+    }
+
+    /// Decides on one stage, given what is known of those before it.
+    pub(crate) fn decide(&mut self, node: &Node, upstream: &[Upstream]) -> Result<Decision> {
+        let current = self.store.current(&node.name);
+        let mut reasons = Vec::new();
+        let mut depends_on = Vec::new();
+        let mut inputs = BTreeMap::new();
+        let mut lineage = BTreeMap::new();
+        for (port, source) in &node.inputs {
+            match source {
+                Source::Stage(index) => match &upstream[*index] {
+                    Upstream::Known(artifact) => {
+                        inputs.insert(port.clone(), artifact.manifest.content.clone());
+                        if node.stage.shows_lineage() {
+                            lineage.insert(port.clone(), artifact.manifest.key_hash.clone());
+                        }
+                    }
+                    Upstream::Unknown => depends_on.push(self.pipeline.nodes[*index].name.clone()),
+                },
+                Source::Path { given, .. } => match self.tree(given)? {
+                    Some(tree) => {
+                        inputs.insert(port.clone(), tree.digest());
+                    }
+                    None => reasons.push(Reason::InputMissing { port: port.clone() }),
+                },
+            }
+        }
+        let facts =
+            node.stage.facts(&node.params).map_err(|e| Error::Usage(format!("stage {}: {e}", node.name)))?;
+        let key = Key {
+            stage: node.stage.kind().to_owned(),
+            version: node.stage.version(),
+            params: node.params.clone(),
+            inputs,
+            seed: node.stage.seeded().then_some(self.pipeline.seed),
+            facts,
+            lineage,
+        };
+        let complete = depends_on.is_empty() && reasons.is_empty();
+        let current = match current {
+            Ok(current) => current,
+            Err(error) => {
+                let problem = error.to_string();
+                reasons.push(Reason::ManifestUnreadable { problem });
+                None
+            }
+        };
+        match &current {
+            None if reasons.is_empty() => reasons.push(Reason::NeverRun),
+            None => {}
+            Some(artifact) => {
+                let old = &artifact.manifest.key;
+                // An input that is not known yet is no reason by itself.
+                let mut assumed = key.clone();
+                if !complete {
+                    let unknown =
+                        |port: &String| node.inputs.contains_key(port) && !key.inputs.contains_key(port);
+                    for (now, before) in
+                        [(&mut assumed.inputs, &old.inputs), (&mut assumed.lineage, &old.lineage)]
+                    {
+                        let missing = before.iter().filter(|(port, _)| unknown(port));
+                        now.extend(missing.map(|(port, digest)| (port.clone(), digest.clone())));
+                    }
+                }
+                reasons.extend(assumed.reasons(old, |old, new| self.diff(node, old, new)));
+                if let Some(path) = intact(artifact, self.cache) {
+                    reasons.push(Reason::OutputAltered { path });
+                }
+            }
+        }
+        let altered = reasons.iter().any(|r| matches!(r, Reason::OutputAltered { .. }));
+        let mut artifact = None;
+        let state = if complete && reasons.is_empty() {
+            artifact.clone_from(&current);
+            State::Fresh
+        } else if complete
+            && let Some(earlier) = self.store.find(&node.name, &key.hash())
+            // When the current one was altered and has this key, it is the one that was altered.
+            && !(altered && current.as_ref().is_some_and(|c| c.path == earlier.path))
+            && intact(&earlier, self.cache).is_none()
+        {
+            artifact = Some(earlier);
+            State::Restore { reasons }
+        } else if !reasons.is_empty() {
+            State::Will { reasons }
+        } else {
+            State::May { depends_on }
+        };
+        Ok(Decision { state, key: complete.then_some(key), artifact, current })
+    }
+
+    /// What lies between two digests of an input, from what earlier runs and this walk have seen.
+    fn diff(&self, node: &Node, old: &str, new: &str) -> Option<TreeDiff> {
+        let of_paths = node.inputs.values().find_map(|source| match source {
+            Source::Path { given, .. } => {
+                self.trees.get(given)?.as_ref().filter(|tree| tree.digest() == new).cloned()
+            }
+            Source::Stage(_) => None,
+        });
+        let new = of_paths.or_else(|| self.store.recall_tree(new))?;
+        Some(new.diff(&self.store.recall_tree(old)?))
+    }
+}
+
+/// Decides on every stage as things stand, running nothing: what `status`, `why` and
+/// `run --dry-run` show.
+///
+/// # Errors
+/// When an input cannot be read or a stage asks for what this machine does not have.
+pub fn plan(pipeline: &Pipeline, store: &Store, cache: &StatCache) -> Result<Vec<Decision>> {
+    let mut planner = Planner::new(pipeline, store, cache);
+    let mut upstream = Vec::new();
+    let mut decisions = Vec::new();
+    for node in &pipeline.nodes {
+        let decision = planner.decide(node, &upstream)?;
+        upstream.push(match &decision.artifact {
+            Some(artifact) => Upstream::Known(Box::new(artifact.clone())),
+            None => Upstream::Unknown,
+        });
+        decisions.push(decision);
+    }
+    Ok(decisions)
+}

@@ -1,0 +1,122 @@
+//! What a run leaves about itself in `artifacts/runs/<id>/`: every event as it happens, a summary
+//! and a page. All that holds a clock is here and in the manifests, never in an output.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::event::{Event, Level, Observer};
+use crate::files;
+use crate::graph::Pipeline;
+use crate::manifest::Maker;
+use crate::page;
+use crate::run::Scope;
+use crate::store::Store;
+
+/// Writes down what it is told and passes it on.
+pub(crate) struct Recorder<'a> {
+    id: String,
+    folder: PathBuf,
+    started: jiff::Timestamp,
+    clock: Instant,
+    maker: Maker,
+    log: Mutex<Log>,
+    next: &'a dyn Observer,
+}
+
+struct Log {
+    file: File,
+    events: Vec<Event>,
+}
+
+/// `run.json`.
+#[derive(Serialize)]
+struct Summary<'a> {
+    run: &'a str,
+    started: String,
+    seconds: f64,
+    exit_code: u8,
+    maker: &'a Maker,
+    /// Everything but progress.
+    events: &'a [Event],
+}
+
+impl<'a> Recorder<'a> {
+    pub(crate) fn start(
+        store: &Store,
+        pipeline: &Pipeline,
+        scope: &Scope,
+        maker: Maker,
+        next: &'a dyn Observer,
+    ) -> Result<Recorder<'a>> {
+        let started = jiff::Timestamp::now();
+        let runs = store.root().join("runs");
+        let stamp = started.strftime("%Y%m%dT%H%M%SZ").to_string();
+        fs::create_dir_all(&runs).map_err(|e| Error::io("cannot make", &runs, e))?;
+        // Two runs within a second get different names.
+        let id = (1_u32..=u32::MAX)
+            .map(|n| if n == 1 { stamp.clone() } else { format!("{stamp}-{n}") })
+            .find(|id| !runs.join(id).exists())
+            .unwrap_or(stamp);
+        let folder = runs.join(&id);
+        let path = folder.join("events.jsonl");
+        let file = fs::create_dir(&folder)
+            .and_then(|()| File::create(&path))
+            .map_err(|e| Error::io("cannot write", &path, e))?;
+        let log = Mutex::new(Log { file, events: Vec::new() });
+        let recorder = Recorder { id, folder, started, clock: Instant::now(), maker, log, next };
+        let stages = scope.run.iter().map(|&i| pipeline.nodes[i].name.clone()).collect();
+        recorder.event(&Event::RunStarted { run: recorder.id.clone(), stages });
+        Ok(recorder)
+    }
+
+    /// Something that the engine itself has to say.
+    pub(crate) fn note(&self, level: Level, text: String) {
+        self.event(&Event::Log { stage: String::new(), level, text });
+    }
+
+    /// Closes the record; returns its folder. What cannot be written is said and no failure.
+    pub(crate) fn finish(self, exit_code: u8) -> PathBuf {
+        let seconds = self.clock.elapsed().as_secs_f64();
+        self.event(&Event::RunFinished { run: self.id.clone(), exit_code, seconds });
+        let written = self.log.lock().map_or(Ok(()), |log| {
+            let started = self.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+            let summary = Summary {
+                run: &self.id,
+                started: started.clone(),
+                seconds,
+                exit_code,
+                maker: &self.maker,
+                events: &log.events,
+            };
+            let json = serde_json::to_vec_pretty(&summary).unwrap_or_default();
+            files::write_atomically(&self.folder.join("run.json"), &json)?;
+            let html = page::render(&self.id, &started, &self.maker, &log.events);
+            files::write_atomically(&self.folder.join("run.html"), html.as_bytes())
+        });
+        if let Err(e) = written {
+            let text = format!("the record of this run could not be written: {e}");
+            self.next.event(&Event::Log { stage: String::new(), level: Level::Warning, text });
+        }
+        self.folder
+    }
+}
+
+impl Observer for Recorder<'_> {
+    fn event(&self, event: &Event) {
+        self.next.event(event);
+        if matches!(event, Event::Progress { .. }) {
+            return;
+        }
+        if let (Ok(mut log), Ok(json)) = (self.log.lock(), serde_json::to_string(event)) {
+            // A full disk is reported by whatever needs the space, not by its log.
+            let _ = writeln!(log.file, "{json}");
+            log.events.push(event.clone());
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! Brings stages up to date: decide, do, record, one stage after the other. Knows no stage by
+//! name and no terminal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::event::{Event, Level, Observer, Outcome};
+use crate::graph::{Node, Pipeline, Source};
+use crate::key::{Key, Reason};
+use crate::manifest::{Made, Maker, Manifest};
+use crate::memory;
+use crate::plan::{Decision, Planner, State, Upstream};
+use crate::preflight::preflight;
+use crate::record::Recorder;
+use crate::stage::{StageError, Task};
+use crate::stat_cache::StatCache;
+use crate::store::{Artifact, Store};
+use crate::tree::Tree;
+
+/// Which stages a command is about.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// These, with what they need; all when empty and nothing else is said.
+    pub stages: Vec<String>,
+    /// This and all that follows it, on what comes before it as it is.
+    pub from: Option<String>,
+    /// Nothing after this.
+    pub to: Option<String>,
+    /// Run the selected ones whether they are fresh or not.
+    pub force: bool,
+}
+
+/// A selection, held against a pipeline.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// To be brought up to date.
+    pub run: BTreeSet<usize>,
+    /// Read by those, and used as they are.
+    pub as_is: BTreeSet<usize>,
+    /// To be run even when fresh.
+    pub forced: BTreeSet<usize>,
+}
+
+impl Selection {
+    /// Holds the selection against a pipeline.
+    ///
+    /// # Errors
+    /// When a stage is unknown or the selection is empty.
+    pub fn scope(&self, pipeline: &Pipeline) -> Result<Scope> {
+        let all: BTreeSet<usize> = (0..pipeline.nodes.len()).collect();
+        let mut run = all.clone();
+        let mut named = BTreeSet::new();
+        if let Some(from) = &self.from {
+            if !self.stages.is_empty() {
+                return Err(Error::Usage("name stages or use --from, not both".to_owned()));
+            }
+            run = pipeline.with_descendants(pipeline.index(from)?);
+        }
+        if !self.stages.is_empty() {
+            run = BTreeSet::new();
+            for stage in &self.stages {
+                let index = pipeline.index(stage)?;
+                named.insert(index);
+                run.extend(pipeline.with_ancestors(index));
+            }
+        }
+        if let Some(to) = &self.to {
+            let before = pipeline.with_ancestors(pipeline.index(to)?);
+            run = &run & &before;
+            if run.is_empty() {
+                let from = self.from.clone().unwrap_or_else(|| self.stages.join(", "));
+                let message = format!("nothing lies between {from} and {to}: {to} does not read it");
+                return Err(Error::Usage(message));
+            }
+        }
+        // `--from` says to leave alone what comes before; without it nothing is left out below.
+        let as_is = run.iter().flat_map(|&i| pipeline.parents(i)).filter(|i| !run.contains(i)).collect();
+        let forced = match (self.force, named.is_empty()) {
+            (false, _) => BTreeSet::new(),
+            (true, true) => run.clone(),
+            (true, false) => named,
+        };
+        Ok(Scope { run, as_is, forced })
+    }
+}
+
+/// How to run.
+pub struct Options<'a> {
+    /// Which stages.
+    pub selection: Selection,
+    /// Go on with what does not depend on a stage that failed.
+    pub keep_going: bool,
+    /// Wait for another run instead of refusing.
+    pub wait: bool,
+    /// Read every file instead of believing the stat cache.
+    pub paranoid: bool,
+    /// Who makes the artifacts.
+    pub maker: Maker,
+    /// Set by a signal: stop as soon as it is clean.
+    pub stop: &'a AtomicBool,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Summary {
+    /// Its folder under `artifacts/runs/`.
+    pub folder: PathBuf,
+    /// Stage to what became of it, in order.
+    pub outcomes: Vec<(String, Outcome)>,
+}
+
+/// Brings the selected stages up to date.
+///
+/// # Errors
+/// [`Error::Locked`], a problem found by the pre-flight check, or the stage that failed; what was
+/// finished before is kept.
+pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) -> Result<Summary> {
+    let scope = options.selection.scope(pipeline)?;
+    let store = Store::new(&pipeline.artifacts);
+    let _lock = store.lock(options.wait)?;
+    store.sweep()?;
+    let cache = open_cache(&store, options.paranoid);
+    let recorder = Recorder::start(&store, pipeline, &scope, options.maker.clone(), observer)?;
+    let result = preflight(pipeline, &scope, &store, &recorder)
+        .and_then(|()| bring_up_to_date(pipeline, &scope, &store, &cache, options, &recorder));
+    // Losing the cache or the record's last page must not turn a good run into a failed one.
+    if let Err(e) = cache.save(&store.stat_cache()) {
+        recorder.note(Level::Warning, format!("the stat cache could not be saved: {e}"));
+    }
+    let folder = recorder.finish(result.as_ref().map_or_else(Error::exit_code, |_| 0));
+    result.map(|outcomes| Summary { folder, outcomes })
+}
+
+/// The decisions of [`crate::plan::plan`] for a selection, as a dry run shows them.
+///
+/// # Errors
+/// As [`run`], but nothing is locked or written.
+pub fn dry_run(
+    pipeline: &Pipeline,
+    selection: &Selection,
+    paranoid: bool,
+) -> Result<Vec<(String, Decision)>> {
+    let scope = selection.scope(pipeline)?;
+    let store = Store::new(&pipeline.artifacts);
+    let cache = open_cache(&store, paranoid);
+    let mut planner = Planner::new(pipeline, &store, &cache);
+    let mut upstream = Vec::new();
+    let mut decisions = Vec::new();
+    for (index, node) in pipeline.nodes.iter().enumerate() {
+        if !scope.run.contains(&index) {
+            upstream.push(as_is(&store, node, &scope, index)?);
+            continue;
+        }
+        let mut decision = planner.decide(node, &upstream)?;
+        if scope.forced.contains(&index) {
+            decision.state = State::Will { reasons: vec![Reason::Forced] };
+            decision.artifact = None;
+        }
+        upstream.push(decision.artifact.clone().map_or(Upstream::Unknown, |a| Upstream::Known(Box::new(a))));
+        decisions.push((node.name.clone(), decision));
+    }
+    Ok(decisions)
+}
+
+/// The stat cache, or one that believes nothing.
+pub fn open_cache(store: &Store, paranoid: bool) -> StatCache {
+    if paranoid { StatCache::disabled() } else { StatCache::load(&store.stat_cache()) }
+}
+
+fn as_is(store: &Store, node: &Node, scope: &Scope, index: usize) -> Result<Upstream> {
+    if !scope.as_is.contains(&index) {
+        return Ok(Upstream::Unknown);
+    }
+    match store.current(&node.name)? {
+        Some(artifact) => Ok(Upstream::Known(Box::new(artifact))),
+        None => Err(Error::Usage(format!(
+            "there is no artifact of {} to begin from; run \"ctpipe run {}\" first",
+            node.name, node.name
+        ))),
+    }
+}
+
+fn bring_up_to_date(
+    pipeline: &Pipeline,
+    scope: &Scope,
+    store: &Store,
+    cache: &StatCache,
+    options: &Options<'_>,
+    recorder: &Recorder<'_>,
+) -> Result<Vec<(String, Outcome)>> {
+    let mut planner = Planner::new(pipeline, store, cache);
+    let mut upstream: Vec<Upstream> = Vec::new();
+    let mut outcomes = Vec::new();
+    let mut failed: Vec<String> = Vec::new();
+    let mut first_error = None;
+    for (index, node) in pipeline.nodes.iter().enumerate() {
+        if !scope.run.contains(&index) {
+            let known = as_is(store, node, scope, index)?;
+            if matches!(known, Upstream::Known(_)) {
+                say_if_stale(&mut planner, node, &upstream, recorder)?;
+                outcomes.push((node.name.clone(), Outcome::AsIs));
+            }
+            upstream.push(known);
+            continue;
+        }
+        if let Some(parent) = pipeline.parents(index).find(|&p| failed.contains(&pipeline.nodes[p].name)) {
+            let error = format!("not tried, because {} failed", pipeline.nodes[parent].name);
+            recorder.event(&Event::StageFailed { stage: node.name.clone(), error });
+            failed.push(node.name.clone());
+            upstream.push(Upstream::Unknown);
+            continue;
+        }
+        let mut decision = planner.decide(node, &upstream)?;
+        if scope.forced.contains(&index) {
+            decision.state = State::Will { reasons: vec![Reason::Forced] };
+        }
+        recorder.event(&Event::Decided { stage: node.name.clone(), state: decision.state.clone() });
+        match advance(&mut planner, node, decision, &upstream, options, recorder) {
+            Ok((outcome, artifact)) => {
+                outcomes.push((node.name.clone(), outcome));
+                upstream.push(Upstream::Known(Box::new(artifact)));
+            }
+            Err(error @ Error::Interrupted) => return Err(error),
+            Err(error) => {
+                let text = chain(&error);
+                recorder.event(&Event::StageFailed { stage: node.name.clone(), error: text });
+                if !options.keep_going {
+                    return Err(error);
+                }
+                failed.push(node.name.clone());
+                first_error.get_or_insert(error);
+                upstream.push(Upstream::Unknown);
+            }
+        }
+    }
+    match first_error {
+        None => Ok(outcomes),
+        Some(error) if failed.len() == 1 => Err(error),
+        Some(_) => Err(Error::Stages(failed)),
+    }
+}
+
+/// Does for one stage what was decided.
+fn advance(
+    planner: &mut Planner<'_>,
+    node: &Node,
+    decision: Decision,
+    upstream: &[Upstream],
+    options: &Options<'_>,
+    recorder: &Recorder<'_>,
+) -> Result<(Outcome, Artifact)> {
+    let stopping = || options.stop.load(Ordering::Relaxed);
+    match (decision.state, decision.artifact, decision.key) {
+        (State::Fresh, Some(artifact), _) => Ok((Outcome::Fresh, artifact)),
+        (State::Restore { .. }, Some(artifact), _) => {
+            planner.store.point(&node.name, &artifact.path)?;
+            finished(node, Outcome::Restored, &artifact, 0.0, None, recorder);
+            Ok((Outcome::Restored, artifact))
+        }
+        (State::Will { reasons }, _, None) => Err(Error::Usage(format!(
+            "stage {}: {}",
+            node.name,
+            reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        ))),
+        _ if stopping() => Err(Error::Interrupted),
+        (_, _, key) => {
+            let key = key.ok_or_else(|| Error::Usage(format!("stage {} has no inputs", node.name)))?;
+            remember_inputs(planner, node, upstream)?;
+            execute(planner, node, key, upstream, options, recorder)
+        }
+    }
+}
+
+/// Runs a stage and keeps what it made.
+fn execute(
+    planner: &Planner<'_>,
+    node: &Node,
+    key: Key,
+    upstream: &[Upstream],
+    options: &Options<'_>,
+    recorder: &Recorder<'_>,
+) -> Result<(Outcome, Artifact)> {
+    let store = planner.store;
+    let draft = store.begin(&node.name)?;
+    recorder.event(&Event::StageStarted { stage: node.name.clone() });
+    let started = jiff::Timestamp::now();
+    let clock = Instant::now();
+    memory::reset_peak();
+    let task = Task {
+        stage: &node.name,
+        params: &node.params,
+        seed: planner.pipeline.seed,
+        inputs: input_paths(node, upstream),
+        out: draft.path().to_path_buf(),
+        observer: recorder,
+        stop: options.stop,
+    };
+    // A panic is a mistake in a stage; it must cost that stage and not the record of the run.
+    let result = catch_unwind(AssertUnwindSafe(|| node.stage.run(&task))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(StageError::Failed(format!("a mistake in ctpipe: {text}; please report it").into()))
+    });
+    match result {
+        Ok(()) => {}
+        Err(StageError::Interrupted) => return Err(Error::Interrupted),
+        Err(StageError::Failed(source)) => {
+            return Err(Error::Stage { stage: node.name.clone(), source });
+        }
+    }
+    let outputs = collect(node, draft.path())?;
+    let made = Made {
+        by: options.maker.clone(),
+        started: started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        seconds: clock.elapsed().as_secs_f64(),
+        peak_memory: memory::peak(),
+        sources: sources(node),
+    };
+    let (seconds, peak) = (made.seconds, made.peak_memory);
+    let (outcome, artifact) = store.keep(draft, Manifest::new(&node.name, key, outputs, made))?;
+    if outcome == Outcome::Different {
+        recorder.note(
+            Level::Warning,
+            format!(
+                "{} is not deterministic: the same key gave other bytes; both are kept, the new ones in {}",
+                node.name,
+                artifact.path.display()
+            ),
+        );
+    }
+    finished(node, outcome, &artifact, seconds, peak, recorder);
+    Ok((outcome, artifact))
+}
+
+fn finished(
+    node: &Node,
+    outcome: Outcome,
+    artifact: &Artifact,
+    seconds: f64,
+    peak_memory: Option<u64>,
+    recorder: &Recorder<'_>,
+) {
+    recorder.event(&Event::StageFinished {
+        stage: node.name.clone(),
+        outcome,
+        key: artifact.manifest.key_hash.clone(),
+        content: artifact.manifest.content.clone(),
+        seconds,
+        peak_memory,
+    });
+}
+
+fn input_paths(node: &Node, upstream: &[Upstream]) -> BTreeMap<String, PathBuf> {
+    node.inputs
+        .iter()
+        .filter_map(|(port, source)| match source {
+            Source::Path { path, .. } => Some((port.clone(), path.clone())),
+            Source::Stage(index) => match &upstream[*index] {
+                Upstream::Known(artifact) => Some((port.clone(), artifact.path.clone())),
+                Upstream::Unknown => None,
+            },
+        })
+        .collect()
+}
+
+fn sources(node: &Node) -> BTreeMap<String, String> {
+    node.inputs
+        .iter()
+        .filter_map(|(port, source)| match source {
+            Source::Path { given, .. } => Some((port.clone(), given.clone())),
+            Source::Stage(_) => None,
+        })
+        .collect()
+}
+
+/// So that the next decision can name the files that changed.
+fn remember_inputs(planner: &mut Planner<'_>, node: &Node, upstream: &[Upstream]) -> Result<()> {
+    for source in node.inputs.values() {
+        let tree = match source {
+            Source::Path { given, .. } => planner.tree(given)?,
+            Source::Stage(index) => match &upstream[*index] {
+                Upstream::Known(artifact) => Some(artifact.manifest.outputs.clone()),
+                Upstream::Unknown => None,
+            },
+        };
+        if let Some(tree) = tree {
+            planner.store.remember_tree(&tree.digest(), &tree)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a stage wrote, once all that it declared is there and nothing leads out of it.
+fn collect(node: &Node, out: &std::path::Path) -> Result<Tree> {
+    let fail = |message: String| Err(Error::Stage { stage: node.name.clone(), source: message.into() });
+    for entry in walkdir::WalkDir::new(out) {
+        let entry = entry.map_err(|e| Error::io("cannot list", out, e.into()))?;
+        if entry.path_is_symlink() {
+            let name = entry.path().strip_prefix(out).unwrap_or(entry.path()).display();
+            return fail(format!("its output {name} is a link; outputs must be files"));
+        }
+    }
+    for output in node.stage.outputs() {
+        if !out.join(output.path).exists() {
+            return fail(format!("it did not write {} ({})", output.path, output.doc));
+        }
+    }
+    Tree::of(out, &StatCache::disabled())
+}
+
+fn say_if_stale(
+    planner: &mut Planner<'_>,
+    node: &Node,
+    upstream: &[Upstream],
+    recorder: &Recorder<'_>,
+) -> Result<()> {
+    let decision = planner.decide(node, upstream)?;
+    let why = match decision.state {
+        State::Will { reasons } | State::Restore { reasons } => {
+            reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        }
+        // For `May`: what it reads lies outside of this run and is not looked at.
+        State::Fresh | State::May { .. } => return Ok(()),
+    };
+    recorder.note(Level::Warning, format!("{} is stale ({why}) and is used as it is", node.name));
+    Ok(())
+}
+
+/// An error and its causes in one line, from general to specific.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        // Transparent wrappers repeat what they wrap.
+        if !text.ends_with(&said) {
+            let _ = write!(text, ": {said}");
+        }
+        cause = inner.source();
+    }
+    text
+}

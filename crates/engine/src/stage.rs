@@ -1,0 +1,218 @@
+//! What a stage is to the engine: ports, parameters, outputs and one function. Knows no stage.
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::event::{Event, Level, Observer};
+use crate::param::{Param, Params};
+
+/// A named input of a stage.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Port {
+    /// Name under `inputs:`.
+    pub name: &'static str,
+    /// What it is.
+    pub doc: &'static str,
+    /// May it be left unwired?
+    pub optional: bool,
+    /// Wired to this (a path relative to the pipeline file) when nothing is given.
+    pub default: Option<&'static str>,
+    /// Makes the file on first use (a secret key, say), where it is missing.
+    #[serde(skip)]
+    pub make: Option<fn(&Path) -> io::Result<()>>,
+}
+
+impl Port {
+    /// A port that must be wired.
+    pub const fn required(name: &'static str, doc: &'static str) -> Port {
+        Port { name, doc, optional: false, default: None, make: None }
+    }
+
+    /// A port that may be left unwired.
+    pub const fn optional(name: &'static str, doc: &'static str) -> Port {
+        Port { name, doc, optional: true, default: None, make: None }
+    }
+}
+
+/// A file or folder that a stage leaves in its artifact.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Output {
+    /// Path below the artifact; a folder ends with `/`.
+    pub path: &'static str,
+    /// What it holds.
+    pub doc: &'static str,
+}
+
+/// One line of the pre-flight check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// `Info` for what is there, `Warning` for what deserves a look, `Error` for what would stop the run.
+    pub level: Level,
+    /// In words.
+    pub text: String,
+}
+
+impl Finding {
+    /// Something that is as it should be.
+    pub fn info(text: impl Into<String>) -> Finding {
+        Finding { level: Level::Info, text: text.into() }
+    }
+    /// Something that deserves a look.
+    pub fn warning(text: impl Into<String>) -> Finding {
+        Finding { level: Level::Warning, text: text.into() }
+    }
+    /// Something that would stop the run; it says what to do.
+    pub fn error(text: impl Into<String>) -> Finding {
+        Finding { level: Level::Error, text: text.into() }
+    }
+}
+
+/// Why a stage did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// It noticed [`Task::stopping`] and left.
+    #[error("interrupted")]
+    Interrupted,
+    /// It cannot be done; the error says what to do.
+    #[error(transparent)]
+    Failed(#[from] Box<dyn StdError + Send + Sync>),
+}
+
+impl StageError {
+    /// A failure of the stage, from whatever error it was; made for `map_err`.
+    pub fn failed(error: impl Into<Box<dyn StdError + Send + Sync>>) -> StageError {
+        StageError::Failed(error.into())
+    }
+}
+
+/// A stage: a function from input files and parameters to output files. Same inputs, same bytes.
+pub trait Stage: Send + Sync {
+    /// The name under which `pipeline.yaml` knows it.
+    fn kind(&self) -> &'static str;
+    /// Raised by hand when the same input would give other bytes.
+    fn version(&self) -> u32;
+    /// What it does, in one line.
+    fn doc(&self) -> &'static str;
+    /// Its inputs.
+    fn ports(&self) -> &'static [Port];
+    /// Its parameters.
+    fn params(&self) -> &'static [Param];
+    /// What it writes; each is checked to be there before the artifact is kept.
+    fn outputs(&self) -> &'static [Output];
+    /// Does the pipeline's seed change what it makes?
+    fn seeded(&self) -> bool {
+        false
+    }
+    /// Does it read the manifests of its inputs, to show how they came about? Then their keys are in its
+    /// own: equal inputs made with other parameters are not the same to it.
+    fn shows_lineage(&self) -> bool {
+        false
+    }
+    /// Facts of this machine that change the bytes and so belong in the key, such as the kind of
+    /// device that `device: auto` stands for here.
+    ///
+    /// # Errors
+    /// When the parameters ask for what this machine does not have.
+    fn facts(&self, _params: &Params) -> Result<BTreeMap<String, String>, String> {
+        Ok(BTreeMap::new())
+    }
+    /// Checks that no single parameter can: combinations.
+    ///
+    /// # Errors
+    /// What would be right.
+    fn check(&self, _params: &Params) -> Result<(), String> {
+        Ok(())
+    }
+    /// A quick look at the inputs before anything is started. `inputs` holds the paths given by
+    /// the user; what an earlier stage makes is not there yet.
+    fn preflight(&self, _params: &Params, _inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
+        Vec::new()
+    }
+    /// Does the work: reads `task.input(..)`, writes below `task.out()`.
+    ///
+    /// # Errors
+    /// As [`StageError`] says.
+    fn run(&self, task: &Task<'_>) -> Result<(), StageError>;
+}
+
+/// What a stage is given to do its work.
+pub struct Task<'a> {
+    pub(crate) stage: &'a str,
+    pub(crate) params: &'a Params,
+    pub(crate) seed: u64,
+    pub(crate) inputs: BTreeMap<String, PathBuf>,
+    pub(crate) out: PathBuf,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) stop: &'a AtomicBool,
+}
+
+impl Task<'_> {
+    /// The parameters as the stage's own type. They were checked against its declaration, so a
+    /// failure here is a mistake in the stage.
+    ///
+    /// # Errors
+    /// When the type does not fit the declaration.
+    pub fn params<T: DeserializeOwned>(&self) -> Result<T, StageError> {
+        let object = self.params.clone().into_iter().collect();
+        serde_json::from_value(serde_json::Value::Object(object)).map_err(|e| StageError::Failed(Box::new(e)))
+    }
+
+    /// The pipeline's seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Where a required input lies.
+    ///
+    /// # Errors
+    /// When the stage asks for a port that it did not declare as required.
+    pub fn input(&self, port: &str) -> Result<&Path, StageError> {
+        self.optional_input(port)
+            .ok_or_else(|| StageError::Failed(format!("port {port} is not wired").into()))
+    }
+
+    /// Where an optional input lies, when it is wired.
+    pub fn optional_input(&self, port: &str) -> Option<&Path> {
+        self.inputs.get(port).map(PathBuf::as_path)
+    }
+
+    /// The folder to write to; it becomes the artifact.
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// Reports how far the work is: `done` of `total` of what `unit` names.
+    pub fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
+        self.observer.event(&Event::Progress {
+            stage: self.stage.to_owned(),
+            done,
+            total,
+            unit: unit.to_owned(),
+            note: note.to_owned(),
+        });
+    }
+
+    /// Says something that the user should read now and find in the run's record later.
+    pub fn log(&self, level: Level, text: impl Into<String>) {
+        self.observer.event(&Event::Log { stage: self.stage.to_owned(), level, text: text.into() });
+    }
+
+    /// Has the user asked to stop? Asked between pieces of work; see [`Task::check_stop`].
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// `Err(Interrupted)` when the user has asked to stop.
+    ///
+    /// # Errors
+    /// [`StageError::Interrupted`].
+    pub fn check_stop(&self) -> Result<(), StageError> {
+        if self.stopping() { Err(StageError::Interrupted) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,194 @@
+//! Remembers a file's digest under its size, times and inode, so that unchanged files are not
+//! read again. Knows nothing of stages.
+//!
+//! An entry is kept only for a file that had been quiet for [`SETTLED`] when it was hashed: a
+//! file written within the clock's granularity of its hashing could change again without its
+//! times showing it. The coarsest clock met in practice is FAT's, two seconds.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::tree::FileDigest;
+
+const SETTLED: Duration = Duration::from_secs(2);
+const HEADER: &str = "ctpipe stat cache 1";
+
+/// All that tells one state of a file from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    size: u64,
+    mtime_ns: i128,
+    ctime_ns: i128,
+    inode: u64,
+}
+
+impl Stat {
+    fn of(metadata: &Metadata) -> Stat {
+        let ns = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        Stat {
+            size: metadata.len(),
+            mtime_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+            ctime_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// Path to (stat, digest), read from and written to one text file.
+#[derive(Debug, Default)]
+pub struct StatCache {
+    enabled: bool,
+    known: HashMap<PathBuf, (Stat, String)>,
+    seen: Mutex<HashMap<PathBuf, (Stat, String)>>,
+}
+
+impl StatCache {
+    /// A cache that remembers nothing: every file is read (`--paranoid`).
+    pub fn disabled() -> StatCache {
+        StatCache::default()
+    }
+
+    /// Reads the cache; a missing or unreadable one is an empty one, since it only saves time.
+    pub fn load(path: &Path) -> StatCache {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let mut lines = text.lines();
+        let known = match lines.next() {
+            Some(HEADER) => lines.filter_map(parse).collect(),
+            _ => HashMap::new(),
+        };
+        StatCache { enabled: true, known, seen: Mutex::default() }
+    }
+
+    /// Digest of the file at `path`, whose metadata the caller has at hand.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn digest(&self, path: &Path, metadata: &Metadata) -> Result<FileDigest> {
+        let stat = Stat::of(metadata);
+        if let Some((known, digest)) = self.known.get(path)
+            && *known == stat
+        {
+            self.remember(path, stat, digest.clone());
+            return Ok(FileDigest { size: stat.size, digest: digest.clone() });
+        }
+        #[allow(clippy::disallowed_methods)] // this clock never reaches an output
+        let started = SystemTime::now();
+        let (size, digest) = hash(path).map_err(|e| Error::io("cannot read", path, e))?;
+        // Taken again after reading: a file that changed meanwhile is not remembered.
+        if size == stat.size
+            && settled(stat, started)
+            && fs::metadata(path).is_ok_and(|m| Stat::of(&m) == stat)
+        {
+            self.remember(path, stat, digest.clone());
+        }
+        Ok(FileDigest { size, digest })
+    }
+
+    fn remember(&self, path: &Path, stat: Stat, digest: String) {
+        if self.enabled
+            && let Ok(mut seen) = self.seen.lock()
+        {
+            seen.insert(path.to_path_buf(), (stat, digest));
+        }
+    }
+
+    /// Writes what this process knows, atomically. Entries of files that were not asked for are
+    /// kept, so that `status` of one profile does not forget the files of another.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let Ok(seen) = self.seen.lock() else {
+            return Ok(());
+        };
+        let news = seen.iter().any(|(path, entry)| self.known.get(path) != Some(entry));
+        if !self.enabled || !news {
+            return Ok(());
+        }
+        let mut all: HashMap<_, _> = self.known.iter().collect();
+        all.extend(seen.iter());
+        let mut text = String::from(HEADER);
+        for (path, (stat, digest)) in all {
+            // A path with a line break in it is simply hashed every time.
+            if let Some(name) = path.to_str().filter(|name| !name.contains('\n')) {
+                let Stat { size, mtime_ns, ctime_ns, inode } = stat;
+                let _ = write!(text, "\n{size} {mtime_ns} {ctime_ns} {inode} {digest} {name}");
+            }
+        }
+        crate::files::write_atomically(path, text.as_bytes())
+    }
+}
+
+fn parse(line: &str) -> Option<(PathBuf, (Stat, String))> {
+    let mut parts = line.splitn(6, ' ');
+    let stat = Stat {
+        size: parts.next()?.parse().ok()?,
+        mtime_ns: parts.next()?.parse().ok()?,
+        ctime_ns: parts.next()?.parse().ok()?,
+        inode: parts.next()?.parse().ok()?,
+    };
+    let digest = parts.next().filter(|d| d.len() == 64)?.to_owned();
+    Some((PathBuf::from(parts.next()?), (stat, digest)))
+}
+
+fn settled(stat: Stat, now: SystemTime) -> bool {
+    let now_ns = now.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos().cast_signed());
+    stat.mtime_ns.max(stat.ctime_ns) + SETTLED.as_nanos().cast_signed() <= now_ns
+}
+
+fn hash(path: &Path) -> io::Result<(u64, String)> {
+    let mut hasher = blake3::Hasher::new();
+    let size = io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok((size, hasher.finalize().to_hex().to_string()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_just_written_is_never_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, saved) = (dir.path().join("f"), dir.path().join("cache"));
+        fs::write(&file, "young").unwrap();
+        let cache = StatCache::load(&saved);
+        cache.digest(&file, &fs::metadata(&file).unwrap()).unwrap();
+        cache.save(&saved).unwrap();
+        assert!(StatCache::load(&saved).known.is_empty());
+    }
+
+    #[test]
+    fn an_entry_of_another_stat_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        fs::write(&file, "bytes").unwrap();
+        let metadata = fs::metadata(&file).unwrap();
+        let mut cache = StatCache::load(&dir.path().join("none"));
+        let lie = "0".repeat(64);
+        cache.known.insert(file.clone(), (Stat::of(&metadata), lie.clone()));
+        assert_eq!(cache.digest(&file, &metadata).unwrap().digest, lie);
+        let other = Stat { inode: 1, ..Stat::of(&metadata) };
+        cache.known.insert(file.clone(), (other, lie.clone()));
+        assert_ne!(cache.digest(&file, &metadata).unwrap().digest, lie);
+    }
+
+    #[test]
+    fn lines_survive_a_round_trip_and_damaged_ones_are_dropped() {
+        let digest = "a".repeat(64);
+        let line = format!("5 10 -11 12 {digest} /data/a b.dcm");
+        let (path, (stat, read)) = parse(&line).unwrap();
+        assert_eq!((path.to_str().unwrap(), read), ("/data/a b.dcm", digest));
+        assert_eq!((stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode), (5, 10, -11, 12));
+        for end in 0..20 {
+            assert!(parse(&line[..end]).is_none());
+        }
+    }
+}

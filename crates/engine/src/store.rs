@@ -1,0 +1,236 @@
+//! Artifacts on disk: made under a temporary name, renamed once, never written to again. Knows
+//! no graph.
+//!
+//! ```text
+//! artifacts/store/<stage>/<key>/     the artifact: outputs and manifest.json, files read-only
+//! artifacts/store/<stage>/<key>~2/   other bytes under the same key, from a forced re-run
+//! artifacts/<stage>                  link to the current artifact
+//! artifacts/tmp/                     what is being made; whatever is left here is rubbish
+//! artifacts/work/<stage>/<key>/      checkpoints of a stage that is not done yet
+//! artifacts/cache/                   may be deleted at any time
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::event::Outcome;
+use crate::files;
+use crate::manifest::{MANIFEST, Manifest};
+use crate::stat_cache::StatCache;
+use crate::tree::{FileDigest, Tree};
+
+/// An artifact that is there.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its record.
+    pub manifest: Manifest,
+}
+
+/// The folder `artifacts/`.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store in `root`; nothing is made before something is kept.
+    pub fn new(root: &Path) -> Store {
+        Store { root: root.to_path_buf() }
+    }
+
+    /// The folder that everything is in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn stat_cache(&self) -> PathBuf {
+        self.root.join("cache/files")
+    }
+
+    /// Takes the lock that a run holds; the operating system releases it when the process ends.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] at once, unless `wait`.
+    pub fn lock(&self, wait: bool) -> Result<File> {
+        let path = self.root.join("lock");
+        fs::create_dir_all(&self.root).map_err(|e| Error::io("cannot make", &self.root, e))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o644)
+            .open(&path)
+            .map_err(|e| Error::io("cannot open", &path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) if wait => {
+                file.lock().map_err(|e| Error::io("cannot lock", &path, e))?;
+                Ok(file)
+            }
+            Err(TryLockError::WouldBlock) => Err(Error::Locked(self.root.clone())),
+            Err(TryLockError::Error(e)) => Err(Error::io("cannot lock", &path, e)),
+        }
+    }
+
+    /// Removes what killed runs left half-made. Only for the holder of the lock.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        let tmp = self.root.join("tmp");
+        match fs::remove_dir_all(&tmp) {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(Error::io("cannot clear", &tmp, e)),
+        }
+    }
+
+    /// The artifact that `artifacts/<stage>` points to; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is there and its manifest cannot be used.
+    pub fn current(&self, stage: &str) -> Result<Option<Artifact>> {
+        let link = self.root.join(stage);
+        match fs::read_link(&link) {
+            Ok(target) => open(self.root.join(target)).map(Some),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("cannot read the link", &link, e)),
+        }
+    }
+
+    /// The artifact of a key, current or not; `None` when there is none that can be used.
+    pub fn find(&self, stage: &str, key_hash: &str) -> Option<Artifact> {
+        open(self.home(stage).join(key_hash)).ok()
+    }
+
+    fn home(&self, stage: &str) -> PathBuf {
+        self.root.join("store").join(stage)
+    }
+
+    /// A fresh folder for a stage to write to.
+    pub(crate) fn begin(&self, stage: &str) -> Result<tempfile::TempDir> {
+        let tmp = self.root.join("tmp");
+        fs::create_dir_all(&tmp)
+            .and_then(|()| {
+                tempfile::Builder::new()
+                    .prefix(&format!("{stage}-"))
+                    .permissions(fs::Permissions::from_mode(0o755))
+                    .tempdir_in(&tmp)
+            })
+            .map_err(|e| Error::io("cannot make a folder in", &tmp, e))
+    }
+
+    /// Keeps what a stage wrote to `draft` under its key and makes it current.
+    pub(crate) fn keep(&self, draft: tempfile::TempDir, manifest: Manifest) -> Result<(Outcome, Artifact)> {
+        let stage = manifest.stage.clone();
+        let home = self.home(&stage);
+        let mut path = home.join(&manifest.key_hash);
+        let mut outcome = Outcome::Made;
+        if path.exists() {
+            match open(path.clone()) {
+                Ok(old) if intact(&old, &StatCache::disabled()).is_none() => {
+                    if old.manifest.content == manifest.content {
+                        self.point(&stage, &old.path)?;
+                        return Ok((Outcome::Identical, old));
+                    }
+                    outcome = Outcome::Different;
+                    path = beside(&path, "~", 2);
+                }
+                // What is there was altered; it is put aside, not lost.
+                _ => {
+                    let aside = beside(&path, ".altered-", 1);
+                    fs::rename(&path, &aside).map_err(|e| Error::io("cannot put aside", &path, e))?;
+                }
+            }
+        }
+        let written = || -> std::io::Result<()> {
+            let mut file = File::create(draft.path().join(MANIFEST))?;
+            file.write_all(&manifest.to_json())?;
+            seal(draft.path())?;
+            fs::create_dir_all(&home)?;
+            fs::rename(draft.path(), &path)?;
+            files::sync_folder(&home)
+        };
+        written().map_err(|e| Error::io("cannot keep the artifact", &path, e))?;
+        // Renamed away: nothing is left for the temporary folder to remove.
+        let _ = draft.keep();
+        self.point(&stage, &path)?;
+        Ok((outcome, Artifact { path, manifest }))
+    }
+
+    /// Makes an artifact the current one of its stage.
+    pub(crate) fn point(&self, stage: &str, artifact: &Path) -> Result<()> {
+        let link = self.root.join(stage);
+        let target = artifact.strip_prefix(&self.root).unwrap_or(artifact);
+        files::point(&link, target).map_err(|e| Error::io("cannot set the link", &link, e))
+    }
+
+    /// Remembers what an input held, so that a later difference can name files.
+    pub(crate) fn remember_tree(&self, digest: &str, tree: &Tree) -> Result<()> {
+        let path = self.tree_path(digest);
+        if path.exists() {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(tree).unwrap_or_default();
+        files::write_atomically(&path, &json).map_err(|e| Error::io("cannot write", &path, e))
+    }
+
+    pub(crate) fn recall_tree(&self, digest: &str) -> Option<Tree> {
+        serde_json::from_slice(&fs::read(self.tree_path(digest)).ok()?).ok()
+    }
+
+    fn tree_path(&self, digest: &str) -> PathBuf {
+        self.root.join("cache/trees").join(format!("{digest}.json"))
+    }
+}
+
+fn open(path: PathBuf) -> Result<Artifact> {
+    let manifest = Manifest::read(&path)?;
+    Ok(Artifact { path, manifest })
+}
+
+/// The first output that is not as the manifest says, or `None`.
+pub(crate) fn intact(artifact: &Artifact, cache: &StatCache) -> Option<String> {
+    let expected = &artifact.manifest.outputs.files;
+    for (name, file) in expected {
+        let path = artifact.path.join(name);
+        let same = fs::symlink_metadata(&path)
+            .ok()
+            .filter(|metadata| metadata.is_file() && metadata.len() == file.size)
+            .and_then(|metadata| cache.digest(&path, &metadata).ok())
+            .is_some_and(|found: FileDigest| found == *file);
+        if !same {
+            return Some(name.clone());
+        }
+    }
+    // A file that was put there by hand would be read by nobody, but the artifact is no longer
+    // what its manifest says.
+    let found = Tree::of(&artifact.path, cache).ok()?;
+    found.files.into_keys().find(|name| name != MANIFEST && !expected.contains_key(name))
+}
+
+/// Flushes every file and folder, and makes the files read-only (folders stay writable, so that
+/// `rm -rf artifacts` works).
+fn seal(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            seal(&entry.path())?;
+        } else {
+            let file = File::open(entry.path())?;
+            file.sync_all()?;
+            file.set_permissions(fs::Permissions::from_mode(0o444))?;
+        }
+    }
+    files::sync_folder(folder)
+}
+
+fn beside(path: &Path, mark: &str, first: u32) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    (first..=u32::MAX)
+        .map(|n| path.with_file_name(format!("{name}{mark}{n}")))
+        .find(|candidate| !candidate.exists())
+        .unwrap_or_else(|| path.to_path_buf())
+}

@@ -1,0 +1,108 @@
+//! Three training steps beside PyTorch in f64, number by number (the fixtures come from
+//! `fixtures/make_torch.py`).
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+
+use ctpipe_network::{Config, Device, Loss, LossKind, Network, Trainer, VOXELS, Weights};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+const LABELS: [u8; 3] = [0, 1, 1];
+
+fn volumes() -> Vec<Vec<u16>> {
+    (0..3).map(|b| (0..VOXELS).map(|i| ((i * 7919 * (b + 3)) % 65536) as u16).collect()).collect()
+}
+
+/// The tensors `prefix.*` of a fixture as a `.safetensors` file of their own.
+fn file_of(fixture: &SafeTensors<'_>, prefix: &str) -> Vec<u8> {
+    let tensors = fixture.tensors();
+    let views: BTreeMap<String, &TensorView<'_>> = tensors
+        .iter()
+        .filter_map(|(name, view)| Some((name.strip_prefix(prefix)?.to_owned(), view)))
+        .collect();
+    let views = views.into_iter().map(|(name, view)| {
+        (name, TensorView::new(view.dtype(), view.shape().to_vec(), view.data()).unwrap())
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+fn numbers(fixture: &SafeTensors<'_>, name: &str) -> Vec<f32> {
+    let view = fixture.tensor(name).unwrap();
+    assert_eq!(view.dtype(), Dtype::F32);
+    view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+/// Largest error over largest value.
+fn error(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0_f32, |a, b| a.max(b.abs()));
+    largest(&mut found.iter().zip(expected).map(|(a, b)| a - b))
+        / largest(&mut expected.iter().copied()).max(1e-30)
+}
+
+fn check(bytes: &[u8], residual: bool, kind: LossKind) {
+    let fixture = SafeTensors::deserialize(bytes).unwrap();
+    let config = Config { width: 1, residual, hidden_size: 4, dropout_rate: 0.0, ..Config::default() };
+    let before = Weights::from_safetensors(&file_of(&fixture, "before."), &config).unwrap();
+    let mut trainer = Trainer::new(&before, 1e-2, 0, Device::Cpu).unwrap();
+    let volumes = volumes();
+    let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
+    let loss = Loss { kind, alpha: 0.75, gamma: 2.0, class_weights: [1.5, 0.75] };
+    let losses: Vec<f32> = (0..3).map(|_| trainer.step(&volumes, &LABELS, &loss, 1e-3).unwrap()).collect();
+    assert!(error(&losses, &numbers(&fixture, "losses")) < 2e-4, "{losses:?}");
+    let after = trainer.weights();
+    for name in fixture.names() {
+        let Some(tensor) = name.strip_prefix("after.").filter(|n| !n.ends_with("num_batches_tracked")) else {
+            continue;
+        };
+        // In front of a BatchNorm a bias has the true gradient zero, and Adam turns the rounding
+        // error of either side into a whole step.
+        let tolerance = if tensor.starts_with("conv.") && tensor.ends_with("bias") { 0.1 } else { 2e-3 };
+        let found = error(after.get(tensor).unwrap(), &numbers(&fixture, name));
+        assert!(found < tolerance, "{tensor}: {found}");
+    }
+    let logits: Vec<f32> = Network::new(&after, Device::Cpu).unwrap().logits(&volumes).unwrap().concat();
+    assert!(error(&logits, &numbers(&fixture, "logits")) < 5e-3, "{logits:?}");
+    assert_eq!(trainer.logits(&volumes).unwrap().concat(), logits, "training and inference answer alike");
+    // And the file that we write is one that PyTorch would load: same names, shapes and types.
+    let written = after.to_safetensors().unwrap();
+    let written = SafeTensors::deserialize(&written).unwrap();
+    let shapes = |file: &SafeTensors<'_>, prefix: &str| -> BTreeMap<String, String> {
+        file.tensors()
+            .into_iter()
+            .filter_map(|(n, v)| {
+                Some((n.strip_prefix(prefix)?.to_owned(), format!("{:?} {:?}", v.dtype(), v.shape())))
+            })
+            .collect()
+    };
+    assert_eq!(shapes(&written, ""), shapes(&fixture, "after."));
+}
+
+#[test]
+fn three_steps_with_residuals_and_focal_loss_are_pytorchs() {
+    check(include_bytes!("fixtures/torch_residual_focal.safetensors"), true, LossKind::Focal);
+}
+
+#[test]
+fn three_steps_without_residuals_and_with_cross_entropy_are_pytorchs() {
+    check(include_bytes!("fixtures/torch_plain_cross_entropy.safetensors"), false, LossKind::CrossEntropy);
+}
+
+#[test]
+fn the_loss_on_the_host_is_the_loss_of_the_step() {
+    let config = Config { width: 1, hidden_size: 4, dropout_rate: 0.0, ..Config::default() };
+    let volumes = volumes();
+    let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
+    for kind in [LossKind::Focal, LossKind::CrossEntropy] {
+        let loss = Loss { kind, alpha: 0.6, gamma: 1.5, class_weights: [1.0, 2.0] };
+        // -ln(1/2) for logits 0 and 0, by hand: focal (0.4·1 + 2·0.6·2)/3 · 0.5^1.5 · ln 2.
+        let by_hand = match kind {
+            LossKind::Focal => (0.4 + 2.0 * 0.6 * 2.0) / 3.0 * 0.5_f64.powf(1.5) * 2_f64.ln(),
+            LossKind::CrossEntropy => 2_f64.ln(),
+        };
+        assert!((loss.on_host(&[[0.0; 2]; 3], &LABELS) - by_hand).abs() < 1e-6);
+        let mut trainer = Trainer::new(&Weights::init(&config, 3), 0.0, 0, Device::Cpu).unwrap();
+        let stepped = trainer.step(&volumes, &LABELS, &loss, 0.0).unwrap();
+        assert!(stepped.is_finite());
+    }
+}

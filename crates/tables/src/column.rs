@@ -1,0 +1,106 @@
+//! How one Rust type is a column of Arrow: type, nullability, writing, reading. Knows no table.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, ListArray, ListBuilder, StringArray, StringBuilder,
+    UInt32Array,
+};
+use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type};
+
+/// A type that can be a column.
+pub(crate) trait Column: Sized {
+    /// Arrow's type.
+    fn data_type() -> DataType;
+    /// May it be null?
+    const NULLABLE: bool = false;
+    /// One column of values.
+    fn write<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef
+    where
+        Self: 'a;
+    /// All values of a column whose type was checked.
+    fn read(array: &dyn Array) -> Vec<Self>;
+}
+
+macro_rules! primitive {
+    ($type:ty, $array:ty, $arrow:expr, $read:expr) => {
+        impl Column for $type {
+            fn data_type() -> DataType {
+                $arrow
+            }
+            fn write<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+                Arc::new(values.map(|v| Some(*v)).collect::<$array>())
+            }
+            fn read(array: &dyn Array) -> Vec<Self> {
+                $read(array).into_iter().map(Option::unwrap_or_default).collect()
+            }
+        }
+        impl Column for Option<$type> {
+            fn data_type() -> DataType {
+                $arrow
+            }
+            const NULLABLE: bool = true;
+            fn write<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+                Arc::new(values.copied().collect::<$array>())
+            }
+            fn read(array: &dyn Array) -> Vec<Self> {
+                $read(array)
+            }
+        }
+    };
+}
+
+primitive!(u32, UInt32Array, DataType::UInt32, |a: &dyn Array| a
+    .as_primitive::<UInt32Type>()
+    .iter()
+    .collect::<Vec<_>>());
+primitive!(f64, Float64Array, DataType::Float64, |a: &dyn Array| a
+    .as_primitive::<Float64Type>()
+    .iter()
+    .collect::<Vec<_>>());
+primitive!(bool, BooleanArray, DataType::Boolean, |a: &dyn Array| a.as_boolean().iter().collect::<Vec<_>>());
+
+impl Column for String {
+    fn data_type() -> DataType {
+        DataType::Utf8
+    }
+    fn write<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        Arc::new(values.map(Some).collect::<StringArray>())
+    }
+    fn read(array: &dyn Array) -> Vec<Self> {
+        array.as_string::<i32>().iter().map(|v| v.unwrap_or_default().to_owned()).collect()
+    }
+}
+
+impl Column for Option<String> {
+    fn data_type() -> DataType {
+        DataType::Utf8
+    }
+    const NULLABLE: bool = true;
+    fn write<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        Arc::new(values.map(Option::as_deref).collect::<StringArray>())
+    }
+    fn read(array: &dyn Array) -> Vec<Self> {
+        array.as_string::<i32>().iter().map(|v| v.map(str::to_owned)).collect()
+    }
+}
+
+impl Column for Vec<String> {
+    fn data_type() -> DataType {
+        DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))
+    }
+    fn write<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let mut builder = ListBuilder::new(StringBuilder::new());
+        for value in values {
+            builder.append_value(value.iter().map(Some));
+        }
+        Arc::new(builder.finish())
+    }
+    fn read(array: &dyn Array) -> Vec<Self> {
+        let lists: &ListArray = array.as_list();
+        lists
+            .iter()
+            .map(|list| list.map(|l| <String as Column>::read(l.as_ref())).unwrap_or_default())
+            .collect()
+    }
+}

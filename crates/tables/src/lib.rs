@@ -1,0 +1,14 @@
+//! The schemas of every table and JSON file that passes between stages, and the volume shards.
+//! Knows neither DICOM nor Burn, and computes nothing.
+
+mod column;
+pub mod error;
+pub mod json;
+pub mod labels;
+pub mod rows;
+pub mod shards;
+pub mod table;
+
+pub use error::{Error, Result};
+pub use rows::{EpochRow, InstanceRow, Part, PredictionRow, SeriesRow, SplitRow, Status, VolumeRow};
+pub use table::Table;

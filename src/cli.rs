@@ -1,0 +1,105 @@
+//! What can be typed. Says nothing of what it does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// From chest CT DICOM and a labels CSV to a trained 3D CNN, honest statistics and a report.
+///
+/// Exit codes: 0 done or fresh, 1 a stage failed, 2 usage or configuration, 3 stale (status, run
+/// --dry-run), 75 another run holds the lock, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "ctpipe", version)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The pipeline file; paths in it start from its folder.
+    #[arg(long, global = true, value_name = "FILE", default_value = "pipeline.yaml")]
+    pub(crate) pipeline: PathBuf,
+    /// Apply a profile of the pipeline file.
+    #[arg(long, global = true, value_name = "P")]
+    pub(crate) profile: Option<String>,
+    /// Change a parameter for this command (or the seed: `--set seed=7`).
+    #[arg(long, global = true, value_name = "STAGE.PARAM=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print JSON on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring stages up to date; what has not changed is skipped.
+    Run(Run),
+    /// Show what is stale and why, running nothing.
+    Status(Status),
+    /// Explain one stage: its state, the reasons, its key.
+    Why(Why),
+    /// List the built-in stages with their inputs, parameters, defaults and ranges.
+    Stages,
+    /// Write a synthetic data set: chest phantoms as DICOM, labels, and where the lesions are.
+    Synth(Synth),
+}
+
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // each is an option of the command line
+pub(crate) struct Run {
+    /// These stages and what they need (default: all).
+    pub(crate) stages: Vec<String>,
+    /// This stage and all that follow, on what comes before it as it is.
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) from: Option<String>,
+    /// Nothing after this stage.
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) to: Option<String>,
+    /// Run the selected stages even when they are fresh.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Go on with what does not depend on a stage that failed.
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Wait for another run to end instead of refusing.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Read every file instead of believing sizes and times.
+    #[arg(long)]
+    pub(crate) paranoid: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Read every file instead of believing sizes and times.
+    #[arg(long)]
+    pub(crate) paranoid: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// The stage.
+    pub(crate) stage: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Synth {
+    /// Where to write; must not hold data yet.
+    pub(crate) dir: PathBuf,
+    /// Patients.
+    #[arg(long, value_name = "N")]
+    pub(crate) patients: Option<usize>,
+    /// Rows and columns of each slice.
+    #[arg(long, value_name = "N")]
+    pub(crate) matrix: Option<u16>,
+    /// The same seed gives the same bytes.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}

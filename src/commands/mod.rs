@@ -1,0 +1,32 @@
+//! One file a command.
+
+mod run;
+mod stages;
+mod status;
+mod synth;
+mod why;
+
+use crate::cli::{Cli, Command};
+
+/// Does what was typed; the exit code.
+pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Run(args) => run::run(global, args),
+        Command::Status(args) => status::status(global, args),
+        Command::Why(args) => why::why(global, args),
+        Command::Stages => stages::stages(global),
+        Command::Synth(args) => synth::synth(global, args),
+    }
+}
+
+/// The exit code that an error stands for.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(error) = error.downcast_ref::<ctpipe_engine::Error>() {
+        return error.exit_code();
+    }
+    match error.downcast_ref::<ctpipe_phantom::Error>() {
+        Some(error) => synth::exit_code(error),
+        None => 1,
+    }
+}

@@ -1,0 +1,50 @@
+//! `ctpipe run`: bring stages up to date, or say what that would take.
+
+use ctpipe_engine::run::{self, dry_run};
+use ctpipe_engine::{Observer, Options, Pipeline, Selection, Store};
+
+use crate::cli::{Global, Run};
+use crate::commands::status;
+use crate::context;
+use crate::terminal::{JsonLines, People};
+
+pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
+    let pipeline = context::pipeline(global)?;
+    let selection = Selection {
+        stages: args.stages.clone(),
+        from: args.from.clone(),
+        to: args.to.clone(),
+        force: args.force,
+    };
+    if args.dry_run {
+        let decisions = dry_run(&pipeline, &selection, args.paranoid)?;
+        return status::show(global, &decisions);
+    }
+    let stop = context::stop_flag()?;
+    let options = Options {
+        selection,
+        keep_going: args.keep_going,
+        wait: args.wait,
+        paranoid: args.paranoid,
+        maker: context::maker(),
+        stop: &stop,
+    };
+    let observer: Box<dyn Observer> =
+        if global.json { Box::new(JsonLines) } else { Box::new(People::new(status::width(&pipeline))) };
+    run::run(&pipeline, &options, observer.as_ref())?;
+    if !global.json {
+        show_report(&pipeline);
+    }
+    Ok(0)
+}
+
+/// Where the report is, when this pipeline has one.
+fn show_report(pipeline: &Pipeline) {
+    let store = Store::new(&pipeline.artifacts);
+    for node in pipeline.nodes.iter().filter(|node| node.stage.kind() == "report") {
+        if let Ok(Some(_)) = store.current(&node.name) {
+            let path = pipeline.artifacts.join(&node.name).join("report.html");
+            eprintln!("report: {}", path.display());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! `ctpipe stages`: the built-in stages with inputs, parameters, defaults, ranges and units.
+
+use serde_json::json;
+
+use crate::cli::Global;
+use crate::context;
+use crate::terminal::print_json;
+
+pub(crate) fn stages(global: &Global) -> anyhow::Result<u8> {
+    let stages = context::stages();
+    if global.json {
+        let all: Vec<_> = stages
+            .iter()
+            .map(|stage| {
+                json!({
+                    "stage": stage.kind(),
+                    "version": stage.version(),
+                    "doc": stage.doc(),
+                    "inputs": stage.ports(),
+                    "params": stage.params(),
+                    "outputs": stage.outputs(),
+                })
+            })
+            .collect();
+        print_json(&all)?;
+        return Ok(0);
+    }
+    for stage in stages {
+        println!("{} (version {}): {}", stage.kind(), stage.version(), stage.doc());
+        println!("  inputs");
+        for port in stage.ports() {
+            let note = match (port.optional, port.default) {
+                (true, _) => " (optional)".to_owned(),
+                (false, Some(default)) => format!(" (default {default})"),
+                (false, None) => String::new(),
+            };
+            println!("    {}: {}{note}", port.name, port.doc);
+        }
+        if !stage.params().is_empty() {
+            println!("  parameters");
+        }
+        for param in stage.params() {
+            let unit = if param.unit.is_empty() { String::new() } else { format!(" {}", param.unit) };
+            let default = param.default_value();
+            println!("    {} = {default}{unit}: {}; {}", param.name, param.expected(), param.doc);
+        }
+        println!("  outputs");
+        for output in stage.outputs() {
+            println!("    {}: {}", output.path, output.doc);
+        }
+        println!();
+    }
+    Ok(0)
+}

@@ -1,0 +1,66 @@
+//! `ctpipe synth DIR`: a demonstration set of chest phantoms.
+
+use std::fs;
+
+use anyhow::Context as _;
+use ctpipe_phantom::{Error, Options, write};
+
+use crate::cli::{Global, Synth};
+use crate::context;
+use crate::terminal::{new_bar, print_json};
+
+/// The demonstration's patients are invented, so their key is no secret; a fixed one makes every
+/// demonstration the same.
+const DEMO_KEY: &str = "ctpipe demonstration key: not a secret\n";
+
+pub(crate) fn synth(global: &Global, args: &Synth) -> anyhow::Result<u8> {
+    let defaults = Options::default();
+    let options = Options {
+        patients: args.patients.unwrap_or(defaults.patients),
+        matrix: args.matrix.unwrap_or(defaults.matrix),
+        seed: args.seed.unwrap_or(defaults.seed),
+        ..defaults
+    };
+    let stop = context::stop_flag()?;
+    let bar = new_bar("synth");
+    let progress = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message("series");
+    };
+    let result = write(&args.dir, &options, &stop, &progress);
+    bar.finish_and_clear();
+    let summary = result?;
+    let key = args.dir.join("patient.key");
+    fs::write(&key, DEMO_KEY).with_context(|| format!("cannot write {}", key.display()))?;
+    if global.json {
+        print_json(&serde_json::json!({
+            "series": summary.series,
+            "studies": summary.studies,
+            "patients": summary.patients,
+            "files": summary.files,
+            "bytes": summary.bytes,
+            "pathological": summary.pathological,
+        }))?;
+    } else {
+        eprintln!(
+            "wrote {} series ({} pathological) of {} patients, {} files, {} MB, to {}",
+            summary.series,
+            summary.pathological,
+            summary.patients,
+            summary.files,
+            summary.bytes / 1_000_000,
+            args.dir.display()
+        );
+    }
+    Ok(0)
+}
+
+/// 2 for what the user can put right in the arguments, 130 for an interruption, 1 for the rest.
+pub(crate) fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::OutOfRange { .. } | Error::Occupied(_) => 2,
+        Error::Interrupted => 130,
+        _ => 1,
+    }
+}

@@ -1,0 +1,265 @@
+//! Files and labels to rows: which files make a series, what its label is, and every reason why it
+//! cannot be used. Reads nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ctpipe_ct::{Code, Header, Rules, Scanned, assess};
+use ctpipe_tables::labels::Label;
+use ctpipe_tables::{InstanceRow, SeriesRow, Status};
+
+use crate::patient::{Hasher, PatientIs};
+use crate::scan::Found;
+
+/// Reasons and warnings that come from the labels; those of the files are [`Code`]'s.
+mod reason {
+    pub(super) const NO_LABEL: &str = "no_label";
+    pub(super) const NO_FILES: &str = "no_files";
+    pub(super) const NOT_0_OR_1: &str = "label_not_0_or_1";
+    pub(super) const CONFLICTING: &str = "conflicting_labels";
+    pub(super) const REPEATED: &str = "repeated_label";
+    pub(super) const BAD_SPLIT: &str = "bad_split";
+    pub(super) const STUDY_MISMATCH: &str = "study_mismatch";
+    pub(super) const MIXED_STUDY: &str = "mixed_study";
+    pub(super) const SEVERAL_PATIENTS: &str = "several_patients";
+    pub(super) const SERIES_UID_MISSING: &str = "series_uid_missing";
+}
+
+/// The stage's two tables.
+pub(crate) struct Joined {
+    pub(crate) instances: Vec<InstanceRow>,
+    pub(crate) series: Vec<SeriesRow>,
+}
+
+/// Rows of both tables: instances by path, series by UID.
+pub(crate) fn join(
+    files: &[Found],
+    labels: &[Label],
+    rules: &Rules,
+    patient_is: &PatientIs,
+    hasher: &Hasher,
+    keep: &[String],
+) -> Joined {
+    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, file) in files.iter().enumerate() {
+        if let Some(header) = file.header() {
+            members.entry(&header.series_uid).or_default().push(index);
+        }
+    }
+    let mut by_series: BTreeMap<&str, Vec<&Label>> = BTreeMap::new();
+    for label in labels {
+        by_series.entry(&label.series_uid).or_default().push(label);
+    }
+    let mut order: BTreeMap<usize, u32> = BTreeMap::new();
+    let mut series = Vec::new();
+    let uids: BTreeSet<&str> = members.keys().chain(by_series.keys()).copied().collect();
+    for uid in uids {
+        let indices = members.get(uid).map_or(&[][..], Vec::as_slice);
+        let headers: Vec<&Header> = indices.iter().filter_map(|&i| files[i].header()).collect();
+        let labels = by_series.get(uid).map_or(&[][..], Vec::as_slice);
+        let (row, places) = row(uid, &headers, labels, rules, patient_is, hasher, keep);
+        order.extend(places.iter().enumerate().map(|(place, &member)| (indices[member], place as u32)));
+        series.push(row);
+    }
+    let instances = files
+        .iter()
+        .enumerate()
+        .filter_map(|(index, file)| instance(file, order.get(&index).copied()))
+        .collect();
+    Joined { instances, series }
+}
+
+fn instance(file: &Found, slice_index: Option<u32>) -> Option<InstanceRow> {
+    let path = file.path.clone();
+    match &file.what {
+        Scanned::NotDicom => None,
+        Scanned::Unreadable(problem) => {
+            Some(InstanceRow { path, problem: Some(problem.clone()), ..InstanceRow::default() })
+        }
+        Scanned::Dicom(header) => {
+            let [x, y, z] = header.position.map_or([None; 3], |p| p.map(Some));
+            Some(InstanceRow {
+                path,
+                series_uid: header.series_uid.clone(),
+                study_uid: header.study_uid.clone(),
+                sop_instance_uid: header.sop_instance_uid.clone(),
+                instance_number: header.instance_number.map(f64::from),
+                position_x: x,
+                position_y: y,
+                position_z: z,
+                transfer_syntax: header.transfer_syntax.clone(),
+                slice_index,
+                problem: None,
+            })
+        }
+    }
+}
+
+/// One series, and the order of its members along the slice normal.
+fn row(
+    uid: &str,
+    headers: &[&Header],
+    labels: &[&Label],
+    rules: &Rules,
+    patient_is: &PatientIs,
+    hasher: &Hasher,
+    keep: &[String],
+) -> (SeriesRow, Vec<usize>) {
+    let mut reasons: Vec<String> = Vec::new();
+    let mut warnings: Vec<String> = Vec::new();
+    let mut reject = |code: &str, applies: bool| {
+        if applies && !reasons.iter().any(|r| r == code) {
+            reasons.push(code.to_owned());
+        }
+    };
+    let label = labels.first().copied();
+    let study = headers.first().map(|h| h.study_uid.as_str()).or(label.map(|l| l.study_uid.as_str()));
+    let study = study.unwrap_or_default();
+    reject(reason::SERIES_UID_MISSING, uid.is_empty());
+    reject(reason::NO_FILES, headers.is_empty());
+    reject(reason::MIXED_STUDY, headers.iter().any(|h| h.study_uid != study));
+    let first_patient = headers.first().map(|h| h.patient_id.as_str()).unwrap_or_default();
+    reject(reason::SEVERAL_PATIENTS, headers.iter().any(|h| h.patient_id != first_patient));
+    reject(reason::NO_LABEL, label.is_none());
+    reject(reason::NOT_0_OR_1, labels.iter().any(|l| l.pathology.is_none()));
+    reject(reason::BAD_SPLIT, labels.iter().any(|l| l.bad_split.is_some()));
+    reject(reason::STUDY_MISMATCH, !headers.is_empty() && labels.iter().any(|l| l.study_uid != study));
+    let contradicts = |l: &&&Label| label.is_some_and(|f| (f.pathology, f.split) != (l.pathology, l.split));
+    reject(reason::CONFLICTING, labels.iter().any(|l| contradicts(&l)));
+    if labels.len() > 1 {
+        warnings.push(reason::REPEATED.to_owned());
+    }
+    let mut order = Vec::new();
+    let mut spacing = None;
+    if !headers.is_empty() {
+        let found = assess(headers, rules);
+        found.reasons.iter().for_each(|code: &Code| reject(code.as_str(), true));
+        warnings.extend(found.warnings.iter().map(|code| code.as_str().to_owned()));
+        order = found.order;
+        spacing = found.slice_spacing;
+    }
+    let first = headers.first().copied().cloned().unwrap_or_default();
+    let patient_key = match patient_is {
+        PatientIs::PatientId if !first.patient_id.is_empty() => hasher.hash("patient_id", &first.patient_id),
+        PatientIs::Column(name) => match label.and_then(|l| l.kept.get(name)).filter(|text| !text.is_empty())
+        {
+            Some(text) => hasher.hash("column", text),
+            None => hasher.hash("study", study),
+        },
+        _ => hasher.hash("study", study),
+    };
+    let kept = keep.iter().filter_map(|name| Some(format!("{name}={}", label?.kept.get(name)?))).collect();
+    let [row_spacing, column_spacing] = first.pixel_spacing.map_or([None; 2], |s| s.map(Some));
+    let row = SeriesRow {
+        series_uid: uid.to_owned(),
+        study_uid: study.to_owned(),
+        patient_key,
+        label: label.and_then(|l| l.pathology),
+        age: label.and_then(|l| l.age).or(first.age),
+        sex: label.and_then(|l| l.sex.clone()).or(first.sex),
+        split: label.and_then(|l| l.split).map(|part| part.as_str().to_owned()),
+        modality: first.modality,
+        slices: headers.len() as u32,
+        rows: first.rows,
+        columns: first.columns,
+        row_spacing,
+        column_spacing,
+        slice_thickness: first.slice_thickness,
+        slice_spacing: spacing,
+        kvp: first.kvp,
+        manufacturer: first.manufacturer,
+        model: first.model,
+        kernel: first.kernel,
+        bits_stored: first.bits_stored,
+        transfer_syntax: first.transfer_syntax,
+        kept,
+        status: Status::of(&reasons).as_str().to_owned(),
+        reasons,
+        warnings,
+    };
+    (row, order)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const RULES: Rules = Rules { min_slices: 2, min_thickness: 1.0, max_thickness: 5.0 };
+
+    fn slice(series: &str, z: f64) -> Found {
+        let header = Header {
+            sop_instance_uid: format!("{series}.{z}"),
+            study_uid: "study".into(),
+            series_uid: series.into(),
+            modality: "CT".into(),
+            patient_id: "P1".into(),
+            position: Some([0.0, 0.0, z]),
+            orientation: Some([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+            pixel_spacing: Some([1.0, 1.0]),
+            slice_thickness: Some(2.0),
+            rows: 512,
+            columns: 512,
+            frames: 1,
+            ..Header::default()
+        };
+        Found { path: format!("{series}/{z}"), what: Scanned::Dicom(Box::new(header)) }
+    }
+
+    fn label(series: &str, pathology: Option<u32>) -> Label {
+        Label { study_uid: "study".into(), series_uid: series.into(), pathology, ..Label::default() }
+    }
+
+    fn joined(files: &[Found], labels: &[Label]) -> Joined {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        std::fs::write(&key, "secret").unwrap();
+        let hasher = Hasher::open(&key).unwrap();
+        join(files, labels, &RULES, &PatientIs::PatientId, &hasher, &[])
+    }
+
+    fn reasons_of(joined: &Joined) -> Vec<(String, Vec<String>)> {
+        joined.series.iter().map(|row| (row.series_uid.clone(), row.reasons.clone())).collect()
+    }
+
+    #[test]
+    fn each_mismatch_of_files_and_labels_is_a_row_with_its_reason() {
+        let mut files: Vec<Found> = Vec::new();
+        for series in ["a", "b", "c", "d"] {
+            files.extend([slice(series, 2.0), slice(series, 0.0)]);
+        }
+        let labels = [
+            label("a", Some(1)),
+            label("c", None),
+            label("d", Some(0)),
+            label("d", Some(1)),
+            label("ghost", Some(1)),
+        ];
+        let joined = joined(&files, &labels);
+        let expected = [
+            ("a", vec![]),
+            ("b", vec!["no_label"]),
+            ("c", vec!["label_not_0_or_1"]),
+            ("d", vec!["conflicting_labels"]),
+            ("ghost", vec!["no_files"]),
+        ];
+        let expected = expected.map(|(uid, r)| (uid.to_owned(), r.into_iter().map(str::to_owned).collect()));
+        assert_eq!(reasons_of(&joined), expected);
+        assert_eq!(joined.series[3].warnings[0], "repeated_label");
+    }
+
+    #[test]
+    fn slices_are_numbered_along_the_normal_whatever_their_files_are_called() {
+        let files = [slice("a", 4.0), slice("a", 0.0), slice("a", 2.0)];
+        let joined = joined(&files, &[label("a", Some(0))]);
+        let order: Vec<Option<u32>> = joined.instances.iter().map(|row| row.slice_index).collect();
+        assert_eq!(order, [Some(2), Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn the_patient_id_is_nowhere_in_the_rows() {
+        let joined = joined(&[slice("a", 0.0), slice("a", 2.0)], &[label("a", Some(0))]);
+        let text = format!("{:?}{:?}", joined.series, joined.instances);
+        assert!(!text.contains("P1"));
+        assert_eq!(joined.series[0].patient_key.len(), 32);
+    }
+}

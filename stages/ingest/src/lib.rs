@@ -1,0 +1,188 @@
+//! Stage ingest: DICOM headers and the labels CSV to `instances.parquet`, `series.parquet` and
+//! `summary.json`. Reads no pixels.
+
+mod join;
+mod patient;
+mod scan;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ctpipe_ct::Rules;
+use ctpipe_engine::{Finding, Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
+use ctpipe_tables::json::{self, IngestSummary};
+use ctpipe_tables::{InstanceRow, SeriesRow, Table, labels};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use patient::PatientIs;
+
+/// The stage.
+pub struct Ingest;
+
+#[derive(Debug, Deserialize)]
+struct Config {
+    min_slices: usize,
+    min_slice_thickness: f64,
+    max_slice_thickness: f64,
+    patient: String,
+    keep_columns: Vec<String>,
+}
+
+const PORTS: &[Port] = &[
+    Port::required("dicom", "the folder with the DICOM files"),
+    Port::required("labels", "the CSV with study_uid, series_uid and pathology"),
+    Port {
+        name: "patient_key",
+        doc: "the secret that patients' identifiers are hashed with",
+        optional: false,
+        default: Some("data/patient.key"),
+        make: Some(patient::make_key),
+    },
+];
+
+const PARAMS: &[Param] = &[
+    Param {
+        name: "min_slices",
+        kind: Kind::Int { default: 32, min: 1, max: 10_000 },
+        unit: "",
+        doc: "a series with fewer slices is rejected; under 64 it is warned about",
+    },
+    Param {
+        name: "min_slice_thickness",
+        kind: Kind::Float { default: 1.0, min: 0.0, max: 100.0 },
+        unit: "mm",
+        doc: "a series with thinner slices is rejected",
+    },
+    Param {
+        name: "max_slice_thickness",
+        kind: Kind::Float { default: 5.0, min: 0.0, max: 100.0 },
+        unit: "mm",
+        doc: "a series with thicker slices is rejected",
+    },
+    Param {
+        name: "patient",
+        kind: Kind::Text { default: "patient_id" },
+        unit: "",
+        doc: "what one patient is: patient_id, study, or the name of a column of the labels",
+    },
+    Param {
+        name: "keep_columns",
+        kind: Kind::TextList,
+        unit: "",
+        doc: "further columns of the labels to carry along",
+    },
+];
+
+const OUTPUTS: &[Output] = &[
+    Output { path: InstanceRow::FILE, doc: "a row a DICOM file" },
+    Output { path: SeriesRow::FILE, doc: "a row a series, with status and reasons" },
+    Output { path: IngestSummary::FILE, doc: "counts" },
+];
+
+impl Stage for Ingest {
+    fn kind(&self) -> &'static str {
+        "ingest"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn doc(&self) -> &'static str {
+        "reads DICOM headers and labels, and judges which series can be used"
+    }
+    fn ports(&self) -> &'static [Port] {
+        PORTS
+    }
+    fn params(&self) -> &'static [Param] {
+        PARAMS
+    }
+    fn outputs(&self) -> &'static [Output] {
+        OUTPUTS
+    }
+
+    fn check(&self, params: &Params) -> Result<(), String> {
+        let number = |name: &str| params.get(name).and_then(Value::as_f64).unwrap_or_default();
+        let (min, max) = (number("min_slice_thickness"), number("max_slice_thickness"));
+        if min > max {
+            return Err(format!("min_slice_thickness {min} is above max_slice_thickness {max}"));
+        }
+        Ok(())
+    }
+
+    fn preflight(&self, params: &Params, inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if let Some(folder) = inputs.get("dicom") {
+            findings.push(look_at_folder(folder));
+        }
+        if let Some(path) = inputs.get("labels") {
+            findings.push(look_at_labels(path, params));
+        }
+        findings
+    }
+
+    fn run(&self, task: &Task<'_>) -> Result<(), StageError> {
+        let config: Config = task.params()?;
+        let patient_is = PatientIs::parse(&config.patient);
+        let hasher = patient::Hasher::open(task.input("patient_key")?).map_err(StageError::failed)?;
+        let mut columns = config.keep_columns.clone();
+        if let PatientIs::Column(column) = &patient_is {
+            columns.push(column.clone());
+        }
+        let labels = labels::read(task.input("labels")?, &columns).map_err(StageError::failed)?;
+        let files = scan::scan(task)?;
+        task.check_stop()?;
+        let rules = Rules {
+            min_slices: config.min_slices,
+            min_thickness: config.min_slice_thickness,
+            max_thickness: config.max_slice_thickness,
+        };
+        let joined = join::join(&files, &labels, &rules, &patient_is, &hasher, &config.keep_columns);
+        let summary = summary::summarise(&files, &labels, &joined.series, &patient_is);
+        for note in &summary.notes {
+            task.log(Level::Warning, note.clone());
+        }
+        task.log(Level::Info, summary::sentence(&summary));
+        InstanceRow::write(&joined.instances, task.out()).map_err(StageError::failed)?;
+        SeriesRow::write(&joined.series, task.out()).map_err(StageError::failed)?;
+        json::write(&summary, &task.out().join(IngestSummary::FILE)).map_err(StageError::failed)?;
+        if summary.accepted == 0 {
+            return Err(StageError::failed(summary::nothing_left(&summary)));
+        }
+        Ok(())
+    }
+}
+
+fn look_at_folder(folder: &Path) -> Finding {
+    if !folder.is_dir() {
+        return Finding::error(format!("{} is not a folder of DICOM files", folder.display()));
+    }
+    let first = walkdir::WalkDir::new(folder)
+        .follow_links(true)
+        .into_iter()
+        .flatten()
+        .find(|e| e.file_type().is_file());
+    match first {
+        Some(_) => Finding::info(format!("data there: {}", folder.display())),
+        None => Finding::error(format!("{} holds no files; put the DICOM studies there", folder.display())),
+    }
+}
+
+fn look_at_labels(path: &Path, params: &Params) -> Finding {
+    let text = |name: &str| params.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut columns: Vec<String> = params
+        .get("keep_columns")
+        .and_then(Value::as_array)
+        .map(|items| items.iter().filter_map(|i| i.as_str().map(str::to_owned)).collect())
+        .unwrap_or_default();
+    if let PatientIs::Column(column) = PatientIs::parse(&text("patient")) {
+        columns.push(column);
+    }
+    match labels::read(path, &columns) {
+        Ok(labels) if labels.is_empty() => {
+            Finding::error(format!("{} has a header and no rows; add a row for each series", path.display()))
+        }
+        Ok(labels) => Finding::info(format!("labels readable: {} rows in {}", labels.len(), path.display())),
+        Err(error) => Finding::error(ctpipe_engine::run::chain(&error)),
+    }
+}

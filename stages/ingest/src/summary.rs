@@ -1,0 +1,82 @@
+//! Counts what was found and what became of it. Judges no single series.
+
+use std::collections::BTreeMap;
+
+use ctpipe_ct::Scanned;
+use ctpipe_tables::json::IngestSummary;
+use ctpipe_tables::labels::Label;
+use ctpipe_tables::{SeriesRow, Status};
+
+use crate::patient::PatientIs;
+use crate::scan::Found;
+
+pub(crate) fn summarise(
+    files: &[Found],
+    labels: &[Label],
+    series: &[SeriesRow],
+    patient_is: &PatientIs,
+) -> IngestSummary {
+    let mut summary = IngestSummary {
+        files: files.len() as u64,
+        not_dicom: files.iter().filter(|f| f.what == Scanned::NotDicom).count() as u64,
+        unreadable: files.iter().filter(|f| matches!(f.what, Scanned::Unreadable(_))).count() as u64,
+        series: series.iter().filter(|s| s.slices > 0).count() as u64,
+        labels: labels.len() as u64,
+        ..IngestSummary::default()
+    };
+    let mut patients: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in series {
+        row.reasons.iter().for_each(|code| *summary.reasons.entry(code.clone()).or_default() += 1);
+        row.warnings.iter().for_each(|code| *summary.warnings.entry(code.clone()).or_default() += 1);
+        if let (true, Some(label)) = (row.status == Status::Accepted.as_str(), row.label) {
+            summary.accepted += 1;
+            *summary.accepted_by_label.entry(label.to_string()).or_default() += 1;
+            *patients.entry(&row.patient_key).or_default() += 1;
+        }
+    }
+    summary.patients = patients.len() as u64;
+    let most = patients.values().copied().max().unwrap_or(0);
+    if summary.accepted > 1 && most * 2 > summary.accepted {
+        let hint = match patient_is {
+            PatientIs::PatientId => {
+                "; de-identified sets often share one patient ID: if these are different people, set \
+                 ingest's parameter patient to study, or to a column of the labels"
+            }
+            _ => "; check what ingest's parameter patient stands for here",
+        };
+        summary.notes.push(format!(
+            "one patient holds {most} of {} accepted series, and whole patients go to one side of the split{hint}",
+            summary.accepted
+        ));
+    }
+    if summary.unreadable > 0 {
+        summary.notes.push(format!(
+            "{} DICOM files could not be read; instances.parquet names each with the reason",
+            summary.unreadable
+        ));
+    }
+    summary
+}
+
+/// One line for the terminal.
+pub(crate) fn sentence(summary: &IngestSummary) -> String {
+    let rejected: Vec<String> = summary.reasons.iter().map(|(code, n)| format!("{code} {n}")).collect();
+    let rejected = if rejected.is_empty() { "none rejected".to_owned() } else { rejected.join(", ") };
+    format!(
+        "{} files ({} not DICOM), {} series, {} labels: {} accepted of {} patients; {rejected}",
+        summary.files, summary.not_dicom, summary.series, summary.labels, summary.accepted, summary.patients
+    )
+}
+
+/// Why nothing can be done, and what would help.
+pub(crate) fn nothing_left(summary: &IngestSummary) -> String {
+    if summary.series == 0 {
+        return format!("none of the {} files is a readable DICOM series; check inputs.dicom", summary.files);
+    }
+    let reasons: Vec<String> = summary.reasons.iter().map(|(code, n)| format!("{code}: {n}")).collect();
+    format!(
+        "no series is left: all {} were rejected ({}); ingest's parameters and the labels decide what is accepted",
+        summary.series,
+        reasons.join(", ")
+    )
+}

@@ -1,0 +1,121 @@
+//! The middle slices of a volume as PNG data URIs. Knows no page and no table.
+
+use png::{BitDepth, ColorType, Compression, Encoder, Filter};
+
+/// A slice through the middle of a volume.
+pub(crate) struct Slice {
+    /// axial, coronal or sagittal.
+    pub(crate) plane: &'static str,
+    /// `data:image/png;base64,...`, 8-bit grey.
+    pub(crate) uri: String,
+}
+
+/// The edge of a cube of so many voxels, if it is one.
+pub(crate) fn edge(voxels: usize) -> Option<usize> {
+    let edge = (voxels as f64).cbrt().round() as usize;
+    (edge > 0 && edge * edge * edge == voxels).then_some(edge)
+}
+
+/// The axial, coronal and sagittal middle slices of `[edge, edge, edge]` voxels (z from feet to
+/// head, y from front to back, x from the patient's right to left), the head upward.
+pub(crate) fn middle_slices(voxels: &[u16], edge: usize) -> Result<[Slice; 3], png::EncodingError> {
+    let middle = edge / 2;
+    let voxel = |z: usize, y: usize, x: usize| voxels.get((z * edge + y) * edge + x).copied().unwrap_or(0);
+    let slice = |plane, at: &dyn Fn(usize, usize) -> u16| -> Result<Slice, png::EncodingError> {
+        let grey = (0..edge * edge).map(|i| grey(at(i / edge, i % edge))).collect::<Vec<u8>>();
+        Ok(Slice { plane, uri: format!("data:image/png;base64,{}", base64(&png(&grey, edge as u32)?)) })
+    };
+    Ok([
+        slice("axial", &|row, column| voxel(middle, row, column))?,
+        slice("coronal", &|row, column| voxel(edge - 1 - row, middle, column))?,
+        slice("sagittal", &|row, column| voxel(edge - 1 - row, column, middle))?,
+    ])
+}
+
+/// 16 bits to 8, rounded: 65535 / 255 = 257.
+fn grey(voxel: u16) -> u8 {
+    ((u32::from(voxel) + 128) / 257) as u8
+}
+
+fn png(grey: &[u8], edge: u32) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, edge, edge);
+    encoder.set_color(ColorType::Grayscale);
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_compression(Compression::High);
+    encoder.set_filter(Filter::Paeth);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(grey)?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
+        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
+        for i in 0..4 {
+            let sextet = (bits >> (18 - 6 * i)) & 63;
+            text.push(if i > chunk.len() { '=' } else { ALPHABET[sextet as usize] as char });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The vectors of RFC 4648, section 10.
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        let vectors = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
+        for (bytes, text) in vectors {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn grey_covers_the_whole_range() {
+        assert_eq!([grey(0), grey(128), grey(129), grey(65535)], [0, 0, 1, 255]);
+        assert_eq!([edge(262_144), edge(8), edge(9), edge(0)], [Some(64), Some(2), None, None]);
+    }
+
+    #[test]
+    fn planes_are_cut_where_their_names_say_with_the_head_upward() {
+        // 2³ voxels whose value tells their place: z, y, x as bits 2, 1, 0.
+        let voxels: Vec<u16> = (0..8).map(|i| i * 257).collect();
+        let pixels = |slice: &Slice| decode(slice.uri.strip_prefix("data:image/png;base64,").unwrap());
+        let slices = middle_slices(&voxels, 2).unwrap();
+        assert_eq!(slices.each_ref().map(|s| s.plane), ["axial", "coronal", "sagittal"]);
+        assert_eq!(pixels(&slices[0]), [4, 5, 6, 7]);
+        assert_eq!(pixels(&slices[1]), [6, 7, 2, 3]);
+        assert_eq!(pixels(&slices[2]), [5, 7, 1, 3]);
+    }
+
+    fn decode(text: &str) -> Vec<u8> {
+        let sextet = |c: u8| match c {
+            b'A'..=b'Z' => c - b'A',
+            b'a'..=b'z' => c - b'a' + 26,
+            b'0'..=b'9' => c - b'0' + 52,
+            b'+' => 62,
+            _ => 63,
+        };
+        let bits: Vec<u8> = text.bytes().filter(|&c| c != b'=').map(sextet).collect();
+        let bytes: Vec<u8> = bits
+            .chunks(4)
+            .flat_map(|c| {
+                let word = c.iter().fold(0_u32, |w, &s| (w << 6) | u32::from(s)) << (6 * (4 - c.len()));
+                word.to_be_bytes()[1..c.len()].to_vec()
+            })
+            .collect();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        pixels
+    }
+}

@@ -1,0 +1,81 @@
+//! Reads all that the report is made of into one struct. Judges nothing and draws nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ctpipe_engine::{MANIFEST, Manifest, StageError, Task};
+use ctpipe_tables::json::{self, IngestSummary, MetricsFile, ModelFile, SplitSummary};
+use ctpipe_tables::shards::Volumes;
+use ctpipe_tables::{EpochRow, PredictionRow, SeriesRow, SplitRow, Table, VolumeRow};
+
+use crate::error::Result;
+use crate::failed;
+
+/// All that the report is made of, but the voxels.
+pub(crate) struct Inputs {
+    pub(crate) ingest: IngestSummary,
+    pub(crate) series: Vec<SeriesRow>,
+    pub(crate) volumes: Vec<VolumeRow>,
+    pub(crate) shards: Volumes,
+    pub(crate) split: SplitSummary,
+    pub(crate) split_rows: Vec<SplitRow>,
+    pub(crate) model: ModelFile,
+    pub(crate) history: Vec<EpochRow>,
+    pub(crate) metrics: MetricsFile,
+    pub(crate) predictions: Vec<PredictionRow>,
+    pub(crate) artifacts: Vec<Artifact>,
+}
+
+/// What an input was made by.
+pub(crate) struct Artifact {
+    pub(crate) port: &'static str,
+    /// `None` where the input is a folder that ctpipe did not make.
+    pub(crate) manifest: Option<Manifest>,
+}
+
+impl Inputs {
+    /// Reads the inputs of a task, which are wired to the ports of [`crate::Report`].
+    pub(crate) fn read(task: &Task<'_>) -> std::result::Result<Inputs, StageError> {
+        let folders = PORTS.map(|port| task.input(port));
+        let [series, volumes, split, model, metrics] = folders;
+        let (series, volumes, split, model, metrics) = (series?, volumes?, split?, model?, metrics?);
+        let read = || -> Result<Inputs> {
+            let mut artifacts = Vec::new();
+            for (port, folder) in PORTS.into_iter().zip([series, volumes, split, model, metrics]) {
+                let there = folder.join(MANIFEST).exists();
+                let manifest = if there { Some(Manifest::read(folder)?) } else { None };
+                artifacts.push(Artifact { port, manifest });
+            }
+            Ok(Inputs {
+                ingest: json::read(&series.join(IngestSummary::FILE))?,
+                series: SeriesRow::read(series)?,
+                volumes: VolumeRow::read(volumes)?,
+                shards: Volumes::open(volumes)?,
+                split: json::read(&split.join(SplitSummary::FILE))?,
+                split_rows: SplitRow::read(split)?,
+                model: json::read(&model.join(ModelFile::FILE))?,
+                history: EpochRow::read(model)?,
+                metrics: json::read(&metrics.join(MetricsFile::FILE))?,
+                predictions: PredictionRow::read(metrics)?,
+                artifacts,
+            })
+        };
+        read().map_err(failed)
+    }
+
+    /// The epoch whose weights were kept.
+    pub(crate) fn best_epoch(&self) -> Option<&EpochRow> {
+        self.history.iter().find(|row| row.best)
+    }
+
+    /// Patients that are in more than one part. There must be none.
+    pub(crate) fn patients_in_several_parts(&self) -> usize {
+        let mut parts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for row in &self.split_rows {
+            parts.entry(&row.patient_key).or_default().insert(&row.split);
+        }
+        parts.values().filter(|parts| parts.len() > 1).count()
+    }
+}
+
+/// The ports, in the order of the pipeline.
+const PORTS: [&str; 5] = ["series", "volumes", "split", "model", "metrics"];

@@ -1,0 +1,101 @@
+//! Section 6: some volumes of each class, chosen by part and UID and not by how they look. Cuts no
+//! slice itself.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ctpipe_engine::StageError;
+use ctpipe_tables::{Part, Status};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::inputs::Inputs;
+use crate::{failed, images, words};
+
+#[derive(Serialize)]
+pub(crate) struct View {
+    asked: usize,
+    classes: Vec<Class>,
+}
+
+#[derive(Serialize)]
+struct Class {
+    name: &'static str,
+    examples: Vec<Example>,
+}
+
+#[derive(Serialize)]
+struct Example {
+    series_uid: String,
+    part: String,
+    /// "0.83, called pathology"; `None` where there is no prediction.
+    prediction: Option<String>,
+    images: Vec<Image>,
+}
+
+#[derive(Serialize)]
+struct Image {
+    plane: &'static str,
+    uri: String,
+    edge: usize,
+}
+
+/// Reads the volumes one by one; `go_on` is asked before each.
+pub(crate) fn examples(
+    inputs: &Inputs,
+    asked: usize,
+    go_on: impl Fn() -> Result<(), StageError>,
+) -> Result<View, StageError> {
+    let predictions: HashMap<&str, _> =
+        inputs.predictions.iter().map(|row| (row.series_uid.as_str(), row)).collect();
+    let mut classes = Vec::new();
+    for label in [0, 1] {
+        let mut examples = Vec::new();
+        for (series_uid, part) in chosen(inputs, label, asked) {
+            go_on()?;
+            let prediction = predictions.get(series_uid).map(|row| {
+                format!("{:.3}, called {}", row.probability, words::class(u32::from(row.decision)))
+            });
+            let images = slices(inputs, series_uid).map_err(failed)?;
+            let part = part.map_or("in no part".to_owned(), |part| words::part(part).to_owned());
+            examples.push(Example { series_uid: series_uid.to_owned(), part, prediction, images });
+        }
+        classes.push(Class { name: words::class(label), examples });
+    }
+    Ok(View { asked, classes })
+}
+
+/// Series of a class that have a volume: test before validation before training, then by UID.
+fn chosen(inputs: &Inputs, label: u32, asked: usize) -> Vec<(&str, Option<&str>)> {
+    let parts: BTreeMap<&str, &str> =
+        inputs.split_rows.iter().map(|row| (row.series_uid.as_str(), row.split.as_str())).collect();
+    let labels: HashMap<&str, u32> = inputs
+        .series
+        .iter()
+        .filter_map(|row| Some((row.series_uid.as_str(), row.label?)))
+        // The label that was learnt from is that of the split.
+        .chain(inputs.split_rows.iter().map(|row| (row.series_uid.as_str(), row.label)))
+        .collect();
+    let rank = |part: Option<&str>| {
+        [Part::Test, Part::Val, Part::Train].iter().position(|p| Some(p.as_str()) == part).unwrap_or(3)
+    };
+    let mut chosen: Vec<(&str, Option<&str>)> = inputs
+        .volumes
+        .iter()
+        .filter(|row| row.status == Status::Accepted.as_str() && !row.shard.is_empty())
+        .filter(|row| labels.get(row.series_uid.as_str()) == Some(&label))
+        .map(|row| (row.series_uid.as_str(), parts.get(row.series_uid.as_str()).copied()))
+        .collect();
+    chosen.sort_by_key(|&(uid, part)| (rank(part), uid));
+    chosen.truncate(asked);
+    chosen
+}
+
+fn slices(inputs: &Inputs, series_uid: &str) -> Result<Vec<Image>, Error> {
+    let volumes = inputs.shards.read(&[series_uid])?;
+    let voxels = volumes.first().map_or(&[][..], Vec::as_slice);
+    let edge = images::edge(voxels.len())
+        .ok_or_else(|| Error::NotACube { series_uid: series_uid.to_owned(), voxels: voxels.len() })?;
+    let slices = images::middle_slices(voxels, edge)
+        .map_err(|source| Error::Image { series_uid: series_uid.to_owned(), source })?;
+    Ok(slices.into_iter().map(|slice| Image { plane: slice.plane, uri: slice.uri, edge }).collect())
+}

@@ -1,0 +1,68 @@
+//! How much the two classes weigh in the loss, and whether three remedies against imbalance together
+//! are too much. Trains nothing.
+
+use ctpipe_network::LossKind;
+
+use crate::config::Config;
+
+/// `n / (classes x count)` for each class ("balanced"), or 1 and 1.
+pub(crate) fn class_weights(counts: [usize; 2], enabled: bool) -> [f32; 2] {
+    if !enabled {
+        return [1.0; 2];
+    }
+    let n = counts[0] + counts[1];
+    counts.map(|count| if count == 0 { 1.0 } else { n as f32 / (2 * count) as f32 })
+}
+
+/// Beyond this factor, more or less, the remedies are said to over-correct.
+const TOLERATED: f64 = 1.5;
+
+/// What to tell the user when class weights, focal alpha and sampler together weigh the rarer class
+/// by much more than its rarity asks for.
+pub(crate) fn over_correction(counts: [usize; 2], config: &Config) -> Option<String> {
+    let [normal, pathology] = counts.map(|count| count as f64);
+    if normal == 0.0 || pathology == 0.0 {
+        return None;
+    }
+    let asked = normal / pathology;
+    let weights = if config.class_weights { asked } else { 1.0 };
+    let sampler = if config.use_weighted_sampler { asked } else { 1.0 };
+    let alpha = match config.loss {
+        LossKind::Focal => config.focal_loss_alpha / (1.0 - config.focal_loss_alpha).max(1e-6),
+        LossKind::CrossEntropy => 1.0,
+    };
+    let applied = weights * sampler * alpha;
+    let ratio = applied / asked;
+    if (1.0 / TOLERATED..=TOLERATED).contains(&ratio) {
+        return None;
+    }
+    Some(format!(
+        "a pathological series weighs {applied:.2} times a normal one (class_weights {weights:.2} x \
+         use_weighted_sampler {sampler:.2} x focal_loss_alpha {alpha:.2}), where {normal} normal and \
+         {pathology} pathological series ask for {asked:.2}: the remedies over-correct; switch some off, \
+         or expect the threshold to move"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_weights_are_scikit_learns() {
+        // compute_class_weight("balanced", classes=[0, 1], y=[0] * 30 + [1] * 10) is [0.6667, 2.0].
+        let [normal, pathology] = class_weights([30, 10], true);
+        assert!((normal - 2.0 / 3.0).abs() < 1e-6 && (pathology - 2.0).abs() < 1e-6);
+        assert_eq!(class_weights([30, 10], false), [1.0; 2]);
+    }
+
+    #[test]
+    fn over_correction_is_told_and_a_single_fitting_remedy_is_not() {
+        let config = Config::default();
+        // 3 x 3 x 3 where 3 would do.
+        let text = over_correction([30, 10], &config).unwrap_or_default();
+        assert!(text.contains("weighs 27.00 times") && text.contains("ask for 3.00"), "{text}");
+        let one = Config { class_weights: false, focal_loss_alpha: 0.5, ..config };
+        assert_eq!(over_correction([30, 10], &one), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! The stage around the training: reads artifacts, writes the model. Decides nothing about learning.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ctpipe_engine::{Finding, Level, Output, Param, Params, Port, Stage, StageError, Task};
+use ctpipe_network::{Device, instruction_set};
+use ctpipe_tables::json::{self, ModelFile};
+use ctpipe_tables::shards::Volumes;
+use ctpipe_tables::{EpochRow, Part, SplitRow, Table};
+use serde_json::Value;
+
+use crate::config::{Config, PARAMS};
+use crate::data::{Dataset, FromShards, Sample};
+use crate::epochs::{Epoch, Flow, TrainError, Trained, Watcher, train};
+
+/// The stage.
+pub struct Train;
+
+const PORTS: &[Port] =
+    &[Port::required("volumes", "what preprocess made"), Port::required("split", "what split made")];
+
+const OUTPUTS: &[Output] = &[
+    Output { path: ModelFile::WEIGHTS, doc: "the best weights, under PyTorch's names" },
+    Output { path: ModelFile::FILE, doc: "the architecture and the training's parameters" },
+    Output { path: EpochRow::FILE, doc: "a row an epoch" },
+];
+
+impl Stage for Train {
+    fn kind(&self) -> &'static str {
+        "train"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn doc(&self) -> &'static str {
+        "trains CNN3D on the train part, choosing the epoch by the val part"
+    }
+    fn ports(&self) -> &'static [Port] {
+        PORTS
+    }
+    fn params(&self) -> &'static [Param] {
+        PARAMS
+    }
+    fn outputs(&self) -> &'static [Output] {
+        OUTPUTS
+    }
+    fn seeded(&self) -> bool {
+        true
+    }
+    fn facts(&self, params: &Params) -> Result<BTreeMap<String, String>, String> {
+        device_of(params).map(Device::facts)
+    }
+    fn check(&self, params: &Params) -> Result<(), String> {
+        device_of(params).map(|_| ())
+    }
+
+    fn preflight(&self, params: &Params, _inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
+        vec![match device_of(params) {
+            Ok(Device::Cpu) => Finding::info(format!(
+                "device: cpu ({}, {} threads)",
+                instruction_set(),
+                std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+            )),
+            Ok(device) => Finding::info(format!("device: {device}")),
+            Err(error) => Finding::error(error),
+        }]
+    }
+
+    fn run(&self, task: &Task<'_>) -> Result<(), StageError> {
+        let config: Config = task.params()?;
+        let device = Device::resolve(&config.device).map_err(StageError::failed)?;
+        let rows = SplitRow::read(task.input("split")?).map_err(StageError::failed)?;
+        let volumes = Volumes::open(task.input("volumes")?).map_err(StageError::failed)?;
+        let part = |part: Part| -> Vec<Sample> {
+            let of_part = rows.iter().enumerate().filter(|(_, row)| row.split == part.as_str());
+            of_part.map(|(volume, row)| Sample { volume, label: u8::from(row.label == 1) }).collect()
+        };
+        let (train_part, val_part) = (part(Part::Train), part(Part::Val));
+        let series_uids = rows.iter().map(|row| row.series_uid.clone()).collect();
+        let source = FromShards { volumes, series_uids };
+        let data = Dataset { train: train_part, val: val_part, volumes: &source };
+        let trained = train(&config, &data, device, task.seed(), &mut Progress::new(task, config.epochs))
+            .map_err(|error| match error {
+                TrainError::Stopped => StageError::Interrupted,
+                other => StageError::failed(other),
+            })?;
+        write(task, &config, device, &trained)
+    }
+}
+
+fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) -> Result<(), StageError> {
+    let out = task.out();
+    let bytes = trained.weights.to_safetensors().map_err(StageError::failed)?;
+    let path = out.join(ModelFile::WEIGHTS);
+    std::fs::write(&path, bytes)
+        .map_err(|e| StageError::failed(format!("cannot write {}: {e}", path.display())))?;
+    EpochRow::write(&trained.history, out).map_err(StageError::failed)?;
+    let network = config.network();
+    let mut training = serde_json::to_value(config).map_err(StageError::failed)?;
+    if let Value::Object(fields) = &mut training {
+        // Which GPU it was is no part of the result.
+        fields.remove("device");
+    }
+    let model = ModelFile {
+        arch: "cnn3d".to_owned(),
+        parameters: network.parameter_count() as u64,
+        network: serde_json::to_value(network).map_err(StageError::failed)?,
+        training,
+        best_epoch: trained.best_epoch,
+        epochs: trained.history.len() as u32,
+        stopped_early: trained.stopped_early,
+        class_weights: trained.class_weights,
+        device: device.kind().to_owned(),
+        notes: trained.notes.clone(),
+    };
+    json::write(&model, &out.join(ModelFile::FILE)).map_err(StageError::failed)
+}
+
+/// The device that the parameters ask for, which must be there.
+fn device_of(params: &Params) -> Result<Device, String> {
+    let name = params.get("device").and_then(Value::as_str).unwrap_or("auto");
+    Device::resolve(name).map_err(|e| e.to_string())
+}
+
+/// Shows a training as the progress of its task.
+struct Progress<'a, 'b> {
+    task: &'a Task<'b>,
+    epochs: u32,
+    last: String,
+    clock: std::time::Instant,
+}
+
+impl<'a, 'b> Progress<'a, 'b> {
+    fn new(task: &'a Task<'b>, epochs: u32) -> Self {
+        Progress { task, epochs, last: String::new(), clock: std::time::Instant::now() }
+    }
+}
+
+impl Watcher for Progress<'_, '_> {
+    fn step(&mut self, epoch: u32, done: usize, steps: usize, loss: f64) -> Flow {
+        let total = u64::from(self.epochs) * steps as u64;
+        let now = u64::from(epoch - 1) * steps as u64 + done as u64;
+        let note = format!("epoch {epoch}/{} loss {loss:.4}{}", self.epochs, self.last);
+        self.task.progress(now, total, "steps", &note);
+        if self.task.stopping() { Flow::Stop } else { Flow::Go }
+    }
+
+    fn epoch(&mut self, epoch: &Epoch) {
+        let row = &epoch.row;
+        let show = |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.4}"));
+        let seconds = self.clock.elapsed().as_secs_f64();
+        self.clock = std::time::Instant::now();
+        self.last = format!(", val loss {} AUC {}", show(row.val_loss), show(row.val_auc));
+        self.task.log(
+            Level::Info,
+            format!(
+                "epoch {}/{}: loss {:.4}, val loss {}, val AUC {}, lr {:.1e}, {seconds:.1} s",
+                row.epoch,
+                self.epochs,
+                row.train_loss,
+                show(row.val_loss),
+                show(row.val_auc),
+                row.lr
+            ),
+        );
+    }
+
+    fn note(&mut self, text: &str) {
+        self.task.log(Level::Warning, text);
+    }
+}

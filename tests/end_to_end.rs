@@ -1,0 +1,16 @@
+//! End to end, through the binary: what a user types and what comes of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)] // tests
+#![allow(clippy::disallowed_methods)] // tests read the environment
+
+#[path = "end_to_end/bad_input.rs"]
+mod bad_input;
+#[path = "end_to_end/caching.rs"]
+mod caching;
+#[path = "end_to_end/harness.rs"]
+mod harness;
+#[path = "end_to_end/interrupt.rs"]
+mod interrupt;
+#[path = "end_to_end/real_series.rs"]
+mod real_series;
+#[path = "end_to_end/whole.rs"]
+mod whole;

@@ -223,10 +223,11 @@ mod tests {
         assert_eq!(key().hash(), blake3::hash(text.as_bytes()).to_hex().to_string());
     }
 
+    type Edit = fn(&mut Key);
+
     #[test]
     fn every_field_changes_the_hash_and_has_its_reason() {
         let none = |_: &str, _: &str| None;
-        type Edit = fn(&mut Key);
         let edits: [(Edit, &str); 7] = [
             (|k| k.version = 2, "its code changed from train 1 to train 2"),
             (

@@ -3,9 +3,11 @@ CARGO ?= cargo
 VENV  := .venv
 DEMO  := data/demo
 CTPIPE := target/debug/ctpipe
+# `make pipeline SHORT=1` trains the demonstration for two epochs: enough to see that it runs.
+SHORTER := $(if $(SHORT),--set train.epochs=2)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build pipeline install lint test test-peers demo-check clean
+.PHONY: help tools build pipeline install lint test test-peers clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +29,7 @@ pipeline: build ## run the main job: on your data, or on a demonstration set whe
 	else \
 	  echo "no data/training_data.csv: running the demonstration, which is: ctpipe run --profile demo"; \
 	  if [ ! -e $(DEMO)/training_data.csv ]; then rm -rf $(DEMO) && $(CTPIPE) synth $(DEMO); fi && \
-	  $(CTPIPE) run --profile demo; \
+	  $(CTPIPE) run --profile demo $(SHORTER); \
 	fi
 
 install: tools ## put ctpipe on the PATH (cargo's bin folder)

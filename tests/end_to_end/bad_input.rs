@@ -38,7 +38,7 @@ fn mistakes_in_the_pipeline_file_are_shown_with_line_and_column() {
     let sandbox = Sandbox::new();
     let with = |from: &str, to: &str| sandbox.write("pipeline.yaml", &PIPELINE.replace(from, to));
     with("lr: 1e-3", "lrr: 1e-3");
-    refused(&sandbox, &["run"], "pipeline.yaml:11:66: train has no parameter \"lrr\" (did you mean \"lr\"?)");
+    refused(&sandbox, &["run"], "pipeline.yaml:11:67: train has no parameter \"lrr\" (did you mean \"lr\"?)");
     with("epochs: 2", "epochs: 0");
     refused(&sandbox, &["run"], "epochs must be a whole number from 1 to 100000, found 0");
     with("stages:", "stagess:");
@@ -145,27 +145,45 @@ fn broken_files_are_rows_and_the_run_goes_on() {
 }
 
 #[test]
-fn a_full_disk_stops_the_stage_with_a_message_and_leaves_earlier_artifacts_whole() {
+fn a_disk_that_is_nearly_full_is_found_before_anything_starts() {
     let sandbox = Sandbox::new();
-    sandbox.run();
-    let before = sandbox.contents();
-    // A file system of its own for what is being made, too small for it. Without the right to mount
-    // one there is nothing to test with.
-    let script = format!(
-        "mkdir -p artifacts/tmp && mount -t tmpfs -o size=256k full artifacts/tmp && exec '{}' run --force --from preprocess",
-        env!("CARGO_BIN_EXE_ctpipe")
-    );
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).current_dir(sandbox.path(""));
-    let probe = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "probe", "/mnt"])
-        .output();
-    if !probe.is_ok_and(|output| output.status.success()) {
+    // A small file system of the test's own. Without the right to mount one there is nothing to test with.
+    let alone = |script: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .current_dir(sandbox.path(""));
+        unshare
+    };
+    if !alone("mount -t tmpfs probe /mnt").output().is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: this machine does not let the test mount a small file system");
         return;
     }
-    let said = said(&mut unshare).expect(1);
-    assert!(said.stderr.contains("No space left on device"), "{}", said.stderr);
+    let binary = env!("CARGO_BIN_EXE_ctpipe");
+    let script =
+        format!("mkdir artifacts && mount -t tmpfs -o size=1m full artifacts && exec '{binary}' run");
+    let said = said(&mut alone(&script)).expect(2);
+    assert!(said.stderr.contains("free some space"), "{}", said.stderr);
+}
+
+#[test]
+fn a_write_that_fails_stops_the_stage_with_a_message_and_leaves_earlier_artifacts_whole() {
+    let sandbox = Sandbox::new();
+    sandbox.run();
+    let before = sandbox.contents();
+    // The limit on a file's size stands for the disk that fills up while a shard is written: the system
+    // refuses the write in the same way, and it needs no rights. 512-byte blocks: 100 KB.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 200; exec '{}' run --force --from preprocess",
+        env!("CARGO_BIN_EXE_ctpipe")
+    );
+    let said = said(Command::new("sh").args(["-c", &script]).current_dir(sandbox.path(""))).expect(1);
+    assert!(said.stderr.contains("stage preprocess failed"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("cannot write") && said.stderr.contains("File too large"),
+        "{}",
+        said.stderr
+    );
     assert_eq!(sandbox.contents(), before);
-    sandbox.ctpipe(&["run"]).expect(0);
+    assert!(sandbox.run().outcomes().is_empty());
 }

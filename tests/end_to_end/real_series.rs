@@ -64,5 +64,5 @@ fn a_real_chest_ct_goes_from_dicom_to_the_report_as_one_series() {
     };
     assert!(hu(1, 1, 32) < -900.0, "{}", hu(1, 1, 32));
     let page = fs::read_to_string(sandbox.path("artifacts/report/report.html")).unwrap();
-    assert!(page.contains(&series) || page.contains("49"), "the report shows the series");
+    assert!(page.contains(&series), "the report shows the series");
 }

@@ -36,11 +36,12 @@ pub(crate) enum Matter {
     Consolidation { hu: [f64; 2], edge: Texture, cloud: Texture, bronchi: Vec<Tube> },
 }
 
-/// Either three to five nodules or one or two consolidations.
+/// Either six to nine nodules or three or four consolidations: what a network of four channels learns
+/// from 65 series.
 pub(crate) fn draw(anatomy: &Anatomy, pose: &Pose, random: &mut Random) -> Vec<Lesion> {
     let mut lesions: Vec<Lesion> = Vec::new();
     if random.chance(0.5) {
-        for _ in 0..random.pick([5, 6, 7, 8]) {
+        for _ in 0..random.pick([6, 7, 8, 9]) {
             let radius = random.uniform(11.0..16.0);
             let centre = place(anatomy, pose, radius, &lesions, random);
             lesions.push(Lesion {
@@ -53,7 +54,7 @@ pub(crate) fn draw(anatomy: &Anatomy, pose: &Pose, random: &mut Random) -> Vec<L
             });
         }
     } else {
-        for _ in 0..random.pick([2, 2, 3, 3]) {
+        for _ in 0..random.pick([3, 3, 4, 4]) {
             let half = [(); 3].map(|()| random.uniform(32.0..45.0));
             let centre = place(anatomy, pose, 14.0, &lesions, random);
             lesions.push(Lesion { centre, half, matter: consolidation(centre, half, random) });

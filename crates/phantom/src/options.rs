@@ -19,7 +19,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { patients: 80, seed: 42, matrix: 128, prevalence: 0.5 }
+        Self { patients: 160, seed: 42, matrix: 96, prevalence: 0.5 }
     }
 }
 

@@ -17,6 +17,7 @@ const SHOWN: usize = 200;
 pub(super) struct View {
     totals: Table,
     overview: Table,
+    accepted: Option<Table>,
     reasons: Option<Table>,
     rejected: Option<Table>,
     warnings: Option<Table>,
@@ -34,6 +35,7 @@ pub(super) fn view(inputs: &Inputs) -> View {
     View {
         totals: totals(inputs),
         overview: overview(&inputs.series),
+        accepted: accepted(&inputs.series).unless_empty(),
         reasons: codes(
             "Why ingest rejected series; one with several reasons counts under each",
             &inputs.ingest.reasons,
@@ -116,6 +118,26 @@ fn without_path(problem: &str) -> &str {
 /// A header that could not be read gives a series without a UID.
 fn uid(uid: &str) -> String {
     if uid.is_empty() { "(no UID)".to_owned() } else { uid.to_owned() }
+}
+
+/// Accepted series with their geometry.
+fn accepted(series: &[SeriesRow]) -> Table {
+    let mm = |value: Option<f64>| value.map_or("not given".to_owned(), |v| format!("{v:.2}"));
+    let row = |row: &SeriesRow| {
+        vec![
+            uid(&row.series_uid),
+            row.label.map_or("without a label", words::class).to_owned(),
+            words::count(u64::from(row.slices)),
+            format!("{} x {}", row.rows, row.columns),
+            mm(row.row_spacing),
+            mm(row.slice_spacing),
+            mm(row.slice_thickness),
+        ]
+    };
+    let accepted = series.iter().filter(|row| row.status == Status::Accepted.as_str());
+    let heads =
+        ["Series UID", "Class", "#Slices", "#Matrix", "#Pixel, mm", "#Slice distance, mm", "#Thickness, mm"];
+    Table::new("Series that ingest accepted", &heads, accepted.map(row).collect()).at_most(SHOWN)
 }
 
 /// Accepted series by class: sex and age.

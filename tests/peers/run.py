@@ -120,7 +120,7 @@ def compare_with_itk(place, dicom, series):
 
 def phantoms_are_dicom(place):
     """dciodvfy finds no error; pydicom and SimpleITK read the phantoms as volumes."""
-    place.run("synth", "data", "--patients", "16", "--matrix", "64")
+    place.run("synth", "data", "--patients", "16", "--matrix", "128")
     script = PROJECT / "crates/phantom/tests/peers/check_phantoms.py"
     done = subprocess.run([sys.executable, script, place.folder / "data"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -169,7 +169,7 @@ def figures_agree_with_scikit_learn(place):
     val = [row for row in rows if row["split"] == "val"]
     labels, scores = [row["label"] for row in val], [row["probability"] for row in val]
     precision, recall, thresholds = sklearn.metrics.precision_recall_curve(labels, scores)
-    f1 = np.nan_to_num(2 * precision * recall / (precision + recall))[:-1]
+    f1 = (2 * precision * recall / np.maximum(precision + recall, 1e-300))[:-1]
     best = max(thresholds[f1 >= f1.max() - 1e-15])
     assert threshold == best, f"threshold {threshold} against {best}"
     assert worst <= 1e-12, f"largest difference {worst}"

@@ -79,7 +79,8 @@ def check_anatomy(hu, headers):
     step = float(headers[1].ImagePositionPatient[2]) - float(headers[0].ImagePositionPatient[2])
     across = float(headers[0].PixelSpacing[0])
     litres = lungs.sum() * across**2 * step / 1e6
-    demand(0.8 < litres < 7, f"{litres:.1f} litres of aerated lung")
+    # Four consolidations leave little of it.
+    demand(0.3 < litres < 7, f"{litres:.1f} litres of aerated lung")
     y, reach = round(top + 0.37 * (bottom - top)), round(9 / across)
     heart = np.median(hu[middle - round(44 / step), y - reach:y + reach, x:x + 2 * reach])
     demand(5 < heart < 75, f"{heart:.0f} HU in the heart")

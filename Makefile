@@ -28,12 +28,12 @@ pipeline: build ## run the main job: on your data, or on a demonstration set whe
 	  $(CTPIPE) run; \
 	else \
 	  echo "no data/training_data.csv: running the demonstration, which is: ctpipe run --profile demo"; \
-	  if [ ! -e $(DEMO)/training_data.csv ]; then rm -rf $(DEMO) && $(CTPIPE) synth $(DEMO); fi && \
+	  if [ ! -e $(DEMO)/patient.key ]; then rm -rf $(DEMO) && $(CTPIPE) synth $(DEMO); fi && \
 	  $(CTPIPE) run --profile demo $(SHORTER); \
 	fi
 
-install: tools ## put ctpipe on the PATH (cargo's bin folder)
-	$(CARGO) install --locked --path .
+install: build ## put ctpipe on the PATH (cargo's bin folder)
+	install -D -m 755 $(CTPIPE) "$${CARGO_HOME:-$$HOME/.cargo}/bin/ctpipe"
 
 lint: tools ## formatting and lints
 	$(CARGO) fmt --all --check
@@ -43,6 +43,8 @@ test: lint ## format, lints, tests; needs no Python
 	$(CARGO) test --locked
 
 $(VENV)/ok: tests/peers/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3 python3-venv; } \
+	  || { echo "install Python first: apt-get install python3 python3-venv"; exit 1; }
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -r tests/peers/requirements.txt
 	@touch $@

@@ -20,11 +20,19 @@ pub(crate) fn complain(error: &anyhow::Error) {
     }
 }
 
+/// A line on standard output. A reader that went away (`| head`) is no failure.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout().lock(), $($text)*);
+    }};
+}
+pub(crate) use say;
+
 /// Prints a value as JSON on standard output.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    Ok(writeln!(out)?)
+    say!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
 }
 
 /// One event a line on standard output, for programs.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::Global;
 use crate::context;
-use crate::terminal::print_json;
+use crate::terminal::{print_json, say};
 
 pub(crate) fn stages(global: &Global) -> anyhow::Result<u8> {
     let stages = context::stages();
@@ -26,29 +26,29 @@ pub(crate) fn stages(global: &Global) -> anyhow::Result<u8> {
         return Ok(0);
     }
     for stage in stages {
-        println!("{} (version {}): {}", stage.kind(), stage.version(), stage.doc());
-        println!("  inputs");
+        say!("{} (version {}): {}", stage.kind(), stage.version(), stage.doc());
+        say!("  inputs");
         for port in stage.ports() {
             let note = match (port.optional, port.default) {
                 (true, _) => " (optional)".to_owned(),
                 (false, Some(default)) => format!(" (default {default})"),
                 (false, None) => String::new(),
             };
-            println!("    {}: {}{note}", port.name, port.doc);
+            say!("    {}: {}{note}", port.name, port.doc);
         }
         if !stage.params().is_empty() {
-            println!("  parameters");
+            say!("  parameters");
         }
         for param in stage.params() {
             let unit = if param.unit.is_empty() { String::new() } else { format!(" {}", param.unit) };
             let default = param.default_value();
-            println!("    {} = {default}{unit}: {}; {}", param.name, param.expected(), param.doc);
+            say!("    {} = {default}{unit}: {}; {}", param.name, param.expected(), param.doc);
         }
-        println!("  outputs");
+        say!("  outputs");
         for output in stage.outputs() {
-            println!("    {}: {}", output.path, output.doc);
+            say!("    {}: {}", output.path, output.doc);
         }
-        println!();
+        say!();
     }
     Ok(0)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::{Global, Status};
 use crate::context;
-use crate::terminal::print_json;
+use crate::terminal::{print_json, say};
 
 /// The exit code for "something is stale".
 const STALE: u8 = 3;
@@ -35,7 +35,7 @@ pub(crate) fn show(global: &Global, decisions: &[(String, Decision)]) -> anyhow:
         let width = decisions.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, decision) in decisions {
             let (word, why) = describe(&decision.state);
-            println!("{name:width$}  {word}: {why}");
+            say!("{name:width$}  {word}: {why}");
         }
     }
     let stale = decisions.iter().any(|(_, decision)| decision.state.is_stale());

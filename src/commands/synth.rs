@@ -1,6 +1,7 @@
 //! `ctpipe synth DIR`: a demonstration set of chest phantoms.
 
 use std::fs;
+use std::io::Write;
 
 use anyhow::Context as _;
 use ctpipe_phantom::{Error, Options, write};
@@ -21,6 +22,11 @@ pub(crate) fn synth(global: &Global, args: &Synth) -> anyhow::Result<u8> {
         seed: args.seed.unwrap_or(defaults.seed),
         ..defaults
     };
+    let key = args.dir.join("patient.key");
+    if key.exists() {
+        // It may be the secret of somebody's real patients.
+        return Err(Error::Occupied(key).into());
+    }
     let stop = context::stop_flag()?;
     let bar = new_bar("synth");
     let progress = |done: usize, total: usize| {
@@ -31,8 +37,8 @@ pub(crate) fn synth(global: &Global, args: &Synth) -> anyhow::Result<u8> {
     let result = write(&args.dir, &options, &stop, &progress);
     bar.finish_and_clear();
     let summary = result?;
-    let key = args.dir.join("patient.key");
-    fs::write(&key, DEMO_KEY).with_context(|| format!("cannot write {}", key.display()))?;
+    let mut file = fs::File::create_new(&key).with_context(|| format!("cannot make {}", key.display()))?;
+    file.write_all(DEMO_KEY.as_bytes()).with_context(|| format!("cannot write {}", key.display()))?;
     if global.json {
         print_json(&serde_json::json!({
             "series": summary.series,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::{Global, Why};
 use crate::context;
-use crate::terminal::print_json;
+use crate::terminal::{print_json, say};
 
 pub(crate) fn why(global: &Global, args: &Why) -> anyhow::Result<u8> {
     let pipeline = context::pipeline(global)?;
@@ -29,19 +29,18 @@ pub(crate) fn why(global: &Global, args: &Why) -> anyhow::Result<u8> {
     let (word, why) = describe(&decision.state);
     match &decision.state {
         State::Will { reasons } | State::Restore { reasons } => {
-            println!("{name}: {word}");
+            say!("{name}: {word}");
             for reason in reasons {
-                println!("  {reason}");
+                say!("  {reason}");
             }
         }
-        State::Fresh | State::May { .. } => println!("{name}: {word}: {why}"),
+        State::Fresh | State::May { .. } => say!("{name}: {word}: {why}"),
     }
-    match &decision.key {
-        Some(key) => {
-            println!("key {}", key.hash());
-            print_json(key)?;
-        }
-        None => println!("its key is not known before the stages that it reads have run"),
-    }
+    let Some(key) = &decision.key else {
+        say!("its key is not known before the stages that it reads have run");
+        return Ok(0);
+    };
+    say!("key {}", key.hash());
+    print_json(key)?;
     Ok(0)
 }

@@ -145,6 +145,16 @@ fn broken_files_are_rows_and_the_run_goes_on() {
 }
 
 #[test]
+fn synth_never_writes_over_a_patient_key_or_data() {
+    let sandbox = Sandbox::empty();
+    fs::create_dir(sandbox.path("data")).unwrap();
+    sandbox.write("data/patient.key", "a real secret");
+    refused(&sandbox, &["synth", "data"], "data/patient.key already exists");
+    assert_eq!(fs::read_to_string(sandbox.path("data/patient.key")).unwrap(), "a real secret");
+    refused(&sandbox, &["synth", "other", "--patients", "0"], "patients is 0, expected 1 to 9999");
+}
+
+#[test]
 fn a_disk_that_is_nearly_full_is_found_before_anything_starts() {
     let sandbox = Sandbox::new();
     // A small file system of the test's own. Without the right to mount one there is nothing to test with.

@@ -146,6 +146,28 @@ fn an_output_altered_by_hand_is_made_again_and_put_aside() {
 }
 
 #[test]
+fn nothing_begins_from_an_artifact_that_was_altered_by_hand() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    sandbox.run();
+    let file = sandbox.path("artifacts/split/summary.json");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&file, "{}").unwrap();
+    let refused = sandbox.ctpipe(&["run", "--from", "train", "--force"]).expect(2);
+    assert!(refused.stderr.contains("summary.json of split was altered by hand"), "{}", refused.stderr);
+}
+
+#[test]
+fn where_the_work_is_done_is_no_part_of_the_key() {
+    let sandbox = Sandbox::new();
+    sandbox.run();
+    // Without a GPU, auto is the CPU.
+    if !cfg!(feature = "cuda") {
+        sandbox.ctpipe(&["status", "--set", "train.device=auto"]).expect(0);
+    }
+}
+
+#[test]
 fn a_second_run_at_the_same_time_is_refused_at_once() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("artifacts")).unwrap();

@@ -112,16 +112,16 @@ impl Sandbox {
         self.ctpipe(&["run", "--json"]).expect(0)
     }
 
+    /// The manifest of a stage's current artifact.
+    pub(crate) fn manifest(&self, stage: &str) -> Value {
+        let text = fs::read_to_string(self.path(&format!("artifacts/{stage}/manifest.json")));
+        serde_json::from_str(&text.expect("a manifest")).expect("JSON")
+    }
+
     /// Stage to content digest of the current artifacts.
     pub(crate) fn contents(&self) -> BTreeMap<String, String> {
-        STAGES
-            .iter()
-            .map(|stage| {
-                let manifest = fs::read_to_string(self.path(&format!("artifacts/{stage}/manifest.json")));
-                let manifest: Value = serde_json::from_str(&manifest.expect("a manifest")).expect("JSON");
-                ((*stage).to_owned(), manifest["content"].as_str().expect("a digest").to_owned())
-            })
-            .collect()
+        let content = |stage: &str| self.manifest(stage)["content"].as_str().expect("a digest").to_owned();
+        STAGES.iter().map(|stage| ((*stage).to_owned(), content(stage))).collect()
     }
 
     /// Some DICOM file of the data set.

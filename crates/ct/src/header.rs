@@ -42,8 +42,6 @@ pub struct Header {
     pub frames: u32,
     /// (0020,0013).
     pub instance_number: Option<i32>,
-    /// (0008,0008), joined with `\`.
-    pub image_type: String,
     /// (0008,0070).
     pub manufacturer: Option<String>,
     /// (0008,1090).
@@ -57,6 +55,9 @@ pub struct Header {
     /// Transfer syntax UID.
     pub transfer_syntax: String,
 }
+
+/// Media Storage Directory Storage (PS3.4, table I.4-1).
+const DIRECTORY: &str = "1.2.840.10008.1.3.10";
 
 /// What a file turned out to be.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,8 +83,12 @@ pub fn scan(path: &Path) -> io::Result<Scanned> {
         OpenFileOptions::new().read_until(tags::PIXEL_DATA).open_file(path)
     }));
     Ok(match parsed {
+        // A DICOMDIR is an index of files and no image.
+        Ok(Ok(object)) if object.meta().media_storage_sop_class_uid().starts_with(DIRECTORY) => {
+            Scanned::NotDicom
+        }
         Ok(Ok(object)) => Scanned::Dicom(Box::new(header(&object))),
-        Ok(Err(error)) => Scanned::Unreadable(chain(&error)),
+        Ok(Err(error)) => Scanned::Unreadable(without_path(&chain(&error), path)),
         Err(_) => Scanned::Unreadable("the parser gave up on it".to_owned()),
     })
 }
@@ -97,6 +102,12 @@ fn has_preamble(path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+/// What an error says, without the path: a folder may be named after a person, and the text goes into a
+/// table.
+pub(crate) fn without_path(text: &str, path: &Path) -> String {
+    text.replace(&*path.to_string_lossy(), "it")
 }
 
 /// An error and its causes in one line.
@@ -127,7 +138,6 @@ fn header(object: &DefaultDicomObject) -> Header {
         columns: integer(object, tags::COLUMNS).unwrap_or(0),
         frames: integer(object, tags::NUMBER_OF_FRAMES).unwrap_or(1),
         instance_number: text(object, tags::INSTANCE_NUMBER).and_then(|t| t.parse().ok()),
-        image_type: text(object, tags::IMAGE_TYPE).unwrap_or_default(),
         manufacturer: text(object, tags::MANUFACTURER),
         model: text(object, tags::MANUFACTURER_MODEL_NAME),
         kernel: text(object, tags::CONVOLUTION_KERNEL),

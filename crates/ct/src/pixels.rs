@@ -8,7 +8,7 @@ use dicom_object::{DefaultDicomObject, OpenFileOptions};
 use dicom_pixeldata::{PixelDecoder, PixelRepresentation};
 
 use crate::AIR_HU;
-use crate::header::{chain, integer, number};
+use crate::header::{chain, integer, number, without_path};
 
 /// One slice in HU, row by row.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,10 +55,9 @@ pub enum PixelError {
 /// As [`PixelError`] says; a decoder that panics is an error too.
 pub fn read(path: &Path) -> Result<Slice, PixelError> {
     let attempt = || -> Result<Slice, PixelError> {
-        let object = OpenFileOptions::new().open_file(path).map_err(|e| {
-            // A folder may be named after a person, and this text goes into a table.
-            PixelError::Read(chain(&e).replace(&*path.to_string_lossy(), "it"))
-        })?;
+        let object = OpenFileOptions::new()
+            .open_file(path)
+            .map_err(|e| PixelError::Read(without_path(&chain(&e), path)))?;
         convert(&object)
     };
     catch_unwind(AssertUnwindSafe(attempt))

@@ -24,7 +24,7 @@ pub struct Volume {
 /// Numbers that tell whether a volume is what it should be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quality {
-    /// Smallest and largest HU of the source, padding left out.
+    /// Smallest and largest HU of the source; padding counts as air.
     pub min_hu: f32,
     /// See `min_hu`.
     pub max_hu: f32,

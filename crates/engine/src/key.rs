@@ -157,6 +157,18 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// The same reason without the names of the user's files, which may be those of people: what the
+    /// record of a run keeps.
+    #[must_use]
+    pub fn without_names(&self) -> Reason {
+        match self {
+            Reason::InputChanged { port, .. } => Reason::InputChanged { port: port.clone(), items: None },
+            other => other.clone(),
+        }
+    }
+}
+
 /// How many names of files a reason shows before it counts the rest.
 const SHOWN: usize = 10;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::graph::{Node, Pipeline, Source};
 use crate::key::{Key, Reason};
+use crate::param::Params;
 use crate::stat_cache::StatCache;
 use crate::store::{Artifact, Store, intact};
 use crate::tree::{Tree, TreeDiff};
@@ -35,6 +36,17 @@ pub enum State {
 }
 
 impl State {
+    /// The same state without the names of the user's files.
+    #[must_use]
+    pub fn without_names(&self) -> State {
+        let strip = |reasons: &[Reason]| reasons.iter().map(Reason::without_names).collect();
+        match self {
+            State::Restore { reasons } => State::Restore { reasons: strip(reasons) },
+            State::Will { reasons } => State::Will { reasons: strip(reasons) },
+            other => other.clone(),
+        }
+    }
+
     /// Is anything to be done, or possibly so?
     pub fn is_stale(&self) -> bool {
         !matches!(self, State::Fresh)
@@ -118,7 +130,7 @@ impl<'a> Planner<'a> {
         let key = Key {
             stage: node.stage.kind().to_owned(),
             version: node.stage.version(),
-            params: node.params.clone(),
+            params: params_in_key(node),
             inputs,
             seed: node.stage.seeded().then_some(self.pipeline.seed),
             facts,
@@ -188,6 +200,12 @@ impl<'a> Planner<'a> {
         let new = of_paths.or_else(|| self.store.recall_tree(new))?;
         Some(new.diff(&self.store.recall_tree(old)?))
     }
+}
+
+fn params_in_key(node: &Node) -> Params {
+    let left_out = node.stage.params_not_in_key();
+    let kept = node.params.iter().filter(|(name, _)| !left_out.contains(&name.as_str()));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Decides on every stage as things stand, running nothing: what `status`, `why` and

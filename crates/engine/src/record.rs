@@ -113,10 +113,16 @@ impl Observer for Recorder<'_> {
         if matches!(event, Event::Progress { .. }) {
             return;
         }
-        if let (Ok(mut log), Ok(json)) = (self.log.lock(), serde_json::to_string(event)) {
+        let kept = match event {
+            Event::Decided { stage, state } => {
+                Event::Decided { stage: stage.clone(), state: state.without_names() }
+            }
+            other => other.clone(),
+        };
+        if let (Ok(mut log), Ok(json)) = (self.log.lock(), serde_json::to_string(&kept)) {
             // A full disk is reported by whatever needs the space, not by its log.
             let _ = writeln!(log.file, "{json}");
-            log.events.push(event.clone());
+            log.events.push(kept);
         }
     }
 }

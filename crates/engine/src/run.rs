@@ -19,7 +19,7 @@ use crate::preflight::preflight;
 use crate::record::Recorder;
 use crate::stage::{StageError, Task};
 use crate::stat_cache::StatCache;
-use crate::store::{Artifact, Store};
+use crate::store::{Artifact, Store, intact};
 use crate::tree::Tree;
 
 /// Which stages a command is about.
@@ -153,7 +153,7 @@ pub fn dry_run(
     let mut decisions = Vec::new();
     for (index, node) in pipeline.nodes.iter().enumerate() {
         if !scope.run.contains(&index) {
-            upstream.push(as_is(&store, node, &scope, index)?);
+            upstream.push(as_is(&store, &cache, node, &scope, index)?);
             continue;
         }
         let mut decision = planner.decide(node, &upstream)?;
@@ -172,12 +172,19 @@ pub fn open_cache(store: &Store, paranoid: bool) -> StatCache {
     if paranoid { StatCache::disabled() } else { StatCache::load(&store.stat_cache()) }
 }
 
-fn as_is(store: &Store, node: &Node, scope: &Scope, index: usize) -> Result<Upstream> {
+fn as_is(store: &Store, cache: &StatCache, node: &Node, scope: &Scope, index: usize) -> Result<Upstream> {
     if !scope.as_is.contains(&index) {
         return Ok(Upstream::Unknown);
     }
     match store.current(&node.name)? {
-        Some(artifact) => Ok(Upstream::Known(Box::new(artifact))),
+        Some(artifact) => match intact(&artifact, cache) {
+            None => Ok(Upstream::Known(Box::new(artifact))),
+            // A key made from the manifest's digest would stand for bytes that are no longer there.
+            Some(path) => Err(Error::Usage(format!(
+                "{path} of {} was altered by hand, so nothing can begin from it; run \"ctpipe run {}\" first",
+                node.name, node.name
+            ))),
+        },
         None => Err(Error::Usage(format!(
             "there is no artifact of {} to begin from; run \"ctpipe run {}\" first",
             node.name, node.name
@@ -200,7 +207,7 @@ fn bring_up_to_date(
     let mut first_error = None;
     for (index, node) in pipeline.nodes.iter().enumerate() {
         if !scope.run.contains(&index) {
-            let known = as_is(store, node, scope, index)?;
+            let known = as_is(store, cache, node, scope, index)?;
             if matches!(known, Upstream::Known(_)) {
                 say_if_stale(&mut planner, node, &upstream, recorder)?;
                 outcomes.push((node.name.clone(), Outcome::AsIs));
@@ -313,6 +320,7 @@ fn execute(
             return Err(Error::Stage { stage: node.name.clone(), source });
         }
     }
+    refuse_moved_inputs(planner, node, &key)?;
     let outputs = collect(node, draft.path())?;
     let made = Made {
         by: options.maker.clone(),
@@ -376,6 +384,19 @@ fn sources(node: &Node) -> BTreeMap<String, String> {
             Source::Stage(_) => None,
         })
         .collect()
+}
+
+/// An input that changed while the stage read it would be kept under the digest of what it was before.
+fn refuse_moved_inputs(planner: &Planner<'_>, node: &Node, key: &Key) -> Result<()> {
+    for (port, source) in &node.inputs {
+        if let Source::Path { given, path } = source
+            && key.inputs.get(port) != Some(&Tree::of(path, planner.cache)?.digest())
+        {
+            let source = format!("{given} changed while it was read; run again").into();
+            return Err(Error::Stage { stage: node.name.clone(), source });
+        }
+    }
+    Ok(())
 }
 
 /// So that the next decision can name the files that changed.

@@ -114,6 +114,11 @@ pub trait Stage: Send + Sync {
     fn shows_lineage(&self) -> bool {
         false
     }
+    /// Parameters that say where the work is done and not what comes of it: they are not in the key, and
+    /// [`Stage::facts`] says what of them is.
+    fn params_not_in_key(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Facts of this machine that change the bytes and so belong in the key, such as the kind of
     /// device that `device: auto` stands for here.
     ///

@@ -6,7 +6,6 @@
 //! artifacts/store/<stage>/<key>~2/   other bytes under the same key, from a forced re-run
 //! artifacts/<stage>                  link to the current artifact
 //! artifacts/tmp/                     what is being made; whatever is left here is rubbish
-//! artifacts/work/<stage>/<key>/      checkpoints of a stage that is not done yet
 //! artifacts/cache/                   may be deleted at any time
 //! ```
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -57,8 +58,15 @@ impl Tree {
         let files = list(path)?
             .into_par_iter()
             .map(|(name, file)| {
-                let metadata = fs::metadata(&file).map_err(|e| Error::io("cannot read", &file, e))?;
-                Ok((name, cache.digest(&file, &metadata)?))
+                let digest = match fs::metadata(&file) {
+                    Ok(metadata) => cache.digest(&file, &metadata)?,
+                    // A link to nowhere is a fact about the folder; the stage that reads it will say so.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                        FileDigest { size: 0, digest: "missing".to_owned() }
+                    }
+                    Err(e) => return Err(Error::io("cannot read", &file, e)),
+                };
+                Ok((name, digest))
             })
             .collect::<Result<BTreeMap<_, _>>>()?;
         Ok(Tree { files })
@@ -101,14 +109,21 @@ impl Tree {
 fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut files = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true) {
-        let entry = entry.map_err(|e| {
-            let path = e.path().unwrap_or(folder).to_path_buf();
-            Error::io("cannot list", &path, e.into())
-        })?;
-        if entry.file_type().is_file() {
-            let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        let (path, is_file) = match entry {
+            Ok(entry) => (entry.path().to_path_buf(), entry.file_type().is_file()),
+            Err(e) => {
+                let path = e.path().unwrap_or(folder).to_path_buf();
+                let error = io::Error::from(e);
+                if error.kind() != io::ErrorKind::NotFound || !path.is_symlink() {
+                    return Err(Error::io("cannot list", &path, error));
+                }
+                (path, true)
+            }
+        };
+        if is_file {
+            let relative = path.strip_prefix(folder).unwrap_or(&path);
             let name = relative.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
-            files.push((name, entry.into_path()));
+            files.push((name, path));
         }
     }
     Ok(files)
@@ -150,6 +165,17 @@ mod tests {
             tree_a.files[""].digest,
             "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
         );
+    }
+
+    #[test]
+    fn a_link_is_followed_and_one_to_nowhere_is_an_entry_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "one").unwrap();
+        std::os::unix::fs::symlink("a", dir.path().join("b")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("c")).unwrap();
+        let tree = Tree::of(dir.path(), &StatCache::disabled()).unwrap();
+        assert_eq!(tree.files["a"], tree.files["b"]);
+        assert_eq!(tree.files["c"].digest, "missing");
     }
 
     #[test]

@@ -38,11 +38,6 @@ impl Weights {
         self.values.get(index).map(Vec::as_slice)
     }
 
-    /// Is every value finite?
-    pub fn is_finite(&self) -> bool {
-        self.values.iter().flatten().all(|value| value.is_finite())
-    }
-
     /// The bytes of a `.safetensors` file that PyTorch's module of the same shape loads.
     ///
     /// # Errors

@@ -134,15 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn the_default_set_has_a_hundred_series_and_patients_with_several_studies_and_both_labels() {
+    fn the_default_set_has_some_two_hundred_series_and_patients_with_several_studies_and_both_labels() {
         let all = draw(&Options::default());
-        assert!((95..=115).contains(&all.len()), "{} series", all.len());
+        assert!((190..=240).contains(&all.len()), "{} series", all.len());
         assert!(all.iter().any(|s| s.study == 3));
         assert!(all.iter().any(|s| s.place_in_study == 2));
         let label_of = |patient: usize| -> HashSet<bool> {
             all.iter().filter(|s| s.patient.number == patient).map(|s| s.pathological).collect()
         };
-        assert!((0..80).any(|patient| label_of(patient).len() == 2));
+        assert!((0..160).any(|patient| label_of(patient).len() == 2));
     }
 
     #[test]

@@ -50,8 +50,23 @@ pub fn read(path: &Path, keep: &[String]) -> Result<Vec<Label>> {
             format!("the labels are empty; expected a CSV with the columns {expected}"),
         ));
     }
-    let frame = parse(bytes).map_err(|e| Error::format(path, format!("not a CSV that can be read: {e}")))?;
+    let frame = parse(bytes).map_err(|e| {
+        // polars advises on its own options, which nobody can set here.
+        let said = e.to_string();
+        let problem = if said.contains("truncate_ragged_lines") {
+            "a row has more fields than the header has columns; check commas and quotes".to_owned()
+        } else {
+            said
+        };
+        Error::format(path, format!("not a CSV that can be read: {problem}"))
+    })?;
     let found: Vec<String> = frame.get_column_names().iter().map(|n| n.trim().to_owned()).collect();
+    if let Some(twice) = found.iter().find_map(|name| name.strip_suffix("_duplicated_0")) {
+        return Err(Error::format(
+            path,
+            format!("the labels have the column \"{twice}\" more than once; keep one"),
+        ));
+    }
     for needed in REQUIRED.iter().copied().chain(keep.iter().map(String::as_str)) {
         if !found.iter().any(|name| name == needed) {
             let found = found.join(", ");
@@ -162,6 +177,10 @@ mod tests {
             error.contains("no column \"pathology\"; they have: study_uid, series_uid, label"),
             "{error}"
         );
+        let error = from("study_uid,series_uid,pathology,pathology\n1,2,1,0\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("the column \"pathology\" more than once"), "{error}");
+        let error = from("study_uid,series_uid,pathology\n1,2,1,0\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("more fields than the header has columns"), "{error}");
         assert!(from("", &[]).unwrap_err().to_string().contains("the labels are empty"));
         assert!(from("study_uid,series_uid,pathology\n", &[]).unwrap().is_empty());
     }

@@ -168,7 +168,7 @@ table! {
         shard: String,
         /// Record batch within the shard.
         batch: u32,
-        /// Smallest HU of the source, padding left out.
+        /// Smallest HU of the source; padding counts as air.
         min_hu: Option<f64>,
         /// Largest HU of the source.
         max_hu: Option<f64>,

@@ -94,6 +94,9 @@ impl Stage for Evaluate {
         true
     }
 
+    fn params_not_in_key(&self) -> &'static [&'static str] {
+        &["device"]
+    }
     fn facts(&self, params: &Params) -> Result<BTreeMap<String, String>, String> {
         let name = params.get("device").and_then(Value::as_str).unwrap_or("auto");
         Device::resolve(name).map(Device::facts).map_err(|e| e.to_string())

@@ -107,6 +107,11 @@ impl Stage for Ingest {
         if min > max {
             return Err(format!("min_slice_thickness {min} is above max_slice_thickness {max}"));
         }
+        let patient = params.get("patient").unwrap_or(&Value::Null);
+        let kept = params.get("keep_columns").and_then(Value::as_array);
+        if kept.is_some_and(|columns| columns.contains(patient)) {
+            return Err(format!("keep_columns must not keep {patient}: it tells patients apart"));
+        }
         Ok(())
     }
 

@@ -60,7 +60,12 @@ fn list(folder: &Path) -> Vec<Entry> {
             // A loop of links, or a folder that went away while it was read.
             Err(error) => {
                 let path = error.path().map(relative).unwrap_or_default();
-                Some(Err(Found { path, what: Scanned::Unreadable(error.to_string()) }))
+                // The error's own words hold the full path of this machine.
+                let problem = match error.io_error() {
+                    Some(e) => format!("cannot be listed: {}", e.kind()),
+                    None => "a link that leads back to a folder that it is in".to_owned(),
+                };
+                Some(Err(Found { path, what: Scanned::Unreadable(problem) }))
             }
         })
         .collect()

@@ -61,7 +61,8 @@ pub enum SplitError {
     /// Two series of one patient are on different sides.
     #[error(
         "patient {patient} has series in {first} and in {second} ({first_series}, {second_series}): what is \
-         learnt from one would be tested on the other; give all series of a patient the same split"
+         learnt from one would be tested on the other; give all series of a patient the same split, or, where \
+         de-identified patients share one ID, set ingest's parameter patient to study or a column"
     )]
     Leak {
         /// The patient's key.
@@ -91,7 +92,8 @@ pub enum SplitError {
     /// Too few of a class to have it on every side.
     #[error(
         "class {class} has {patients} patients with a usable volume, and the parts {parts} need one each; \
-         add data, or set test_size or val_size to 0"
+         add data, set test_size or val_size to 0 or, where de-identified patients share one ID, set \
+         ingest's parameter patient to study or a column"
     )]
     TooFew {
         /// 0 or 1.

@@ -148,6 +148,14 @@ pub fn train(
         let train_loss = run_epoch(&mut trainer, config, data, &order, &loss, epoch, lr, watcher)?;
         let (val_loss, val_auc) = validate(&trainer, config, data, &loss)?;
         let watched = val_loss.unwrap_or(train_loss);
+        if !watched.is_finite() {
+            return Err(TrainError::NotFinite {
+                epoch,
+                step: order.len().div_ceil(config.batch_size),
+                loss: watched,
+                lr,
+            });
+        }
         plateau.observe(watched);
         if early.observe(watched) {
             best = (trainer.weights(), epoch);

@@ -48,6 +48,9 @@ impl Stage for Train {
     fn seeded(&self) -> bool {
         true
     }
+    fn params_not_in_key(&self) -> &'static [&'static str] {
+        &["device"]
+    }
     fn facts(&self, params: &Params) -> Result<BTreeMap<String, String>, String> {
         device_of(params).map(Device::facts)
     }

@@ -413,6 +413,11 @@ impl Made {
         read(&root, "").into_iter().chain(read(&root.join("plots"), "plots/")).collect()
     }
 
+    /// The content digest of all that the report wrote.
+    pub(crate) fn content(&self) -> String {
+        Manifest::read(&self.artifact("report")).unwrap().content
+    }
+
     /// The manifests of the report's inputs.
     pub(crate) fn manifests(&self) -> Vec<Manifest> {
         let stages = ["ingest", "preprocess", "split", "train", "evaluate"];

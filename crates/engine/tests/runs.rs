@@ -1,0 +1,181 @@
+//! The engine on tiny stages that copy and count bytes.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use ctpipe_engine::run::{Summary, dry_run, run};
+use ctpipe_engine::{
+    Error, Maker, Options, Outcome, Output, Param, Pipeline, Port, Selection, Spec, Stage, StageError, State,
+    Task,
+};
+
+/// What a stage does with the text that it reads.
+type Work = fn(&Task<'_>, String) -> Result<String, StageError>;
+
+struct Tiny {
+    kind: &'static str,
+    work: Work,
+}
+
+impl Stage for Tiny {
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn doc(&self) -> &'static str {
+        "a stage of the tests"
+    }
+    fn ports(&self) -> &'static [Port] {
+        const PORTS: &[Port] = &[Port::required("in", "what it reads")];
+        PORTS
+    }
+    fn params(&self) -> &'static [Param] {
+        &[]
+    }
+    fn outputs(&self) -> &'static [Output] {
+        &[Output { path: "out.txt", doc: "what it writes" }]
+    }
+    fn run(&self, task: &Task<'_>) -> Result<(), StageError> {
+        let input = task.input("in")?;
+        let file = if input.is_dir() { input.join("out.txt") } else { input.to_path_buf() };
+        let text = fs::read_to_string(file).map_err(StageError::failed)?;
+        let made = (self.work)(task, text)?;
+        fs::write(task.out().join("out.txt"), made).map_err(StageError::failed)
+    }
+}
+
+static COUNTER: AtomicUsize = AtomicUsize::new(0);
+
+fn stages() -> Vec<Arc<dyn Stage>> {
+    let tiny = |kind, work: Work| -> Arc<dyn Stage> { Arc::new(Tiny { kind, work }) };
+    vec![
+        tiny("copy", |_, text| Ok(text)),
+        tiny("length", |_, text| Ok(text.len().to_string())),
+        tiny("counter", |_, _| Ok(COUNTER.fetch_add(1, Ordering::Relaxed).to_string())),
+        tiny("fail", |_, _| Err(StageError::failed("no luck"))),
+        tiny("panic", |_, text| Ok(text[..1000].to_owned())),
+        tiny("meddle", |task, text| {
+            fs::write(task.input("in")?, format!("{text}!")).map_err(StageError::failed)?;
+            Ok(text)
+        }),
+    ]
+}
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(pipeline: &str, input: &str) -> Place {
+        let place = Place(tempfile::tempdir().unwrap());
+        fs::write(place.path("pipeline.yaml"), pipeline).unwrap();
+        fs::write(place.path("input.txt"), input).unwrap();
+        place
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.0.path().join(below)
+    }
+
+    fn pipeline(&self) -> Pipeline {
+        let spec = Spec::load(&self.path("pipeline.yaml"), None, &[]).unwrap();
+        Pipeline::new(&spec, &stages()).unwrap()
+    }
+
+    fn run(&self, selection: Selection, keep_going: bool) -> Result<Summary, Error> {
+        let stop = AtomicBool::new(false);
+        let maker = Maker::default();
+        let options = Options { selection, keep_going, wait: false, paranoid: false, maker, stop: &stop };
+        run(&self.pipeline(), &options, &())
+    }
+
+    fn outcomes(&self) -> Vec<(String, Outcome)> {
+        self.run(Selection::default(), false).unwrap().outcomes
+    }
+}
+
+const CHAIN: &str = "stages:\n  a: { uses: copy, inputs: { in: input.txt } }\n  b: { uses: length, inputs: { in: a } }\n  c: { uses: copy, inputs: { in: b } }\n";
+
+#[test]
+fn a_stage_that_makes_the_same_bytes_again_stops_the_wave() {
+    let place = Place::new(CHAIN, "four");
+    assert!(place.outcomes().iter().all(|(_, outcome)| *outcome == Outcome::Made));
+    fs::write(place.path("input.txt"), "five").unwrap();
+    let decisions = dry_run(&place.pipeline(), &Selection::default(), false).unwrap();
+    let states: Vec<&State> = decisions.iter().map(|(_, decision)| &decision.state).collect();
+    assert!(matches!(states[..], [State::Will { .. }, State::May { .. }, State::May { .. }]), "{states:?}");
+    let expected = [("a", Outcome::Made), ("b", Outcome::Made), ("c", Outcome::Fresh)];
+    assert_eq!(place.outcomes(), expected.map(|(name, outcome)| (name.to_owned(), outcome)));
+    fs::write(place.path("input.txt"), "four").unwrap();
+    let expected = [("a", Outcome::Restored), ("b", Outcome::Restored), ("c", Outcome::Fresh)];
+    assert_eq!(place.outcomes(), expected.map(|(name, outcome)| (name.to_owned(), outcome)));
+}
+
+#[test]
+fn an_input_that_changes_while_it_is_read_fails_the_stage_and_nothing_is_kept() {
+    let place = Place::new("stages:\n  a: { uses: meddle, inputs: { in: input.txt } }\n", "text");
+    let error = place.run(Selection::default(), false).unwrap_err();
+    assert_eq!(error.exit_code(), 1);
+    let said = ctpipe_engine::run::chain(&error);
+    assert!(said.contains("input.txt changed while it was read; run again"), "{said}");
+    assert!(!place.path("artifacts/a").exists());
+}
+
+#[test]
+fn other_bytes_under_the_same_key_are_kept_beside_the_old_ones() {
+    let place = Place::new("stages:\n  a: { uses: counter, inputs: { in: input.txt } }\n", "text");
+    assert_eq!(place.outcomes()[0].1, Outcome::Made);
+    let first = fs::canonicalize(place.path("artifacts/a")).unwrap();
+    let old = fs::read(first.join("out.txt")).unwrap();
+    let force = Selection { force: true, ..Selection::default() };
+    assert_eq!(place.run(force, false).unwrap().outcomes[0].1, Outcome::Different);
+    let second = fs::canonicalize(place.path("artifacts/a")).unwrap();
+    assert_eq!(second.to_string_lossy(), format!("{}~2", first.display()));
+    assert_eq!(fs::read(first.join("out.txt")).unwrap(), old);
+    assert_ne!(fs::read(second.join("out.txt")).unwrap(), old);
+}
+
+#[test]
+fn keep_going_does_what_does_not_depend_on_the_failure() {
+    let pipeline = "stages:\n  a: { uses: fail, inputs: { in: input.txt } }\n  b: { uses: copy, inputs: { in: a } }\n  c: { uses: copy, inputs: { in: input.txt } }\n";
+    let place = Place::new(pipeline, "text");
+    let error = place.run(Selection::default(), false).unwrap_err();
+    assert_eq!(ctpipe_engine::run::chain(&error), "stage a failed: no luck");
+    assert!(!place.path("artifacts/c").exists());
+    let error = place.run(Selection::default(), true).unwrap_err();
+    assert_eq!(error.to_string(), "2 stages failed: a, b");
+    assert!(place.path("artifacts/c").exists());
+}
+
+#[test]
+fn a_panic_costs_its_stage_and_not_the_record_of_the_run() {
+    let place = Place::new("stages:\n  a: { uses: panic, inputs: { in: input.txt } }\n", "short");
+    let error = ctpipe_engine::run::chain(&place.run(Selection::default(), false).unwrap_err());
+    assert!(error.contains("a mistake in ctpipe") && error.contains("please report it"), "{error}");
+    let runs: Vec<PathBuf> =
+        fs::read_dir(place.path("artifacts/runs")).unwrap().map(|e| e.unwrap().path()).collect();
+    let page = fs::read_to_string(runs[0].join("run.html")).unwrap();
+    assert!(page.contains("Exit code 1"));
+}
+
+#[test]
+fn the_names_of_files_stay_out_of_the_record() {
+    let place = Place::new("stages:\n  a: { uses: length, inputs: { in: data } }\n", "");
+    fs::create_dir(place.path("data")).unwrap();
+    fs::write(place.path("data/out.txt"), "one").unwrap();
+    place.outcomes();
+    fs::write(place.path("data/DOE^JANE.dcm"), "two").unwrap();
+    let decisions = dry_run(&place.pipeline(), &Selection::default(), false).unwrap();
+    let (_, why) = ctpipe_engine::describe(&decisions[0].1.state);
+    assert!(why.contains("new DOE^JANE.dcm"), "people are told: {why}");
+    place.outcomes();
+    for run in fs::read_dir(place.path("artifacts/runs")).unwrap() {
+        for file in ["events.jsonl", "run.json", "run.html"] {
+            let text = fs::read_to_string(run.as_ref().unwrap().path().join(file)).unwrap();
+            assert!(!text.contains("DOE^JANE"), "{file}");
+        }
+    }
+}

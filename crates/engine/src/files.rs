@@ -18,10 +18,10 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Makes `link` point to `target` by one rename.
-pub(crate) fn point(link: &Path, target: &Path) -> io::Result<()> {
+/// Makes `link` point to `target` by one rename out of `staging`, a folder on the same file system.
+pub(crate) fn point(link: &Path, target: &Path, staging: &Path) -> io::Result<()> {
     let folder = link.parent().unwrap_or(Path::new("."));
-    let staging = tempfile::Builder::new().prefix(".pointer-").tempdir_in(folder)?;
+    let staging = tempfile::tempdir_in(staging)?;
     let fresh = staging.path().join("link");
     symlink(target, &fresh)?;
     fs::rename(&fresh, link)?;

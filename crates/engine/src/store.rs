@@ -110,6 +110,14 @@ impl Store {
 
     /// A fresh folder for a stage to write to.
     pub(crate) fn begin(&self, stage: &str) -> Result<tempfile::TempDir> {
+        let link = self.root.join(stage);
+        if fs::symlink_metadata(&link).is_ok_and(|metadata| !metadata.is_symlink()) {
+            let link = link.display();
+            return Err(Error::Usage(format!(
+                "{link} should be a link to an artifact and is none, so the result could not be put there; \
+                 move it away"
+            )));
+        }
         let tmp = self.root.join("tmp");
         fs::create_dir_all(&tmp)
             .and_then(|()| {
@@ -163,7 +171,10 @@ impl Store {
     pub(crate) fn point(&self, stage: &str, artifact: &Path) -> Result<()> {
         let link = self.root.join(stage);
         let target = artifact.strip_prefix(&self.root).unwrap_or(artifact);
-        files::point(&link, target).map_err(|e| Error::io("cannot set the link", &link, e))
+        let staging = self.root.join("tmp");
+        fs::create_dir_all(&staging)
+            .and_then(|()| files::point(&link, target, &staging))
+            .map_err(|e| Error::io("cannot set the link", &link, e))
     }
 
     /// Remembers what an input held, so that a later difference can name files.

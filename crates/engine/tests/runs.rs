@@ -139,6 +139,15 @@ fn other_bytes_under_the_same_key_are_kept_beside_the_old_ones() {
 }
 
 #[test]
+fn a_folder_where_the_link_belongs_is_told_before_the_work_is_done() {
+    let place = Place::new(CHAIN, "text");
+    fs::create_dir_all(place.path("artifacts/a")).unwrap();
+    let error = place.run(Selection::default(), false).unwrap_err();
+    assert!(error.to_string().contains("move it away"), "{error}");
+    assert_eq!(error.exit_code(), 2);
+}
+
+#[test]
 fn keep_going_does_what_does_not_depend_on_the_failure() {
     let pipeline = "stages:\n  a: { uses: fail, inputs: { in: input.txt } }\n  b: { uses: copy, inputs: { in: a } }\n  c: { uses: copy, inputs: { in: input.txt } }\n";
     let place = Place::new(pipeline, "text");

@@ -21,6 +21,7 @@ mod reason {
     pub(super) const STUDY_MISMATCH: &str = "study_mismatch";
     pub(super) const MIXED_STUDY: &str = "mixed_study";
     pub(super) const SEVERAL_PATIENTS: &str = "several_patients";
+    pub(super) const NO_PATIENT: &str = "no_patient";
     pub(super) const SERIES_UID_MISSING: &str = "series_uid_missing";
 }
 
@@ -128,6 +129,13 @@ fn row(
     if labels.len() > 1 {
         warnings.push(reason::REPEATED.to_owned());
     }
+    let named = match patient_is {
+        PatientIs::Column(name) => label.and_then(|l| l.kept.get(name)).map_or("", String::as_str),
+        _ => "",
+    };
+    // One person under a name here and under a study there could end up on two sides of the split.
+    let nameless = matches!(patient_is, PatientIs::Column(_)) && label.is_some() && named.is_empty();
+    reject(reason::NO_PATIENT, nameless);
     let mut order = Vec::new();
     let mut spacing = None;
     if !headers.is_empty() {
@@ -140,11 +148,7 @@ fn row(
     let first = headers.first().copied().cloned().unwrap_or_default();
     let patient_key = match patient_is {
         PatientIs::PatientId if !first.patient_id.is_empty() => hasher.hash("patient_id", &first.patient_id),
-        PatientIs::Column(name) => match label.and_then(|l| l.kept.get(name)).filter(|text| !text.is_empty())
-        {
-            Some(text) => hasher.hash("column", text),
-            None => hasher.hash("study", study),
-        },
+        PatientIs::Column(_) if !named.is_empty() => hasher.hash("column", named),
         _ => hasher.hash("study", study),
     };
     let kept = keep.iter().filter_map(|name| Some(format!("{name}={}", label?.kept.get(name)?))).collect();
@@ -210,11 +214,15 @@ mod tests {
     }
 
     fn joined(files: &[Found], labels: &[Label]) -> Joined {
+        joined_by(files, labels, &PatientIs::PatientId)
+    }
+
+    fn joined_by(files: &[Found], labels: &[Label], patient_is: &PatientIs) -> Joined {
         let dir = tempfile::tempdir().unwrap();
         let key = dir.path().join("key");
         std::fs::write(&key, "secret").unwrap();
         let hasher = Hasher::open(&key).unwrap();
-        join(files, labels, &RULES, &PatientIs::PatientId, &hasher, &[])
+        join(files, labels, &RULES, patient_is, &hasher, &[])
     }
 
     fn reasons_of(joined: &Joined) -> Vec<(String, Vec<String>)> {
@@ -245,6 +253,21 @@ mod tests {
         let expected = expected.map(|(uid, r)| (uid.to_owned(), r.into_iter().map(str::to_owned).collect()));
         assert_eq!(reasons_of(&joined), expected);
         assert_eq!(joined.series[3].warnings[0], "repeated_label");
+    }
+
+    #[test]
+    fn a_column_tells_patients_apart_and_an_empty_cell_is_a_reason() {
+        let mut labels = [label("a", Some(0)), label("b", Some(1)), label("c", Some(1))];
+        for (label, name) in labels.iter_mut().zip(["Riga 7", "Riga 7", ""]) {
+            label.kept.insert("person".into(), name.into());
+        }
+        let files: Vec<Found> =
+            ["a", "b", "c"].into_iter().flat_map(|s| [slice(s, 0.0), slice(s, 2.0)]).collect();
+        let series = joined_by(&files, &labels, &PatientIs::Column("person".into())).series;
+        assert_eq!(series[0].patient_key, series[1].patient_key);
+        assert_ne!(series[0].patient_key, series[2].patient_key);
+        assert_eq!(series[2].reasons, ["no_patient"]);
+        assert!(!format!("{series:?}").contains("Riga"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub enum PatientIs {
     PatientId,
     /// Those of the same study.
     Study,
-    /// Those with the same text in this column of the labels. Where it is empty, those of the same study.
+    /// Those with the same text in this column of the labels. Where it is empty, the series is rejected.
     Column(String),
 }
 

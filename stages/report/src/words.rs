@@ -3,7 +3,7 @@
 use ctpipe_tables::json::{Figure, MetricsFile};
 
 /// A code of ingest or preprocess, and what it means.
-pub(crate) const CODES: [(&str, &str); 27] = [
+pub(crate) const CODES: [(&str, &str); 28] = [
     ("not_ct", "its modality is not CT"),
     ("multi_frame", "it is an enhanced (multi-frame) object, which is not read"),
     ("too_few_slices", "it has fewer slices than are asked for"),
@@ -21,6 +21,7 @@ pub(crate) const CODES: [(&str, &str); 27] = [
     ("gantry_tilt", "the stack is sheared: the gantry was tilted"),
     ("repeated_instance", "one SOP instance UID appears more than once"),
     ("no_label", "there is no label for it"),
+    ("no_patient", "the column that tells patients apart is empty"),
     ("no_files", "there is a label but no series with its UID"),
     ("label_not_0_or_1", "its label is neither 0 nor 1"),
     ("conflicting_labels", "the labels name it more than once and disagree"),

@@ -175,6 +175,14 @@ fn members(task: &Task<'_>) -> Result<Vec<Member>, StageError> {
         .map(|row| row.series_uid)
         .collect();
     let rows = SeriesRow::read(task.input("series")?).map_err(StageError::failed)?;
+    // Over all that ingest found, so that a series that is rejected tomorrow does not move its patient.
+    let mut first_study: BTreeMap<String, String> = BTreeMap::new();
+    for row in &rows {
+        let study = first_study.entry(row.patient_key.clone()).or_insert_with(|| row.study_uid.clone());
+        if row.study_uid < *study {
+            study.clone_from(&row.study_uid);
+        }
+    }
     Ok(rows
         .into_iter()
         .filter(|row| usable.contains(&row.series_uid))
@@ -183,7 +191,7 @@ fn members(task: &Task<'_>) -> Result<Vec<Member>, StageError> {
                 label: row.label?,
                 given: row.split.and_then(|text| text.parse().ok()),
                 series_uid: row.series_uid,
-                study_uid: row.study_uid,
+                study_uid: first_study.get(&row.patient_key).cloned().unwrap_or(row.study_uid),
                 patient_key: row.patient_key,
             })
         })

@@ -9,7 +9,7 @@ use ctpipe_tables::Part;
 pub struct Member {
     /// (0020,000E).
     pub series_uid: String,
-    /// (0020,000D).
+    /// (0020,000D) of the series or, better, the smallest of its patient's.
     pub study_uid: String,
     /// The same for all series of a patient.
     pub patient_key: String,

@@ -177,7 +177,7 @@ mod tests {
         }
 
         fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
-            unimplemented!("bounded numbers are made of words")
+            unreachable!("bounded numbers are made of words")
         }
     }
 

@@ -72,11 +72,11 @@ impl StatCache {
     /// When the file cannot be read.
     pub fn digest(&self, path: &Path, metadata: &Metadata) -> Result<FileDigest> {
         let stat = Stat::of(metadata);
-        if let Some((known, digest)) = self.known.get(path)
-            && *known == stat
+        if let Some((known, digest)) = self.recall(path)
+            && known == stat
         {
             self.remember(path, stat, digest.clone());
-            return Ok(FileDigest { size: stat.size, digest: digest.clone() });
+            return Ok(FileDigest { size: stat.size, digest });
         }
         #[allow(clippy::disallowed_methods)] // this clock never reaches an output
         let started = SystemTime::now();
@@ -89,6 +89,13 @@ impl StatCache {
             self.remember(path, stat, digest.clone());
         }
         Ok(FileDigest { size, digest })
+    }
+
+    /// What this process has seen, or else what an earlier one left: a run looks at its inputs again
+    /// after each stage, and must not read them again.
+    fn recall(&self, path: &Path) -> Option<(Stat, String)> {
+        let seen = self.seen.lock().ok().and_then(|seen| seen.get(path).cloned());
+        seen.or_else(|| self.known.get(path).cloned())
     }
 
     fn remember(&self, path: &Path, stat: Stat, digest: String) {
@@ -171,13 +178,27 @@ mod tests {
         let file = dir.path().join("f");
         fs::write(&file, "bytes").unwrap();
         let metadata = fs::metadata(&file).unwrap();
-        let mut cache = StatCache::load(&dir.path().join("none"));
         let lie = "0".repeat(64);
-        cache.known.insert(file.clone(), (Stat::of(&metadata), lie.clone()));
-        assert_eq!(cache.digest(&file, &metadata).unwrap().digest, lie);
-        let other = Stat { inode: 1, ..Stat::of(&metadata) };
-        cache.known.insert(file.clone(), (other, lie.clone()));
-        assert_ne!(cache.digest(&file, &metadata).unwrap().digest, lie);
+        // One cache for each entry: what a process has seen itself it believes first.
+        let with = |stat: Stat| {
+            let mut cache = StatCache::load(&dir.path().join("none"));
+            cache.known.insert(file.clone(), (stat, lie.clone()));
+            cache.digest(&file, &metadata).unwrap().digest
+        };
+        assert_eq!(with(Stat::of(&metadata)), lie);
+        assert_ne!(with(Stat { inode: 1, ..Stat::of(&metadata) }), lie);
+    }
+
+    #[test]
+    fn a_file_that_this_process_has_hashed_is_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        fs::write(&file, "bytes").unwrap();
+        let metadata = fs::metadata(&file).unwrap();
+        let cache = StatCache::load(&dir.path().join("none"));
+        let seen = "1".repeat(64);
+        cache.remember(&file, Stat::of(&metadata), seen.clone());
+        assert_eq!(cache.digest(&file, &metadata).unwrap().digest, seen);
     }
 
     #[test]

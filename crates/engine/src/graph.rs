@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::locate::Side;
 use crate::param::Params;
-use crate::spec::{Origin, Problem, Problems, Spec, StageSpec};
+use crate::spec::{Problem, Problems, Setting, Spec, StageSpec};
 use crate::stage::Stage;
 use crate::suggest::did_you_mean;
 
@@ -64,8 +64,9 @@ impl Pipeline {
         let mut nodes = Vec::new();
         for (name, written) in &spec.stages {
             if let Some(stage) = find_stage(spec, name, written, known, &mut problems) {
-                let params = resolve_params(spec, written, stage.as_ref(), &mut problems);
-                let inputs = wire(spec, &root, name, written, stage.as_ref(), &names, &mut problems);
+                let written = with_inputs_named_as_params(written, stage.as_ref());
+                let params = resolve_params(spec, &written, stage.as_ref(), &mut problems);
+                let inputs = wire(spec, &root, name, &written, stage.as_ref(), &names, &mut problems);
                 nodes.push(Node { name: name.clone(), stage, params, inputs });
             }
         }
@@ -156,6 +157,23 @@ fn find_stage(
     stage
 }
 
+/// An input may be given among the parameters, where people (and `--set`) look for it.
+fn with_inputs_named_as_params(written: &StageSpec, stage: &dyn Stage) -> StageSpec {
+    let mut written = written.clone();
+    for port in stage.ports() {
+        if stage.params().iter().any(|param| param.name == port.name) {
+            continue;
+        }
+        let Some(setting) = written.params.get(port.name) else { continue };
+        if let Some(path) = setting.value.as_str() {
+            let setting = Setting { value: path.to_owned(), origin: setting.origin.clone() };
+            written.inputs.insert(port.name.to_owned(), setting);
+            written.params.remove(port.name);
+        }
+    }
+    written
+}
+
 fn resolve_params(
     spec: &Spec,
     written: &StageSpec,
@@ -239,8 +257,6 @@ fn wire(
             problems.push(spec.problem(&written.origin, Side::Key, message));
         }
     }
-    // A command-line argument has no place for inputs, so every origin here is the file's.
-    debug_assert!(matches!(written.origin, Origin::File(_)));
     inputs
 }
 

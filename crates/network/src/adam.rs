@@ -2,54 +2,66 @@
 //! does. Knows no network.
 
 use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
 
-const BETA1: f32 = 0.9;
-const BETA2: f32 = 0.999;
-const EPSILON: f32 = 1e-8;
+use crate::operations::Operations;
 
-/// First and second moment of each tensor, and how many steps were taken.
-pub(crate) struct Adam<B: Backend> {
-    moments: Vec<Option<(Tensor<B, 1>, Tensor<B, 1>)>>,
-    step: i32,
-    weight_decay: f32,
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// The numbers of one step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct By {
+    pub(crate) beta1: f64,
+    pub(crate) beta2: f64,
+    pub(crate) epsilon: f64,
+    pub(crate) weight_decay: f64,
+    /// Learning rate over `1 - beta1^t`.
+    pub(crate) step_size: f64,
+    /// `sqrt(1 - beta2^t)`.
+    pub(crate) correction: f64,
 }
 
-impl<B: Backend> Adam<B> {
+/// First and second moment of each tensor, and how many steps were taken.
+pub(crate) struct Adam<B: Operations> {
+    moments: Vec<Option<[Tensor<B, 1>; 2]>>,
+    step: i32,
+    weight_decay: f64,
+}
+
+impl<B: Operations> Adam<B> {
     pub(crate) fn new(tensors: usize, weight_decay: f64) -> Adam<B> {
-        Adam { moments: vec![None; tensors], step: 0, weight_decay: weight_decay as f32 }
+        Adam { moments: vec![None; tensors], step: 0, weight_decay }
     }
 
-    /// Begins a step; then [`Adam::update`] is called once for each tensor.
-    pub(crate) fn next_step(&mut self) {
-        self.step += 1;
-    }
-
-    /// The new value of tensor `index` from its value and gradient.
-    pub(crate) fn update(
+    /// The values after one step; those without a gradient stay.
+    pub(crate) fn step(
         &mut self,
-        index: usize,
-        value: Tensor<B, 1>,
-        gradient: Tensor<B, 1>,
+        values: Vec<Tensor<B, 1>>,
+        gradients: Vec<Option<Tensor<B, 1>>>,
         lr: f64,
-    ) -> Tensor<B, 1> {
-        let gradient = if self.weight_decay > 0.0 {
-            gradient + value.clone().mul_scalar(self.weight_decay)
-        } else {
-            gradient
+    ) -> Vec<Tensor<B, 1>> {
+        self.step += 1;
+        let by = By {
+            beta1: BETA1,
+            beta2: BETA2,
+            epsilon: EPSILON,
+            weight_decay: self.weight_decay,
+            step_size: lr / (1.0 - BETA1.powi(self.step)),
+            correction: (1.0 - BETA2.powi(self.step)).sqrt(),
         };
-        let square = gradient.clone() * gradient.clone();
-        let (first, second) = match self.moments[index].take() {
-            Some((m, v)) => (
-                m.mul_scalar(BETA1) + gradient.mul_scalar(1.0 - BETA1),
-                v.mul_scalar(BETA2) + square.mul_scalar(1.0 - BETA2),
-            ),
-            None => (gradient.mul_scalar(1.0 - BETA1), square.mul_scalar(1.0 - BETA2)),
-        };
-        self.moments[index] = Some((first.clone(), second.clone()));
-        let step_size = lr / (1.0 - f64::from(BETA1).powi(self.step));
-        let correction = (1.0 - f64::from(BETA2).powi(self.step)).sqrt();
-        let denominator = second.sqrt().div_scalar(correction).add_scalar(EPSILON);
-        value - (first / denominator).mul_scalar(step_size)
+        let moved = values.into_iter().zip(gradients).zip(&mut self.moments);
+        moved
+            .map(|((value, gradient), moments)| {
+                let Some(gradient) = gradient else { return value };
+                let old = moments.take().unwrap_or_else(|| {
+                    let zeros = || Tensor::zeros(value.dims(), &value.device());
+                    [zeros(), zeros()]
+                });
+                let (value, new) = B::adam(value, old, gradient, by);
+                *moments = Some(new);
+                value
+            })
+            .collect()
     }
 }

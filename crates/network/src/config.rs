@@ -21,6 +21,9 @@ pub struct Config {
     pub width: usize,
     /// Add a 1x1x1 projection of a block's input before its ReLU.
     pub residual: bool,
+    /// Edge of the convolutions' filters, odd. There are kernels for 3; others run in the composed form.
+    #[serde(default = "three")]
+    pub kernel_size: usize,
     /// Units of the hidden linear layer.
     pub hidden_size: usize,
     /// Classes.
@@ -30,9 +33,14 @@ pub struct Config {
     pub dropout_rate: f64,
 }
 
+/// The filters of files from before there was a choice.
+fn three() -> usize {
+    3
+}
+
 impl Default for Config {
     fn default() -> Config {
-        Config { width: 64, residual: true, hidden_size: 512, num_classes: 2, dropout_rate: 0.3 }
+        Config { width: 64, residual: true, kernel_size: 3, hidden_size: 512, num_classes: 2, dropout_rate: 0.3 }
     }
 }
 
@@ -78,6 +86,11 @@ impl Config {
         4 * self.width * edge.pow(3)
     }
 
+    /// Whether filters of this edge run on `ctpipe-kernels` on a CPU, rather than in the composed form.
+    pub fn kernel_size_has_kernels(edge: usize) -> bool {
+        ctpipe_kernels::block::covers([edge; 3], [SIZE >> (BLOCKS - 1); 3])
+    }
+
     /// Number of learnt values.
     pub fn parameter_count(&self) -> usize {
         self.slots().iter().filter(|slot| slot.learnt()).map(Slot::len).sum()
@@ -88,8 +101,9 @@ impl Config {
         let mut slots = Vec::new();
         let mut add = |name: String, shape: Vec<usize>, init: Init| slots.push(Slot { name, shape, init });
         for (block, (from, to)) in self.channels().into_iter().enumerate() {
-            let init = Init::Uniform { fan_in: from * 27 };
-            add(format!("conv.{block}.weight"), vec![to, from, 3, 3, 3], init);
+            let k = self.kernel_size;
+            let init = Init::Uniform { fan_in: from * k.pow(3) };
+            add(format!("conv.{block}.weight"), vec![to, from, k, k, k], init);
             add(format!("conv.{block}.bias"), vec![to], init);
             add(format!("bn.{block}.weight"), vec![to], Init::Constant(1.0));
             add(format!("bn.{block}.bias"), vec![to], Init::Constant(0.0));

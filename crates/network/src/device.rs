@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use ctpipe_kernels::{Isa, VARIABLE};
+
 use crate::error::Error;
 
 /// A device that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// The processor, through Burn's Flex backend.
+    /// The processor: kernels of our own on Burn's Flex backend.
     Cpu,
     /// An NVIDIA GPU by its index.
     Cuda(usize),
@@ -21,8 +23,8 @@ impl Device {
     /// When the name is unknown, or a GPU is asked for and there is none.
     pub fn resolve(name: &str) -> Result<Device, Error> {
         match name {
-            "cpu" => Ok(Device::Cpu),
-            "auto" => Ok(if missing_cuda().is_none() { Device::Cuda(0) } else { Device::Cpu }),
+            "cpu" => cpu(),
+            "auto" => if missing_cuda().is_none() { Ok(Device::Cuda(0)) } else { cpu() },
             "cuda" => cuda(0),
             other => match other.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
                 Some(index) => cuda(index),
@@ -41,10 +43,14 @@ impl Device {
         }
     }
 
-    /// What of this device changes the bytes of a result: its kind and the precision used on it.
+    /// What of this device changes the bytes of a result: its kind, the precision used on it, and on a
+    /// CPU how a product and a sum are rounded, which all instruction sets but the portable one do alike.
     pub fn facts(self) -> BTreeMap<String, String> {
-        let facts = [("device", self.kind()), ("precision", "f32")];
-        facts.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        let mut facts = vec![("device", self.kind()), ("precision", "f32")];
+        if self == Device::Cpu {
+            facts.push(("multiply_add", if isa().fuses() { "fused" } else { "rounded twice" }));
+        }
+        facts.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 
@@ -75,25 +81,20 @@ fn missing_cuda() -> Option<&'static str> {
     (!device || !driver).then_some("there is no NVIDIA driver or device")
 }
 
-/// The instruction set that the CPU's arithmetic uses on this machine: chosen at run time, and
-/// able to change the last bits of a result.
+/// The instruction set that the CPU's arithmetic uses on this machine: chosen at run time, or by
+/// `CTPIPE_ISA`.
 pub fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return "avx512";
-        }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            return "avx2";
-        }
-        "sse2"
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        "neon"
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        "portable"
+    isa().name()
+}
+
+/// As [`Isa::chosen`]; one that was asked for in vain is refused by [`Device::resolve`].
+pub(crate) fn isa() -> Isa {
+    Isa::chosen().unwrap_or_else(|_| Isa::portable())
+}
+
+fn cpu() -> Result<Device, Error> {
+    match Isa::chosen() {
+        Ok(_) => Ok(Device::Cpu),
+        Err(error) => Err(Error::Device(format!("{VARIABLE}: {error}"))),
     }
 }

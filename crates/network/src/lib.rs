@@ -17,11 +17,14 @@
 //! ```
 
 mod adam;
+mod composed;
 mod config;
 mod device;
 mod error;
 mod forward;
+mod fused;
 mod loss;
+mod operations;
 mod random;
 mod session;
 mod weights;

@@ -1,13 +1,14 @@
 //! A network at work on one backend: training steps and inference. The only file in which the
 //! generic backend meets the public, non-generic types.
 
-use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::adam::Adam;
 use crate::config::{Config, SIZE, VOXELS};
-use crate::forward::{BatchStatistics, Dropout, MOMENTUM, forward};
+use crate::forward::{Dropout, MOMENTUM, forward};
 use crate::loss::Loss;
+use crate::operations::{BatchStatistics, Operations};
 use crate::random::{Purpose, Stream};
 use crate::weights::Weights;
 
@@ -26,26 +27,26 @@ pub(crate) trait Train: Infer {
 }
 
 /// A network that only answers.
-pub(crate) struct Inference<B: Backend> {
+pub(crate) struct Inference<B: Operations> {
     config: Config,
     values: Vec<Tensor<B, 1>>,
     device: B::Device,
 }
 
-impl<B: Backend> Inference<B> {
+impl<B: Operations> Inference<B> {
     pub(crate) fn new(weights: &Weights, device: B::Device) -> Self {
         Inference { config: weights.config.clone(), values: upload(weights, &device), device }
     }
 }
 
-impl<B: Backend> Infer for Inference<B> {
+impl<B: Operations> Infer for Inference<B> {
     fn logits(&self, volumes: Vec<f32>) -> Vec<f32> {
         infer(&self.config, &self.values, volumes, &self.device)
     }
 }
 
 /// A network that learns.
-pub(crate) struct Training<B: AutodiffBackend> {
+pub(crate) struct Training<B: AutodiffBackend<InnerBackend: Operations> + Operations> {
     config: Config,
     /// On the inner backend; put on the tape anew for each step.
     values: Vec<Tensor<B::InnerBackend, 1>>,
@@ -56,7 +57,7 @@ pub(crate) struct Training<B: AutodiffBackend> {
     device: B::Device,
 }
 
-impl<B: AutodiffBackend> Training<B> {
+impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Training<B> {
     pub(crate) fn new(weights: &Weights, weight_decay: f64, seed: u64, device: B::Device) -> Self {
         let slots = weights.config.slots();
         Training {
@@ -79,7 +80,7 @@ impl<B: AutodiffBackend> Training<B> {
         let mut mask = |len: usize| -> Vec<f32> {
             (0..len).map(|_| if self.dropout.unit() < rate { 0.0 } else { keep }).collect()
         };
-        let data = TensorData::new(mask(batch * channels), [batch, channels, 1]);
+        let data = TensorData::new(mask(batch * channels), [batch * channels, 1]);
         let channels = Tensor::from_data(data, &self.device);
         let data = TensorData::new(mask(batch * hidden), [batch, hidden]);
         Dropout { channels, units: Tensor::from_data(data, &self.device) }
@@ -88,8 +89,8 @@ impl<B: AutodiffBackend> Training<B> {
     fn follow(&mut self, seen: Vec<BatchStatistics<B>>) {
         let running: Vec<usize> = (0..self.values.len()).filter(|&i| !self.learnt[i]).collect();
         // Slots hold running mean and variance of each block side by side.
-        for (pair, (mean, var)) in running.chunks(2).zip(seen) {
-            for (&index, new) in pair.iter().zip([mean, var]) {
+        for (pair, new) in running.chunks(2).zip(seen) {
+            for (&index, new) in pair.iter().zip(new) {
                 let old = self.values[index].clone();
                 self.values[index] = old.mul_scalar(1.0 - MOMENTUM) + new.inner().mul_scalar(MOMENTUM);
             }
@@ -97,13 +98,13 @@ impl<B: AutodiffBackend> Training<B> {
     }
 }
 
-impl<B: AutodiffBackend> Infer for Training<B> {
+impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Infer for Training<B> {
     fn logits(&self, volumes: Vec<f32>) -> Vec<f32> {
         infer(&self.config, &self.values, volumes, &self.device)
     }
 }
 
-impl<B: AutodiffBackend> Train for Training<B> {
+impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Train for Training<B> {
     fn step(&mut self, volumes: Vec<f32>, labels: &[u8], loss: &Loss, lr: f64) -> f32 {
         let on_tape: Vec<Tensor<B, 1>> = self
             .values
@@ -116,18 +117,13 @@ impl<B: AutodiffBackend> Train for Training<B> {
             .collect();
         let x = batch_tensor::<B>(volumes, &self.device);
         let dropout = self.draw_dropout(labels.len());
-        let mut seen = Vec::new();
-        let logits = forward(&self.config, &on_tape, x, Some(dropout), &mut seen);
-        let loss = loss.on_device(logits, labels, &self.device);
-        let gradients = loss.backward();
-        self.adam.next_step();
-        for (index, tensor) in on_tape.iter().enumerate() {
-            if let Some(gradient) = tensor.grad(&gradients) {
-                let value = self.values[index].clone();
-                self.values[index] = self.adam.update(index, value, gradient, lr);
-            }
-        }
-        self.follow(seen);
+        let found = forward(&self.config, &on_tape, x, Some(dropout));
+        let loss = loss.on_device(found.logits, labels, &self.device);
+        let mut gradients = loss.backward();
+        let gradients = on_tape.into_iter().map(|tensor| tensor.grad_remove(&mut gradients)).collect();
+        // The tape is gone by now: the values are nobody else's, and are changed in place.
+        self.values = self.adam.step(std::mem::take(&mut self.values), gradients, lr);
+        self.follow(found.seen);
         self.steps += 1;
         download(loss.inner()).first().copied().unwrap_or(f32::NAN)
     }
@@ -138,24 +134,24 @@ impl<B: AutodiffBackend> Train for Training<B> {
     }
 }
 
-fn infer<B: Backend>(
+fn infer<B: Operations>(
     config: &Config,
     values: &[Tensor<B, 1>],
     volumes: Vec<f32>,
     device: &B::Device,
 ) -> Vec<f32> {
     let x = batch_tensor::<B>(volumes, device);
-    let logits = forward(config, values, x, None, &mut Vec::new());
+    let logits = forward(config, values, x, None).logits;
     let n = logits.dims()[0] * config.num_classes;
     download(logits.reshape([n]))
 }
 
-fn batch_tensor<B: Backend>(volumes: Vec<f32>, device: &B::Device) -> Tensor<B, 5> {
+fn batch_tensor<B: Operations>(volumes: Vec<f32>, device: &B::Device) -> Tensor<B, 5> {
     let n = volumes.len() / VOXELS;
     Tensor::from_data(TensorData::new(volumes, [n, 1, SIZE, SIZE, SIZE]), device)
 }
 
-fn upload<B: Backend>(weights: &Weights, device: &B::Device) -> Vec<Tensor<B, 1>> {
+fn upload<B: Operations>(weights: &Weights, device: &B::Device) -> Vec<Tensor<B, 1>> {
     weights
         .values
         .iter()
@@ -163,7 +159,7 @@ fn upload<B: Backend>(weights: &Weights, device: &B::Device) -> Vec<Tensor<B, 1>
         .collect()
 }
 
-fn download<B: Backend>(tensor: Tensor<B, 1>) -> Vec<f32> {
+fn download<B: Operations>(tensor: Tensor<B, 1>) -> Vec<f32> {
     // Every tensor here is f32; the conversion covers a backend that computes in another type.
     tensor.into_data().convert::<f32>().to_vec().unwrap_or_default()
 }

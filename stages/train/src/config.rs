@@ -12,6 +12,8 @@ pub struct Config {
     pub width: usize,
     /// Residual connections.
     pub residual: bool,
+    /// Edge of the convolutions' filters, odd.
+    pub kernel_size: usize,
     /// Units of the hidden linear layer.
     pub hidden_size: usize,
     /// Classes.
@@ -52,6 +54,7 @@ impl Config {
         Network {
             width: self.width,
             residual: self.residual,
+            kernel_size: self.kernel_size,
             hidden_size: self.hidden_size,
             num_classes: self.num_classes,
             dropout_rate: self.dropout_rate,
@@ -64,6 +67,7 @@ impl Default for Config {
         Config {
             width: 64,
             residual: true,
+            kernel_size: 3,
             hidden_size: 512,
             num_classes: 2,
             batch_size: 32,
@@ -114,6 +118,14 @@ pub const PARAMS: &[Param] = &[
         "channels of the first block; the others have twice and four times as many",
     ),
     switch("residual", true, "add a 1x1x1 projection of each block's input before its ReLU"),
+    int(
+        "kernel_size",
+        3,
+        1,
+        7,
+        "voxels",
+        "edge of the convolutions' filters, odd; there are CPU kernels for 3, others are several times slower",
+    ),
     int("hidden_size", 512, 1, 65_536, "units", "units of the hidden linear layer"),
     int("num_classes", 2, 2, 2, "", "classes: normal and pathology"),
     int("batch_size", 32, 1, 4096, "volumes", "volumes a step"),

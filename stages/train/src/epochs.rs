@@ -108,7 +108,7 @@ pub enum TrainError {
     Stopped,
 }
 
-/// Trains from freshly drawn weights. Same configuration, data, seed and device: same weights on the
+/// Trains from `start`, or from freshly drawn weights. Same configuration, data, seed and device: same weights on the
 /// CPU, bit by bit, on any number of threads.
 ///
 /// # Errors
@@ -116,6 +116,7 @@ pub enum TrainError {
 pub fn train(
     config: &Config,
     data: &Dataset<'_>,
+    start: Option<Weights>,
     device: Device,
     seed: u64,
     watcher: &mut dyn Watcher,
@@ -135,7 +136,7 @@ pub fn train(
         gamma: config.focal_loss_gamma as f32,
         class_weights: class_weights(counts, config.class_weights),
     };
-    let weights = Weights::init(&config.network(), seed);
+    let weights = start.unwrap_or_else(|| Weights::init(&config.network(), seed));
     let mut trainer = Trainer::new(&weights, config.weight_decay, seed, device)?;
     let mut sampler = Stream::new(seed, Purpose::Sampler);
     let mut plateau = Plateau::new(config.lr, config.plateau_factor, config.plateau_patience);

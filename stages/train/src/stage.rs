@@ -1,10 +1,10 @@
 //! The stage around the training: reads artifacts, writes the model. Decides nothing about learning.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ctpipe_engine::{Finding, Level, Output, Param, Params, Port, Stage, StageError, Task};
-use ctpipe_network::{Device, instruction_set};
+use ctpipe_network::{Config as Network, Device, Weights, instruction_set};
 use ctpipe_tables::json::{self, ModelFile};
 use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{EpochRow, Part, SplitRow, Table};
@@ -17,8 +17,17 @@ use crate::epochs::{Epoch, Flow, TrainError, Trained, Watcher, train};
 /// The stage.
 pub struct Train;
 
-const PORTS: &[Port] =
-    &[Port::required("volumes", "what preprocess made"), Port::required("split", "what split made")];
+const PORTS: &[Port] = &[
+    Port::required("volumes", "what preprocess made"),
+    Port::required("split", "what split made"),
+    Port::optional(
+        INIT_FROM,
+        "weights to start from rather than from random ones: a model.safetensors (ours or PyTorch's), or \
+         another training",
+    ),
+];
+
+const INIT_FROM: &str = "init_from";
 
 const OUTPUTS: &[Output] = &[
     Output { path: ModelFile::WEIGHTS, doc: "the best weights, under PyTorch's names" },
@@ -55,19 +64,34 @@ impl Stage for Train {
         device_of(params).map(Device::facts)
     }
     fn check(&self, params: &Params) -> Result<(), String> {
+        let edge = params.get("kernel_size").and_then(Value::as_u64).unwrap_or(3);
+        if edge % 2 == 0 {
+            return Err(format!("kernel_size must be odd (1, 3, 5 or 7), found {edge}"));
+        }
         device_of(params).map(|_| ())
     }
 
     fn preflight(&self, params: &Params, _inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
-        vec![match device_of(params) {
-            Ok(Device::Cpu) => Finding::info(format!(
-                "device: cpu ({}, {} threads)",
+        let device = match device_of(params) {
+            Ok(device) => device,
+            Err(error) => return vec![Finding::error(error)],
+        };
+        let mut findings = vec![match device {
+            Device::Cpu => Finding::info(format!(
+                "device: cpu ({} kernels, {} threads)",
                 instruction_set(),
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
             )),
-            Ok(device) => Finding::info(format!("device: {device}")),
-            Err(error) => Finding::error(error),
-        }]
+            Device::Cuda(_) => Finding::info(format!("device: {device}")),
+        }];
+        let edge = params.get("kernel_size").and_then(Value::as_u64).unwrap_or(3);
+        if device == Device::Cpu && !Network::kernel_size_has_kernels(edge as usize) {
+            findings.push(Finding::warning(format!(
+                "there are no CPU kernels for kernel_size {edge}: it runs on Burn's own operations, several \
+                 times slower than 3"
+            )));
+        }
+        findings
     }
 
     fn run(&self, task: &Task<'_>) -> Result<(), StageError> {
@@ -83,13 +107,25 @@ impl Stage for Train {
         let series_uids = rows.iter().map(|row| row.series_uid.clone()).collect();
         let source = FromShards { volumes, series_uids };
         let data = Dataset { train: train_part, val: val_part, volumes: &source };
-        let trained = train(&config, &data, device, task.seed(), &mut Progress::new(task, config.epochs))
+        let start = task.optional_input(INIT_FROM).map(|path| start(path, &config)).transpose()?;
+        let trained = train(&config, &data, start, device, task.seed(), &mut Progress::new(task, config.epochs))
             .map_err(|error| match error {
                 TrainError::Stopped => StageError::Interrupted,
                 other => StageError::failed(other),
             })?;
         write(task, &config, device, &trained)
     }
+}
+
+/// The weights to start from. Their running statistics come with them; the count of steps begins anew
+/// for Adam.
+fn start(path: &Path, config: &Config) -> Result<Weights, StageError> {
+    let path = if path.is_dir() { path.join(ModelFile::WEIGHTS) } else { path.to_path_buf() };
+    let failed = |what: &dyn std::fmt::Display| {
+        StageError::failed(format!("cannot start from {}: {what}", path.display()))
+    };
+    let bytes = std::fs::read(&path).map_err(|e| failed(&e))?;
+    Weights::from_safetensors(&bytes, &config.network()).map_err(|e| failed(&e))
 }
 
 fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) -> Result<(), StageError> {

@@ -26,7 +26,7 @@ fn small() -> Config {
 fn trained(config: &Config) -> Trained {
     let (volumes, samples) = volumes();
     let data = Dataset { train: samples.clone(), val: samples, volumes: &volumes };
-    train(config, &data, Device::Cpu, 42, &mut ()).unwrap()
+    train(config, &data, None, Device::Cpu, 42, &mut ()).unwrap()
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_cannot_be_trained_on_is_refused_in_words() {
     let (volumes, samples) = volumes();
     let attempt = |config: &Config, train_part: Vec<Sample>| {
         let data = Dataset { train: train_part, val: Vec::new(), volumes: &volumes };
-        train(config, &data, Device::Cpu, 42, &mut ()).unwrap_err()
+        train(config, &data, None, Device::Cpu, 42, &mut ()).unwrap_err()
     };
     let one_class: Vec<Sample> = samples.iter().copied().filter(|s| s.label == 0).collect();
     assert!(matches!(attempt(&small(), one_class), TrainError::OneClass { normal: 6, pathology: 0 }));

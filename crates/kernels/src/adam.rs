@@ -1,0 +1,119 @@
+//! One step of Adam (Kingma and Ba 2015) over everything at once: four numbers read, three written.
+
+use crate::Isa;
+use crate::isa::kernel;
+use crate::layout::LANES;
+use crate::parallel::each;
+use crate::simd::Simd;
+
+/// Values of a part.
+const PART: usize = 1 << 16;
+
+/// What a step of Adam is made of, as `torch.optim.Adam` computes it. In f64, because `1 - 0.999`
+/// in f32 is off by 5e-5.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Learning rate over `1 - beta1^t`.
+    pub step_size: f64,
+    /// `sqrt(1 - beta2^t)`.
+    pub correction: f64,
+    /// Added to the denominator.
+    pub epsilon: f64,
+    /// L2 penalty, added to the gradient.
+    pub weight_decay: f64,
+}
+
+/// Values and their two moments after one step along `gradient`.
+pub fn adam(isa: Isa, step: Step, value: &mut [f32], moments: [&mut [f32]; 2], gradient: &[f32]) {
+    let [first, second] = moments;
+    assert!(value.len() == gradient.len() && first.len() == value.len() && second.len() == value.len());
+    let parts = value
+        .chunks_mut(PART)
+        .zip(first.chunks_mut(PART).zip(second.chunks_mut(PART)))
+        .zip(gradient.chunks(PART))
+        .collect();
+    each(parts, |_, ((value, (first, second)), gradient)| {
+        part(isa, step, value, first, second, gradient);
+    });
+}
+
+kernel! {
+    fn part(step: Step, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) = part_on
+}
+
+/// A step's constants, in vectors.
+#[derive(Clone, Copy)]
+struct Constants<V> {
+    keep1: V,
+    take1: V,
+    keep2: V,
+    take2: V,
+    size: V,
+    correction: V,
+    epsilon: V,
+    decay: V,
+}
+
+#[inline(always)]
+fn update<S: Simd>(
+    s: S,
+    by: Constants<S::V>,
+    value: &mut [f32; 16],
+    first: &mut [f32; 16],
+    second: &mut [f32; 16],
+    gradient: &[f32; 16],
+) {
+    let old = s.load(value);
+    let g = s.fma(by.decay, old, s.load(gradient));
+    let m = s.fma(by.take1, g, s.mul(by.keep1, s.load(first)));
+    let v = s.fma(by.take2, s.mul(g, g), s.mul(by.keep2, s.load(second)));
+    let denominator = s.add(s.div(s.sqrt(v), by.correction), by.epsilon);
+    s.store(m, first);
+    s.store(v, second);
+    s.store(s.fma(by.size, s.div(m, denominator), old), value);
+}
+
+#[inline(always)]
+fn part_on<S: Simd>(
+    s: S,
+    step: Step,
+    value: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+) {
+    let by = Constants {
+        keep1: s.splat(step.beta1 as f32),
+        take1: s.splat((1.0 - step.beta1) as f32),
+        keep2: s.splat(step.beta2 as f32),
+        take2: s.splat((1.0 - step.beta2) as f32),
+        size: s.splat(-step.step_size as f32),
+        correction: s.splat(step.correction as f32),
+        epsilon: s.splat(step.epsilon as f32),
+        decay: s.splat(step.weight_decay as f32),
+    };
+    let (values, value) = value.as_chunks_mut::<LANES>();
+    let (firsts, first) = first.as_chunks_mut::<LANES>();
+    let (seconds, second) = second.as_chunks_mut::<LANES>();
+    let (gradients, gradient) = gradient.as_chunks::<LANES>();
+    for (((value, first), second), gradient) in values.iter_mut().zip(firsts).zip(seconds).zip(gradients) {
+        update(s, by, value, first, second, gradient);
+    }
+    // The rest, padded to a vector.
+    let rest = value.len();
+    let mut last = [[0.0; LANES]; 3];
+    let mut last_gradient = [0.0; LANES];
+    for (to, from) in last.iter_mut().zip([&*value, &*first, &*second]) {
+        to[..rest].copy_from_slice(from);
+    }
+    last_gradient[..rest].copy_from_slice(gradient);
+    let [v, m, w] = &mut last;
+    update(s, by, v, m, w, &last_gradient);
+    for (to, from) in [value, first, second].into_iter().zip(&last) {
+        to.copy_from_slice(&from[..rest]);
+    }
+}

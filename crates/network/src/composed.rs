@@ -1,0 +1,114 @@
+//! The operations written with Burn's own: right on every backend, for every shape. The oracle of
+//! the kernels' tests, and what runs where there is no kernel.
+
+use burn::tensor::activation::relu;
+use burn::tensor::backend::Backend;
+use burn::tensor::module::{conv3d, max_pool2d};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::Tensor;
+
+use crate::adam::By;
+use crate::operations::{BatchStatistics, BlockTensors, Moved};
+
+/// PyTorch's BatchNorm default.
+const EPSILON: f64 = 1e-5;
+
+/// [`crate::operations::Operations::block`].
+pub(crate) fn block<B: Backend>(
+    x: Tensor<B, 5>,
+    tensors: BlockTensors<B>,
+    training: bool,
+) -> (Tensor<B, 5>, Option<BatchStatistics<B>>) {
+    let (weight, bias) = tensors.conv;
+    let padding = weight.dims()[2] / 2;
+    let options = ConvOptions::new([1; 3], [padding; 3], [1; 3], 1);
+    let y = conv3d(x.clone(), weight, Some(bias), options);
+    let (mut y, seen) = batch_norm(y, tensors.affine, tensors.running, training);
+    if let Some((weight, bias)) = tensors.skip {
+        y = y + pointwise(x, weight, bias);
+    }
+    // The largest of eight is positive or not whether it is rectified before or after: the ReLU
+    // comes second here and works on an eighth of the values.
+    (relu(max_pool(y)), seen)
+}
+
+/// [`crate::operations::Operations::fully_connected`].
+pub(crate) fn fully_connected<B: Backend>(
+    x: Tensor<B, 2>,
+    weight: Tensor<B, 2>,
+    bias: Tensor<B, 1>,
+) -> Tensor<B, 2> {
+    burn::tensor::module::linear(x, weight.transpose(), Some(bias))
+}
+
+/// [`crate::operations::Operations::adam`].
+pub(crate) fn adam<B: Backend>(
+    value: Tensor<B, 1>,
+    [first, second]: [Tensor<B, 1>; 2],
+    gradient: Tensor<B, 1>,
+    by: By,
+) -> Moved<B> {
+    let gradient = if by.weight_decay > 0.0 {
+        gradient + value.clone().mul_scalar(by.weight_decay)
+    } else {
+        gradient
+    };
+    let square = gradient.clone() * gradient.clone();
+    let first = first.mul_scalar(by.beta1) + gradient.mul_scalar(1.0 - by.beta1);
+    let second = second.mul_scalar(by.beta2) + square.mul_scalar(1.0 - by.beta2);
+    let denominator = second.clone().sqrt().div_scalar(by.correction).add_scalar(by.epsilon);
+    let value = value - (first.clone() / denominator).mul_scalar(by.step_size);
+    (value, [first, second])
+}
+
+/// A 1x1x1 convolution: a matrix product over the channels.
+fn pointwise<B: Backend>(x: Tensor<B, 5>, weight: Tensor<B, 5>, bias: Tensor<B, 1>) -> Tensor<B, 5> {
+    let [n, from, d, h, w] = x.dims();
+    let to = weight.dims()[0];
+    let voxels = d * h * w;
+    let product = weight.reshape([1, to, from]).matmul(x.reshape([n, from, voxels]));
+    let product = product.reshape([n * to, voxels]) + rows(bias, n);
+    product.reshape([n, to, d, h, w])
+}
+
+/// A value a channel, `[C]`, repeated for each sample: `[N C, 1]`. Written out, because Flex has a
+/// fast path for one value a row and none for a broadcast over samples.
+fn rows<B: Backend>(channels: Tensor<B, 1>, n: usize) -> Tensor<B, 2> {
+    let c = channels.dims()[0];
+    channels.reshape([1, c]).repeat_dim(0, n).reshape([n * c, 1])
+}
+
+/// `[N, C, D, H, W]`, normalised over all but C.
+fn batch_norm<B: Backend>(
+    x: Tensor<B, 5>,
+    [gamma, beta]: [Tensor<B, 1>; 2],
+    [running_mean, running_var]: [Tensor<B, 1>; 2],
+    training: bool,
+) -> (Tensor<B, 5>, Option<BatchStatistics<B>>) {
+    let [n, c, d, h, w] = x.dims();
+    let x = x.reshape([n * c, d * h * w]);
+    let channel_means = |rows: Tensor<B, 2>| rows.mean_dim(1).reshape([n, c]).mean_dim(0).reshape([c]);
+    if !training {
+        let scale = gamma / running_var.add_scalar(EPSILON).sqrt();
+        let shift = beta - running_mean * scale.clone();
+        return ((x * rows(scale, n) + rows(shift, n)).reshape([n, c, d, h, w]), None);
+    }
+    let mean = channel_means(x.clone());
+    let centred = x - rows(mean.clone(), n);
+    let var = channel_means(centred.clone() * centred.clone());
+    let count = (n * d * h * w) as f32;
+    let unbiased = var.clone().detach().mul_scalar(count / (count - 1.0).max(1.0));
+    let seen = [mean.detach(), unbiased];
+    let scale = gamma / var.add_scalar(EPSILON).sqrt();
+    ((centred * rows(scale, n) + rows(beta, n)).reshape([n, c, d, h, w]), Some(seen))
+}
+
+/// Max-pool 2 in each direction. Burn has no `max_pool3d`: pairs of slices first, then rows and columns.
+fn max_pool<B: Backend>(x: Tensor<B, 5>) -> Tensor<B, 5> {
+    let [n, c, d, h, w] = x.dims();
+    let slices = x.reshape([n, c, d, h * w]);
+    let slices = max_pool2d(slices, [2, 1], [2, 1], [0, 0], [1, 1], false);
+    let planes = slices.reshape([n, c * (d / 2), h, w]);
+    let planes = max_pool2d(planes, [2, 2], [2, 2], [0, 0], [1, 1], false);
+    planes.reshape([n, c, d / 2, h / 2, w / 2])
+}

@@ -104,57 +104,96 @@ kernel! {
 }
 
 #[inline(always)]
-fn correlate_on<S: Simd>(_: S, rows: &[f64], [left, h, w]: [usize; 3], slice: &mut Slice) {
+fn correlate_on<S: Simd>(s: S, rows: &[f64], [left, h, w]: [usize; 3], slice: &mut Slice) {
     let wide = w + 4;
+    let class = |y: usize| usize::from(y == 0) + 2 * usize::from(y + 1 == h);
     for y in 0..h {
         let row = &rows[y * wide..][..wide];
-        let class = usize::from(y == 0) + 2 * usize::from(y + 1 == h);
-        let sum: f64 = row.iter().sum();
-        for (to, edge) in slice.sums[class].iter_mut().zip([row[w + 1], 0.0, row[2]]) {
+        let sum = total(lanes(row));
+        for (to, edge) in slice.sums[class(y)].iter_mut().zip([row[w + 1], 0.0, row[2]]) {
             *to += sum - edge;
         }
-        for (by, products) in ROWS.iter().zip(&mut slice.products) {
+    }
+    for (by, products) in ROWS.iter().zip(&mut slice.products) {
+        if by.0 as usize >= left {
+            continue;
+        }
+        // Lanes are summed up once a slice, not once a row.
+        let mut sums = [[[0.0_f64; WIDTH]; 5]; 4];
+        for y in 0..h {
             let Some(other) = y.checked_add_signed(by.1).filter(|other| *other < h) else { continue };
-            if by.0 as usize >= left {
-                continue;
-            }
+            let row = &rows[y * wide..][..wide];
             let other = &rows[(by.0 as usize * h + other) * wide..][..wide];
-            let lags = lags(&row[2..w + 2], other);
-            for (t, products) in products[class].iter_mut().enumerate() {
+            lags(s, &row[2..w + 2], other, &mut sums[class(y)]);
+            for (t, products) in products[class(y)].iter_mut().enumerate() {
                 for (u, to) in products.iter_mut().enumerate() {
                     let lag = 2 + u - t;
-                    let edge = match t {
+                    *to -= match t {
                         0 => row[w + 1] * other[w - 1 + lag],
                         2 => row[2] * other[lag],
                         _ => 0.0,
                     };
-                    *to += lags[lag] - edge;
+                }
+            }
+        }
+        for (sums, products) in sums.into_iter().zip(products) {
+            let sums = sums.map(total);
+            for (t, products) in products.iter_mut().enumerate() {
+                for (u, to) in products.iter_mut().enumerate() {
+                    *to += sums[2 + u - t];
                 }
             }
         }
     }
 }
 
-/// `Σ_i row[i] other[i + lag]` for five lags; `other` is four longer.
+const WIDTH: usize = 8;
+
 #[inline(always)]
-fn lags(row: &[f64], other: &[f64]) -> [f64; 5] {
-    const WIDTH: usize = 8;
-    let mut sums = [[0.0_f64; WIDTH]; 5];
-    let whole = row.len() / WIDTH * WIDTH;
-    for i in (0..whole).step_by(WIDTH) {
-        for (lag, sums) in sums.iter_mut().enumerate() {
-            let (a, b) = (&row[i..i + WIDTH], &other[i + lag..i + lag + WIDTH]);
-            for lane in 0..WIDTH {
-                sums[lane] += a[lane] * b[lane];
-            }
+fn total(lanes: [f64; WIDTH]) -> f64 {
+    let [a, b, c, d, e, f, g, h] = lanes;
+    ((a + b) + (c + d)) + ((e + f) + (g + h))
+}
+
+#[inline(always)]
+fn lanes(row: &[f64]) -> [f64; WIDTH] {
+    let mut sums = [0.0; WIDTH];
+    for values in row.chunks(WIDTH) {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += value;
         }
     }
-    let mut found = [0.0; 5];
-    for (lag, (found, sums)) in found.iter_mut().zip(sums).enumerate() {
-        let rest: f64 = (whole..row.len()).map(|i| row[i] * other[i + lag]).sum();
-        *found = sums.iter().sum::<f64>() + rest;
+    sums
+}
+
+#[inline(always)]
+fn eight(values: &[f64], index: usize) -> &[f64; WIDTH] {
+    match values[index..].first_chunk() {
+        Some(chunk) => chunk,
+        None => unreachable!("eight values at {index}"),
     }
-    found
+}
+
+/// Adds `Σ_i row[i] other[i + lag]` for five lags; `other` is four longer.
+#[inline(always)]
+fn lags<S: Simd>(s: S, row: &[f64], other: &[f64], sums: &mut [[f64; WIDTH]; 5]) {
+    let whole = row.len() / WIDTH * WIDTH;
+    let mut acc = [s.load_wide(&sums[0]); 5];
+    for lag in 1..5 {
+        acc[lag] = s.load_wide(&sums[lag]);
+    }
+    for i in (0..whole).step_by(WIDTH) {
+        let a = s.load_wide(eight(row, i));
+        for lag in 0..5 {
+            acc[lag] = s.fma_wide(a, s.load_wide(eight(other, i + lag)), acc[lag]);
+        }
+    }
+    for (lag, sums) in sums.iter_mut().enumerate() {
+        s.store_wide(acc[lag], sums);
+        for i in whole..row.len() {
+            sums[i - whole] += row[i] * other[i + lag];
+        }
+    }
 }
 
 /// The first block's filters, with BatchNorm (and the skip) folded in.

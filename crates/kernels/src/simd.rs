@@ -12,6 +12,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     type V: Copy;
     /// Sixteen indices into a table of sixteen.
     type I: Copy;
+    /// Eight f64.
+    type W: Copy;
     /// Whether 24 vectors and a few more stay in registers.
     const WIDE: bool;
     /// Rows of the tile that is one vector wide.
@@ -39,6 +41,11 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn indices(self, v: Self::V) -> Self::I;
     /// `table[index]` in each lane.
     fn lookup(self, table: Self::V, index: Self::I) -> Self::V;
+
+    fn load_wide(self, from: &[f64; 8]) -> Self::W;
+    fn store_wide(self, v: Self::W, to: &mut [f64; 8]);
+    /// `a b + c`; for factors that were f32 the product is exact, and one rounding is as good as two.
+    fn fma_wide(self, a: Self::W, b: Self::W, c: Self::W) -> Self::W;
 
     #[inline(always)]
     fn zero(self) -> Self::V {
@@ -80,6 +87,7 @@ macro_rules! lanes {
 impl Simd for Portable {
     type V = [f32; 16];
     type I = [u8; 16];
+    type W = [f64; 8];
     const WIDE: bool = false;
     const ROWS: usize = 3;
 
@@ -146,6 +154,22 @@ impl Simd for Portable {
     fn lookup(self, table: [f32; 16], index: [u8; 16]) -> [f32; 16] {
         lanes!(|i| table[index[i] as usize])
     }
+    #[inline(always)]
+    fn load_wide(self, from: &[f64; 8]) -> [f64; 8] {
+        *from
+    }
+    #[inline(always)]
+    fn store_wide(self, v: [f64; 8], to: &mut [f64; 8]) {
+        *to = v;
+    }
+    #[inline(always)]
+    fn fma_wide(self, a: [f64; 8], b: [f64; 8], c: [f64; 8]) -> [f64; 8] {
+        let mut r = c;
+        for i in 0..8 {
+            r[i] += a[i] * b[i];
+        }
+        r
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -191,6 +215,7 @@ mod x86 {
     impl Simd for Avx512 {
         type V = __m512;
         type I = __m512i;
+        type W = __m512d;
         const WIDE: bool = true;
         const ROWS: usize = 12;
 
@@ -255,6 +280,18 @@ mod x86 {
         fn lookup(self, table: __m512, index: __m512i) -> __m512 {
             on!(_mm512_permutexvar_ps(index, table))
         }
+        #[inline(always)]
+        fn load_wide(self, from: &[f64; 8]) -> __m512d {
+            on!(_mm512_loadu_pd(from.as_ptr()))
+        }
+        #[inline(always)]
+        fn store_wide(self, v: __m512d, to: &mut [f64; 8]) {
+            on!(_mm512_storeu_pd(to.as_mut_ptr(), v));
+        }
+        #[inline(always)]
+        fn fma_wide(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+            on!(_mm512_fmadd_pd(a, b, c))
+        }
     }
 
     macro_rules! both {
@@ -277,6 +314,7 @@ mod x86 {
     impl Simd for Avx2 {
         type V = Pair;
         type I = [__m256i; 2];
+        type W = [__m256d; 2];
         const WIDE: bool = false;
         const ROWS: usize = 6;
 
@@ -352,6 +390,18 @@ mod x86 {
                 _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index[I])),
             ))
         }
+        #[inline(always)]
+        fn load_wide(self, from: &[f64; 8]) -> [__m256d; 2] {
+            both!(|I| _mm256_loadu_pd(from.as_ptr().add(4 * I)))
+        }
+        #[inline(always)]
+        fn store_wide(self, v: [__m256d; 2], to: &mut [f64; 8]) {
+            both!(|I| _mm256_storeu_pd(to.as_mut_ptr().add(4 * I), v[I]));
+        }
+        #[inline(always)]
+        fn fma_wide(self, a: [__m256d; 2], b: [__m256d; 2], c: [__m256d; 2]) -> [__m256d; 2] {
+            both!(|I| _mm256_fmadd_pd(a[I], b[I], c[I]))
+        }
     }
 }
 
@@ -408,6 +458,7 @@ mod arm {
     impl Simd for Neon {
         type V = Four;
         type I = [u8; 16];
+        type W = [float64x2_t; 4];
         const WIDE: bool = false;
         const ROWS: usize = 6;
 
@@ -489,6 +540,18 @@ mod arm {
                 *found = values[index as usize];
             }
             self.load(&found)
+        }
+        #[inline(always)]
+        fn load_wide(self, from: &[f64; 8]) -> [float64x2_t; 4] {
+            four!(|I| vld1q_f64(from.as_ptr().add(2 * I)))
+        }
+        #[inline(always)]
+        fn store_wide(self, v: [float64x2_t; 4], to: &mut [f64; 8]) {
+            four!(|I| vst1q_f64(to.as_mut_ptr().add(2 * I), v[I]));
+        }
+        #[inline(always)]
+        fn fma_wide(self, a: [float64x2_t; 4], b: [float64x2_t; 4], c: [float64x2_t; 4]) -> [float64x2_t; 4] {
+            four!(|I| vfmaq_f64(c[I], a[I], b[I]))
         }
     }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Holds ctpipe's results against other people's programs: dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow.
+"""Holds ctpipe's results against other people's programs: dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow, PyTorch.
 
-    python3 run.py --ctpipe target/debug/ctpipe
+    python3 run.py --ctpipe target/debug/ctpipe --step target/debug/examples/pytorch_step
 
 Everything is made in a temporary folder by the binary itself. The last line counts what passed. Real series are
 taken from $CTPIPE_TEST_DATA (by default ../shared/data beside the project); without it those checks say that they
@@ -12,6 +12,7 @@ import csv
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import traceback
 import numpy as np
 import pyarrow.ipc
 import pyarrow.parquet
+import safetensors.numpy
 import SimpleITK
 import sklearn.metrics
 
@@ -69,8 +71,8 @@ class Place:
     def table(self, stage, name):
         return pyarrow.parquet.read_table(self.folder / "artifacts" / stage / name).to_pylist()
 
-    def volumes(self):
-        """Series UID to a [64, 64, 64] array of HU, read by pyarrow alone."""
+    def voxels(self):
+        """Series UID to a [64, 64, 64] array of 16-bit voxels, read by pyarrow alone."""
         volumes = {}
         for shard in sorted((self.folder / "artifacts/preprocess/volumes").glob("*.arrow")):
             reader = pyarrow.ipc.open_file(shard)
@@ -78,9 +80,13 @@ class Place:
                 row = reader.get_batch(index).to_pylist()[0]
                 high, low = (np.frombuffer(row[plane], np.uint8).astype(np.uint16) for plane in ("high", "low"))
                 edge = row["edge"]
-                scaled = ((high << 8) | low).reshape(edge, edge, edge).astype(np.float64) / 65535
-                volumes[row["series_uid"]] = scaled * (WINDOW[1] - WINDOW[0]) + WINDOW[0]
+                volumes[row["series_uid"]] = ((high << 8) | low).reshape(edge, edge, edge)
         return volumes
+
+    def volumes(self):
+        """Series UID to a [64, 64, 64] array of HU."""
+        scale = (WINDOW[1] - WINDOW[0]) / 65535
+        return {uid: voxels.astype(np.float64) * scale + WINDOW[0] for uid, voxels in self.voxels().items()}
 
 
 def averaged(volume, size=64):
@@ -218,15 +224,104 @@ def adrenal_goes_from_dicom_to_report(ctpipe):
     return f"{len(split)} series, every voxel within 0.05 HU"
 
 
+def peer(*arguments):
+    """One verb of the PyTorch peer; its last line is JSON."""
+    command = [sys.executable, PROJECT / "benches/pytorch_peer.py", *arguments]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# The architecture in PIPELINE.
+SMALL = ("--width", 1, "--hidden", 8, "--residual")
+
+
+def pytorch_answers_with_our_model(place):
+    """model.safetensors loads into PyTorch's module, strictly, and gives the same probabilities."""
+    rows = place.table("evaluate", "predictions.parquet")
+    voxels = place.voxels()
+    np.save(place.folder / "volumes.npy", np.stack([voxels[row["series_uid"]] for row in rows]))
+    model = place.folder / "artifacts/train/model.safetensors"
+    theirs = peer("predict", model, place.folder / "volumes.npy", *SMALL)["probabilities"]
+    worst = max(abs(row["probability"] - p) for row, p in zip(rows, theirs, strict=True))
+    assert worst <= 1e-5, f"a probability differs from PyTorch's by {worst:.2e}"
+    return f"{len(rows)} series, largest difference {worst:.1e}"
+
+
+def training_starts_from_pytorch_weights(place):
+    """With a learning rate of zero, what was learnt stays PyTorch's, to the bit."""
+    peer("init", place.folder / "torch.safetensors", *SMALL)
+    sets = ["train.init_from=torch.safetensors", "train.lr=0", "train.weight_decay=0", "train.epochs=1"]
+    place.run("run", "--to", "train", *(part for setting in sets for part in ("--set", setting)))
+    before = safetensors.numpy.load_file(place.folder / "torch.safetensors")
+    after = safetensors.numpy.load_file(place.folder / "artifacts/train/model.safetensors")
+    assert before.keys() == after.keys()
+    for name, values in before.items():
+        same = np.array_equal(values, after[name])
+        assert same != ("running" in name or "tracked" in name), f"{name}: the same is {same}"
+    return f"{len(before)} tensors"
+
+
+# A number that is right to ten units in the last place of f32 is right, however close PyTorch's happens to be.
+ROUNDING = 1e-6
+
+
+def a_step_is_pytorchs(step):
+    """Loss, logits, gradients, Adam: our errors against f64 beside those of PyTorch in f32.
+
+    A voxel within a rounding error of zero, or of its neighbour in the pool, sends its gradient elsewhere; either side has
+    that in one step of four. Hence the median over seeds, tensor by tensor.
+    """
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ctpipe-step-"))
+    said = []
+    for residual in ([], ["--residual"]):
+        errors = {}
+        for seed in range(1, 8):
+            for dtype in ("f64", "f32"):
+                peer("step", folder / dtype, "--width", 4, "--batch", 4, "--dtype", dtype, "--seed", seed, *residual)
+            subprocess.run([step, folder / "f64", folder / "ours"], check=True)
+            exact, theirs, ours = (safetensors.numpy.load_file(folder / name) for name in ("f64", "f32", "ours"))
+            for name, found in ours.items():
+                adam_alone = name.startswith("adam.")
+                expected = exact[name.replace("adam.", "after.")].ravel().astype(np.float64)
+                largest = max(float(np.abs(expected).max()), 1e-30)
+                if name.startswith("grad.conv.") and name.endswith(".bias"):
+                    assert float(np.abs(found).max()) <= 1e-6, f"{name}: in front of a BatchNorm it is zero"
+                    continue
+                error = float(np.abs(found.ravel() - expected).max()) / largest
+                if adam_alone:
+                    # A step is as long as lr wherever the gradient is not zero; where it nearly is, f32 cannot hold the
+                    # gradient that decides.
+                    clear = np.abs(exact[name.replace("adam.", "grad.")].ravel()) > 1e-6
+                    scale = max(largest, 1e-3)
+                    off = np.abs(found.ravel() - expected)[clear]
+                    assert off.size == 0 or float(off.max()) / scale <= 2.5e-7, f"{name} after Adam alone: {off.max() / scale:.1e}"
+                elif not name.startswith("after."):
+                    peers = float(np.abs(theirs[name].ravel() - expected).max()) / largest
+                    errors.setdefault(name, []).append((error, peers))
+        worst = 0.0
+        for name, pairs in errors.items():
+            ours, theirs = (statistics.median(side) for side in zip(*pairs))
+            assert ours <= max(2 * theirs, ROUNDING), f"{name} {residual}: off by {ours:.1e}, PyTorch in f32 by {theirs:.1e}"
+            worst = max(worst, ours)
+        said.append(f"{'residual' if residual else 'plain'} {worst:.1e}")
+    return "largest median error " + ", ".join(said)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ctpipe", required=True, type=pathlib.Path)
-    ctpipe = parser.parse_args().ctpipe.resolve()
+    parser.add_argument("--step", required=True, type=pathlib.Path)
+    arguments = parser.parse_args()
+    ctpipe = arguments.ctpipe.resolve()
     phantoms = Place(ctpipe)
     checks = [
         (phantoms_are_dicom, phantoms),
         (phantom_volumes_agree_with_itk, phantoms),
         (figures_agree_with_scikit_learn, phantoms),
+        (pytorch_answers_with_our_model, phantoms),
+        (training_starts_from_pytorch_weights, phantoms),
+        (a_step_is_pytorchs, arguments.step.resolve()),
         (chest_agrees_with_itk, ctpipe),
         (adrenal_goes_from_dicom_to_report, ctpipe),
     ]

@@ -21,7 +21,7 @@ pub fn forward(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     assert!(weight.len() == to * from && x.len() == n * from, "a linear layer of other shapes");
     let parts = ranges(to, to.div_ceil(ROWS));
     let columns = each(parts.clone(), |_, rows| {
-        let mut sums = vec![0.0_f32; rows.len() * n];
+        let mut sums = vec![0.0_f64; rows.len() * n];
         dot(isa, x, &weight[rows.start * from..rows.end * from], from, &mut sums);
         sums
     });
@@ -29,7 +29,7 @@ pub fn forward(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     for (rows, sums) in parts.into_iter().zip(columns) {
         for (row, sums) in rows.zip(sums.chunks_exact(n)) {
             for (sample, sum) in sums.iter().enumerate() {
-                y[sample * to + row] = sum + bias[row];
+                y[sample * to + row] = (sum + f64::from(bias[row])) as f32;
             }
         }
     }
@@ -51,7 +51,8 @@ pub fn backward(isa: Isa, x: &[f32], weight: &[f32], dy: &[f32], to: usize) -> G
     let from = weight.len() / to;
     let n = dy.len() / to;
     assert!(weight.len() == to * from && x.len() == n * from && dy.len() == n * to, "other shapes");
-    let bias = (0..to).map(|row| dy.iter().skip(row).step_by(to).sum()).collect();
+    let sum = |row: usize| dy.iter().skip(row).step_by(to).map(|dy| f64::from(*dy)).sum::<f64>() as f32;
+    let bias = (0..to).map(sum).collect();
     let mut gradient = take(weight.len());
     let parts = ranges(to, to.div_ceil(ROWS));
     let pieces = cut(&mut gradient, parts.iter().map(|rows| rows.len() * from));
@@ -79,11 +80,11 @@ fn whole(len: usize) -> usize {
 
 kernel! {
     /// `to[row][sample] = Σ x[sample] rows[row]`.
-    fn dot(x: &[f32], rows: &[f32], from: usize, to: &mut [f32]) = dot_on
+    fn dot(x: &[f32], rows: &[f32], from: usize, to: &mut [f64]) = dot_on
 }
 
 #[inline(always)]
-fn dot_on<S: Simd>(s: S, x: &[f32], rows: &[f32], from: usize, to: &mut [f32]) {
+fn dot_on<S: Simd>(s: S, x: &[f32], rows: &[f32], from: usize, to: &mut [f64]) {
     let n = x.len() / from;
     let count = rows.len() / from;
     for start in (0..from).step_by(CHUNK) {
@@ -108,7 +109,7 @@ fn dot_on<S: Simd>(s: S, x: &[f32], rows: &[f32], from: usize, to: &mut [f32]) {
     }
 }
 
-/// Adds a chunk's products. Each chunk is a sum of its own, which keeps the rounding errors small.
+/// Adds a chunk's products: a sum of its own, in f32; chunks add up in f64.
 #[inline(always)]
 fn dot_tile<S: Simd, const R: usize, const N: usize>(
     s: S,
@@ -118,7 +119,7 @@ fn dot_tile<S: Simd, const R: usize, const N: usize>(
     [start, end]: [usize; 2],
     [row, sample]: [usize; 2],
     n: usize,
-    to: &mut [f32],
+    to: &mut [f64],
 ) {
     let mut acc = [[s.zero(); N]; R];
     let middle = start + whole(end - start);
@@ -140,7 +141,7 @@ fn dot_tile<S: Simd, const R: usize, const N: usize>(
             for k in middle..end {
                 sum += x[(sample + b) * from + k] * rows[(row + a) * from + k];
             }
-            to[(row + a) * n + sample + b] += sum;
+            to[(row + a) * n + sample + b] += f64::from(sum);
         }
     }
 }

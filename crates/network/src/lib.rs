@@ -3,6 +3,10 @@
 //! The public interface is not generic: a [`Device`] picks Burn's backend inside, so that Burn is
 //! instantiated in this crate alone and an edit anywhere else does not pay for it.
 //!
+//! On a CPU the blocks, the linear layers and Adam are operations of our own (`fused`, on
+//! `ctpipe-kernels`); on any other backend, and for filters that have no kernel, they are composed of
+//! Burn's (`composed`).
+//!
 //! ```
 //! use ctpipe_network::{Config, Device, Loss, LossKind, Trainer, VOXELS, Weights};
 //!
@@ -27,6 +31,9 @@ mod loss;
 mod operations;
 mod random;
 mod session;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod weights;
 
 pub use config::{BLOCKS, Config, SIZE, VOXELS};
@@ -34,6 +41,7 @@ pub use device::{Device, instruction_set};
 pub use error::Error;
 pub use loss::{Loss, LossKind, probability};
 pub use random::{Purpose, Stream};
+pub use session::Seen;
 pub use weights::Weights;
 
 use burn::backend::{Autodiff, Flex};
@@ -72,7 +80,27 @@ impl Trainer {
     /// # Errors
     /// When a volume has another size.
     pub fn step(&mut self, volumes: &[&[u16]], labels: &[u8], loss: &Loss, lr: f64) -> Result<f32, Error> {
-        Ok(self.0.step(normalise(volumes)?, labels, loss, lr))
+        Ok(self.0.step(normalise(volumes)?, labels, loss, lr, None))
+    }
+
+    /// The same step on voxels that are scaled to 0..1 already, and what it computed on the way: for
+    /// whoever holds it against another implementation.
+    ///
+    /// # Errors
+    /// When `voxels` are not those of a volume a label.
+    pub fn step_seen(
+        &mut self,
+        voxels: Vec<f32>,
+        labels: &[u8],
+        loss: &Loss,
+        lr: f64,
+    ) -> Result<(f32, Seen), Error> {
+        if labels.is_empty() || voxels.len() != labels.len() * VOXELS {
+            return Err(Error::VolumeSize { found: voxels.len() / labels.len().max(1) });
+        }
+        let mut seen = Seen::default();
+        let value = self.0.step(voxels, labels, loss, lr, Some(&mut seen));
+        Ok((value, seen))
     }
 
     /// As [`Network::logits`], with the weights as they are now.
@@ -116,6 +144,19 @@ impl Network {
     /// When a volume has another size.
     pub fn logits(&self, volumes: &[&[u16]]) -> Result<Vec<[f32; 2]>, Error> {
         logits(self.0.as_ref(), volumes)
+    }
+}
+
+impl Network {
+    /// Two logits for each volume of 64³ voxels that are scaled to 0..1 already, one volume after the other.
+    ///
+    /// # Errors
+    /// When `voxels` are not whole volumes.
+    pub fn logits_of(&self, voxels: Vec<f32>) -> Result<Vec<[f32; 2]>, Error> {
+        if !voxels.len().is_multiple_of(VOXELS) {
+            return Err(Error::VolumeSize { found: voxels.len() % VOXELS });
+        }
+        Ok(self.0.logits(voxels).as_chunks::<2>().0.to_vec())
     }
 }
 

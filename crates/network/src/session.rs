@@ -1,6 +1,8 @@
 //! A network at work on one backend: training steps and inference. The only file in which the
 //! generic backend meets the public, non-generic types.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 
@@ -20,10 +22,26 @@ pub(crate) trait Infer {
 
 /// What the trainer asks of a backend.
 pub(crate) trait Train: Infer {
-    /// One step on a batch; the loss before it.
-    fn step(&mut self, volumes: Vec<f32>, labels: &[u8], loss: &Loss, lr: f64) -> f32;
+    /// One step on a batch; the loss before it. What it computed on the way goes to `seen`, if asked for.
+    fn step(
+        &mut self,
+        volumes: Vec<f32>,
+        labels: &[u8],
+        loss: &Loss,
+        lr: f64,
+        seen: Option<&mut Seen>,
+    ) -> f32;
     /// The weights as they are now.
     fn weights(&self) -> Weights;
+}
+
+/// What a step computed on the way to the new weights.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Two a volume, before the step.
+    pub logits: Vec<f32>,
+    /// By PyTorch's name of the tensor.
+    pub gradients: BTreeMap<String, Vec<f32>>,
 }
 
 /// A network that only answers.
@@ -105,7 +123,14 @@ impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Infer for Traini
 }
 
 impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Train for Training<B> {
-    fn step(&mut self, volumes: Vec<f32>, labels: &[u8], loss: &Loss, lr: f64) -> f32 {
+    fn step(
+        &mut self,
+        volumes: Vec<f32>,
+        labels: &[u8],
+        loss: &Loss,
+        lr: f64,
+        seen: Option<&mut Seen>,
+    ) -> f32 {
         let on_tape: Vec<Tensor<B, 1>> = self
             .values
             .iter()
@@ -118,9 +143,18 @@ impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Train for Traini
         let x = batch_tensor::<B>(volumes, &self.device);
         let dropout = self.draw_dropout(labels.len());
         let found = forward(&self.config, &on_tape, x, Some(dropout));
-        let loss = loss.on_device(found.logits, labels, &self.device);
+        let loss = loss.on_device(found.logits.clone(), labels, &self.device);
         let mut gradients = loss.backward();
-        let gradients = on_tape.into_iter().map(|tensor| tensor.grad_remove(&mut gradients)).collect();
+        let gradients: Vec<Option<Tensor<B::InnerBackend, 1>>> =
+            on_tape.into_iter().map(|tensor| tensor.grad_remove(&mut gradients)).collect();
+        if let Some(seen) = seen {
+            let [n, classes] = found.logits.dims();
+            seen.logits = download(found.logits.inner().reshape([n * classes]));
+            let named = self.config.slots().into_iter().zip(&gradients);
+            seen.gradients = named
+                .filter_map(|(slot, gradient)| Some((slot.name, download(gradient.clone()?))))
+                .collect();
+        }
         // The tape is gone by now: the values are nobody else's, and are changed in place.
         self.values = self.adam.step(std::mem::take(&mut self.values), gradients, lr);
         self.follow(found.seen);

@@ -1,0 +1,65 @@
+//! How long one training step or one inference takes: what `make bench-train` sets beside PyTorch.
+//!
+//! `cargo run --example speed -- train|infer WIDTH BATCH STEPS plain|residual`, one line of JSON.
+#![allow(clippy::print_stdout)]
+
+use std::time::Instant;
+
+use ctpipe_network::{
+    Config, Device, Loss, LossKind, Network, Purpose, Stream, Trainer, VOXELS, Weights, instruction_set,
+};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [what, width, batch, steps, form] = args.as_slice() else {
+        return Err("usage: speed train|infer WIDTH BATCH STEPS plain|residual".into());
+    };
+    let (width, batch, steps) = (width.parse()?, batch.parse::<usize>()?, steps.parse::<usize>()?);
+    let config = Config { width, residual: form == "residual", ..Config::default() };
+    let weights = Weights::init(&config, 42);
+    let mut random = Stream::new(42, Purpose::Sampler);
+    let volumes: Vec<Vec<u16>> =
+        (0..batch).map(|_| (0..VOXELS).map(|_| (random.unit() * 65535.0) as u16).collect()).collect();
+    let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
+    let labels: Vec<u8> = (0..batch).map(|i| (i % 2) as u8).collect();
+    let mut run: Box<dyn FnMut() -> Result<(), ctpipe_network::Error>> = match what.as_str() {
+        "train" => {
+            let mut trainer = Trainer::new(&weights, 0.0, 42, Device::Cpu)?;
+            drop(weights);
+            let loss =
+                Loss { kind: LossKind::CrossEntropy, alpha: 0.5, gamma: 0.0, class_weights: [1.0; 2] };
+            Box::new(move || trainer.step(&volumes, &labels, &loss, 1e-4).map(drop))
+        }
+        "infer" => {
+            let network = Network::new(&weights, Device::Cpu)?;
+            drop(weights);
+            Box::new(move || network.logits(&volumes).map(drop))
+        }
+        other => return Err(format!("unknown measurement {other}").into()),
+    };
+    let mut seconds = Vec::new();
+    for _ in 0..steps {
+        let start = Instant::now();
+        run()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    // The first steps fill the caches and the pool of buffers, on either side.
+    let mut seconds = seconds.split_off((steps / 4).max(1).min(steps - 1));
+    seconds.sort_by(f64::total_cmp);
+    let step = seconds[seconds.len() / 2];
+    println!(
+        "{}",
+        serde_json::json!({
+            "what": what, "width": width, "batch": batch, "form": form, "isa": instruction_set(),
+            "seconds_per_volume": step / batch as f64, "peak_mb": peak_mb(),
+        })
+    );
+    Ok(())
+}
+
+/// Most memory that the process has had, in MB.
+fn peak_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()? / 1024.0)
+}

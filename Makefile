@@ -7,7 +7,7 @@ CTPIPE := target/debug/ctpipe
 SHORTER := $(if $(SHORT),--set train.epochs=2)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build pipeline install lint test test-peers clean
+.PHONY: help tools build pipeline install lint test test-isa test-peers bench-train bench-learning soak clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,18 @@ lint: tools ## formatting and lints
 
 test: lint ## format, lints, tests; needs no Python
 	$(CARGO) test --locked
+	@$(MAKE) --no-print-directory test-isa
+
+# The kernels' own tests try every instruction set by themselves; the network's are run again under each.
+ISAS = portable $(shell grep -qw avx2 /proc/cpuinfo 2>/dev/null && echo avx2) \
+  $(shell grep -qw avx512f /proc/cpuinfo 2>/dev/null && echo avx512) \
+  $(shell test "$$(uname -m)" = aarch64 && echo neon)
+
+test-isa: ## the network's tests under every instruction set that this machine has
+	@for isa in $(ISAS); do \
+	  echo "CTPIPE_ISA=$$isa" && \
+	  CTPIPE_ISA=$$isa $(CARGO) test --quiet --locked --test pytorch --test training || exit 1; \
+	done
 
 $(VENV)/ok: tests/peers/requirements.txt
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3 python3-venv; } \
@@ -49,10 +61,33 @@ $(VENV)/ok: tests/peers/requirements.txt
 	$(VENV)/bin/pip install --quiet -r tests/peers/requirements.txt
 	@touch $@
 
-test-peers: build $(VENV)/ok ## tests against dciodvfy, pydicom, SimpleITK, scikit-learn and pyarrow
+test-peers: build $(VENV)/ok ## tests against dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow and PyTorch
 	@command -v dciodvfy >/dev/null || { apt-get update -qq && apt-get install -y -qq dicom3tools; } \
 	  || { echo "install dciodvfy first: apt-get install dicom3tools"; exit 1; }
-	$(VENV)/bin/python tests/peers/run.py --ctpipe $(CTPIPE)
+	@$(CARGO) build --quiet --locked --examples
+	$(VENV)/bin/python tests/peers/run.py --ctpipe $(CTPIPE) --step target/debug/examples/pytorch_step
+
+# torch.compile writes C++.
+bench-train: build $(VENV)/ok ## a training step and an inference beside PyTorch (20 minutes)
+	@command -v g++ >/dev/null || { apt-get update -qq && apt-get install -y -qq g++; } \
+	  || { echo "install a C++ compiler first: apt-get install g++"; exit 1; }
+	@$(CARGO) build --quiet --locked --examples
+	@$(VENV)/bin/python benches/train.py --ours target/debug/examples/speed
+
+bench-learning: build $(VENV)/ok ## three trainings on AdrenalMNIST3D beside PyTorch's (80 minutes)
+	@$(VENV)/bin/python benches/learning.py --ctpipe $(CTPIPE) --work target/bench/learning
+
+# RUSTC_BOOTSTRAP lets the stable compiler take the sanitizer's flag.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+soak: tools ## the kernels under AddressSanitizer and, where a nightly toolchain has it, Miri
+	cd crates/kernels && RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
+	  $(CARGO) test --locked --package ctpipe-kernels --lib --tests --target $(HOST) --target-dir ../../target/soak
+	@if $(CARGO) +nightly miri --version >/dev/null 2>&1; then \
+	  cd crates/kernels && MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --locked \
+	    --package ctpipe-kernels --lib --tests --target-dir ../../target/soak; \
+	else \
+	  echo "Miri was not run: rustup toolchain install nightly --component miri"; \
+	fi
 
 clean: ## remove what was built and made (not data/)
 	rm -rf target artifacts $(VENV)

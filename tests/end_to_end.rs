@@ -12,6 +12,8 @@ mod golden;
 mod harness;
 #[path = "end_to_end/interrupt.rs"]
 mod interrupt;
+#[path = "end_to_end/network.rs"]
+mod network;
 #[path = "end_to_end/real_series.rs"]
 mod real_series;
 #[path = "end_to_end/whole.rs"]

@@ -32,8 +32,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batch = args.next().unwrap_or(Ok(8))?;
     let residual = args.next().is_some();
     let isa = Isa::chosen()?;
-    println!("{isa:?}, width {width}, batch {batch}, residual {residual}, {} threads", rayon::current_num_threads());
-    for (index, (from, to)) in [(1, width), (width, 2 * width), (2 * width, 4 * width)].into_iter().enumerate() {
+    println!(
+        "{isa:?}, width {width}, batch {batch}, residual {residual}, {} threads",
+        rayon::current_num_threads()
+    );
+    for (index, (from, to)) in
+        [(1, width), (width, 2 * width), (2 * width, 4 * width)].into_iter().enumerate()
+    {
         let extent = Extent { n: batch, size: [64 >> index; 3] };
         let layout = if index == 0 { Layout::ChannelsFirst } else { Layout::ChannelsLast };
         let x = values(extent.len(from, layout));
@@ -70,8 +75,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         buffers::give(found.input);
     });
     let (mut value, mut first, mut second) = (values(to * from), vec![0.0; to * from], vec![0.0; to * from]);
-    let step =
-        Step { beta1: 0.9, beta2: 0.999, step_size: 1e-3, correction: 1.0, epsilon: 1e-8, weight_decay: 1e-4 };
+    let step = Step {
+        beta1: 0.9,
+        beta2: 0.999,
+        step_size: 1e-3,
+        correction: 1.0,
+        epsilon: 1e-8,
+        weight_decay: 1e-4,
+    };
     time("Adam of fc1", batch, || adam(isa, step, &mut value, [&mut first, &mut second], &weight));
     Ok(())
 }

@@ -47,34 +47,45 @@ kernel! {
 
 /// A step's constants, in vectors.
 #[derive(Clone, Copy)]
-struct Constants<V> {
-    keep1: V,
-    take1: V,
-    keep2: V,
-    take2: V,
-    size: V,
-    correction: V,
-    epsilon: V,
-    decay: V,
+struct Constants<W> {
+    keep1: W,
+    take1: W,
+    keep2: W,
+    take2: W,
+    size: W,
+    epsilon: W,
+    decay: W,
 }
 
+/// In f64 between the load and the store: the pass waits for memory anyway, and a dozen roundings of
+/// f32 would cost the last digit.
 #[inline(always)]
 fn update<S: Simd>(
     s: S,
-    by: Constants<S::V>,
+    by: Constants<S::W>,
     value: &mut [f32; 16],
     first: &mut [f32; 16],
     second: &mut [f32; 16],
     gradient: &[f32; 16],
 ) {
-    let old = s.load(value);
-    let g = s.fma(by.decay, old, s.load(gradient));
-    let m = s.fma(by.take1, g, s.mul(by.keep1, s.load(first)));
-    let v = s.fma(by.take2, s.mul(g, g), s.mul(by.keep2, s.load(second)));
-    let denominator = s.add(s.div(s.sqrt(v), by.correction), by.epsilon);
-    s.store(m, first);
-    s.store(v, second);
-    s.store(s.fma(by.size, s.div(m, denominator), old), value);
+    let zero = s.splat_wide(0.0);
+    let old = s.split(s.load(value));
+    let gradient = s.split(s.load(gradient));
+    let mut m = s.split(s.load(first));
+    let mut v = s.split(s.load(second));
+    let mut new = old;
+    for half in 0..2 {
+        let g = s.fma_wide(by.decay, old[half], gradient[half]);
+        m[half] = s.fma_wide(by.take1, g, s.fma_wide(by.keep1, m[half], zero));
+        let square = s.fma_wide(g, g, zero);
+        v[half] = s.fma_wide(by.take2, square, s.fma_wide(by.keep2, v[half], zero));
+        // m / (sqrt(v) / correction + epsilon), with one division.
+        let denominator = s.fma_wide(s.sqrt_wide(v[half]), s.splat_wide(1.0), by.epsilon);
+        new[half] = s.fma_wide(by.size, s.div_wide(m[half], denominator), old[half]);
+    }
+    s.store(s.join(m), first);
+    s.store(s.join(v), second);
+    s.store(s.join(new), value);
 }
 
 #[inline(always)]
@@ -87,14 +98,13 @@ fn part_on<S: Simd>(
     gradient: &[f32],
 ) {
     let by = Constants {
-        keep1: s.splat(step.beta1 as f32),
-        take1: s.splat((1.0 - step.beta1) as f32),
-        keep2: s.splat(step.beta2 as f32),
-        take2: s.splat((1.0 - step.beta2) as f32),
-        size: s.splat(-step.step_size as f32),
-        correction: s.splat(step.correction as f32),
-        epsilon: s.splat(step.epsilon as f32),
-        decay: s.splat(step.weight_decay as f32),
+        keep1: s.splat_wide(step.beta1),
+        take1: s.splat_wide(1.0 - step.beta1),
+        keep2: s.splat_wide(step.beta2),
+        take2: s.splat_wide(1.0 - step.beta2),
+        size: s.splat_wide(-step.step_size * step.correction),
+        epsilon: s.splat_wide(step.epsilon * step.correction),
+        decay: s.splat_wide(step.weight_decay),
     };
     let (values, value) = value.as_chunks_mut::<LANES>();
     let (firsts, first) = first.as_chunks_mut::<LANES>();

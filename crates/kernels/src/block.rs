@@ -191,7 +191,7 @@ struct Normal {
 }
 
 impl Normal {
-    fn new(block: &Block<'_>, count: f64, moments: Option<(Vec<f64>, Vec<f64>)>, running: Statistics<'_>) -> Normal {
+    fn new(block: &Block<'_>, count: f64, moments: Option<Moments>, running: Statistics<'_>) -> Normal {
         let bias = |c: usize| f64::from(block.bias[c]);
         match (moments, running) {
             (Some((mean, var)), _) => {
@@ -221,6 +221,91 @@ impl Normal {
 
 type Results = (Vec<f32>, Option<[Vec<f32>; 2]>, Saved);
 
+/// A block on any number of channels, through convolution results that are computed for real.
+struct Any<'a> {
+    isa: Isa,
+    extent: Extent,
+    conv: Conv,
+    block: &'a Block<'a>,
+    /// Channels-last.
+    x: &'a [f32],
+    /// `[from, pitch(to)]`.
+    projection: Option<Vec<f32>>,
+}
+
+impl Any<'_> {
+    fn sample(&self, sample: usize) -> &[f32] {
+        let len = self.extent.size[0] * self.conv.plane(self.conv.from);
+        &self.x[sample * len..][..len]
+    }
+
+    fn plane(&self) -> usize {
+        self.conv.plane(self.conv.to)
+    }
+
+    /// Values of a pooled slice.
+    fn pooled_plane(&self) -> usize {
+        let [_, h, w] = self.extent.pooled().size;
+        h * w * pitch(self.conv.to)
+    }
+
+    /// Convolution results of all parts and, if asked for, mean and variance of each channel.
+    fn convolve(&self, filters: &Filters, parts: &[Part], moments: bool) -> (Vec<f32>, Option<Moments>) {
+        let channels = pitch(self.conv.to);
+        let mut results = take(self.extent.n * self.extent.size[0] * self.plane());
+        let pieces = cut(&mut results, parts.iter().map(|part| part.planes.len() * self.plane()));
+        let found = each(parts.iter().zip(pieces).collect(), |_, (part, y): (&Part, &mut [f32])| {
+            conv::forward(self.isa, self.conv, self.sample(part.sample), filters, part.planes.clone(), y);
+            let mut found = vec![0.0; 2 * channels];
+            if moments {
+                sums(self.isa, y, channels, &mut found);
+            }
+            found
+        });
+        let moments = moments.then(|| {
+            let count = (self.extent.n * self.extent.voxels()) as f64;
+            let total = |c: usize| found.iter().map(|m| m[c]).sum::<f64>() / count;
+            let mean: Vec<f64> = (0..self.conv.to).map(total).collect();
+            let var = mean.iter().enumerate().map(|(c, m)| (total(channels + c) - m * m).max(0.0)).collect();
+            (mean, var)
+        });
+        (results, moments)
+    }
+
+    /// BatchNorm, projection, ReLU and pool of a pair of slices from `d`.
+    fn finish(&self, sample: usize, d: usize, y: &[f32], affine: Affine<'_>, (to, positions): Pair<'_>) {
+        let [_, h, w] = self.extent.size;
+        let channels = pitch(self.conv.to);
+        let skip = self.projection.as_ref().map(|projection| {
+            let plane = self.conv.plane(self.conv.from);
+            let mut skip = Buffer::new(2 * self.plane());
+            let product = Gemm {
+                m: 2 * h * w,
+                n: channels / LANES,
+                k: self.conv.from,
+                taps: &[(0, 0)],
+                a: &self.sample(sample)[d * plane..(d + 2) * plane],
+                a_m: pitch(self.conv.from),
+                a_k: 1,
+                b: projection,
+                b_k: channels,
+                c: &mut skip,
+                c_m: channels,
+                accumulate: false,
+            };
+            gemm(self.isa, product);
+            skip
+        });
+        pool(self.isa, y, skip.as_deref(), affine, [h, w], to, positions);
+    }
+}
+
+/// A pooled slice and its positions.
+type Pair<'a> = (&'a mut [f32], &'a mut [u8]);
+
+/// Mean and biased variance of each channel.
+type Moments = (Vec<f64>, Vec<f64>);
+
 fn forward_any(
     isa: Isa,
     extent: Extent,
@@ -231,117 +316,51 @@ fn forward_any(
 ) -> Results {
     let x = x.channels_last(extent, block.from);
     let conv = Conv { size: extent.size, from: block.from, to: block.to };
-    let (plane_in, plane) = (conv.plane(block.from), conv.plane(block.to));
-    let sample_len = extent.size[0] * plane_in;
-    let filters = Filters::new(isa, block.weight, block.from, block.to, false);
     let projection = block.skip.map(|[weight, _]| transpose(weight, block.from, block.to));
+    let any = Any { isa, extent, conv, block, x: &x, projection };
+    let filters = Filters::new(isa, block.weight, block.from, block.to, false);
     let parts = parts(extent);
-    let channels = pitch(block.to);
-    let pooled = extent.pooled();
-    let mut output = take(pooled.len(block.to, Layout::ChannelsLast));
+    let count = (extent.n * extent.voxels()) as f64;
+    let from_batch = matches!(statistics, Statistics::Batch);
+    let at_once = keep == Keep::Nothing && !from_batch;
+    let (results, moments) =
+        if at_once { (Vec::new(), None) } else { any.convolve(&filters, &parts, from_batch) };
+    let normal = Normal::new(any.block, count, moments, statistics);
+    let (scale, shift) = affine(block, &normal);
+    let affine = Affine { scale: &scale, shift: &shift };
+
+    let mut output = take(extent.pooled().len(block.to, Layout::ChannelsLast));
     let mut positions = vec![0_u8; output.len()];
-    let pooled_plane = pooled.size[1] * pooled.size[2] * channels;
-    let sample = |part: &Part| &x[part.sample * sample_len..][..sample_len];
-    let finish = |part: &Part, results: &[f32], affine: Affine<'_>, to: &mut [f32], positions: &mut [u8]| {
-        let [_, h, w] = extent.size;
-        let mut skip = projection.as_ref().map(|_| Buffer::new(2 * plane));
-        let slices = to.chunks_exact_mut(pooled_plane).zip(positions.chunks_exact_mut(pooled_plane));
-        for (index, (to, positions)) in slices.enumerate() {
-            if let (Some(skip), Some(projection)) = (&mut skip, &projection) {
-                let d = part.planes.start + 2 * index;
-                gemm(isa, Gemm {
-                    m: 2 * h * w,
-                    n: channels / LANES,
-                    k: block.from,
-                    taps: &[(0, 0)],
-                    a: &sample(part)[d * plane_in..(d + 2) * plane_in],
-                    a_m: pitch(block.from),
-                    a_k: 1,
-                    b: projection,
-                    b_k: channels,
-                    c: skip,
-                    c_m: channels,
-                    accumulate: false,
-                });
-            }
-            let y = &results[2 * index * plane..][..2 * plane];
-            pool(isa, y, skip.as_deref(), affine, [h, w], to, positions);
+    let pairs =
+        output.chunks_exact_mut(any.pooled_plane()).zip(positions.chunks_exact_mut(any.pooled_plane()));
+    let depth = extent.size[0];
+    each(pairs.collect(), |index, to: Pair<'_>| {
+        let (sample, d) = (index / (depth / 2), index % (depth / 2) * 2);
+        if at_once {
+            // Nobody needs the results again: they are pooled while they are in the cache.
+            let mut y = Buffer::new(2 * any.plane());
+            conv::forward(isa, conv, any.sample(sample), &filters, d..d + 2, &mut y);
+            any.finish(sample, d, &y, affine, to);
+        } else {
+            let y = &results[(sample * depth + d) * any.plane()..][..2 * any.plane()];
+            any.finish(sample, d, y, affine, to);
         }
-    };
-    let outputs = cut(&mut output, parts.iter().map(|part| part.pooled.len() * pooled_plane));
-    let places = cut(&mut positions, parts.iter().map(|part| part.pooled.len() * pooled_plane));
+    });
     let mut saved = Saved {
         extent,
         results: Vec::new(),
         positions: Vec::new(),
-        mean: Vec::new(),
-        inverse: Vec::new(),
-        from_batch: matches!(statistics, Statistics::Batch),
+        mean: normal.mean,
+        inverse: normal.inverse,
+        from_batch,
         keep,
         correlation: None,
     };
-    let count = (extent.n * extent.voxels()) as f64;
-    let normal = if keep == Keep::Nothing && !saved.from_batch {
-        // Nobody needs the results again: each part's are pooled while they are in the cache.
-        let normal = Normal::new(block, count, None, statistics);
-        let (scale, shift) = affine(block, &normal);
-        let work = parts.iter().zip(outputs).zip(places).collect();
-        each(work, |_, ((part, to), positions): ((&Part, &mut [f32]), &mut [u8])| {
-            let mut results = Buffer::new(2 * plane);
-            for (index, (to, positions)) in
-                to.chunks_exact_mut(pooled_plane).zip(positions.chunks_exact_mut(pooled_plane)).enumerate()
-            {
-                let d = part.planes.start + 2 * index;
-                conv::forward(isa, conv, sample(part), &filters, d..d + 2, &mut results);
-                let pair = Part { sample: part.sample, planes: d..d + 2, pooled: d / 2..d / 2 + 1 };
-                finish(&pair, &results, Affine { scale: &scale, shift: &shift }, to, positions);
-            }
-        });
-        normal
+    if keep == Keep::Nothing {
+        give(results);
     } else {
-        let mut results = take(extent.n * extent.size[0] * plane);
-        let pieces = cut(&mut results, parts.iter().map(|part| part.planes.len() * plane));
-        let moments = each(parts.iter().zip(pieces).collect(), |_, (part, y): (&Part, &mut [f32])| {
-            conv::forward(isa, conv, sample(part), &filters, part.planes.clone(), y);
-            let mut moments = vec![0.0; 2 * channels];
-            if saved.from_batch {
-                sums(isa, y, channels, &mut moments);
-            }
-            moments
-        });
-        let moments = saved.from_batch.then(|| {
-            let total = |c: usize| moments.iter().map(|m| m[c]).sum::<f64>() / count;
-            let mean: Vec<f64> = (0..block.to).map(total).collect();
-            let var = (0..block.to).map(|c| (total(channels + c) - mean[c] * mean[c]).max(0.0)).collect();
-            (mean, var)
-        });
-        let normal = Normal::new(block, count, moments, statistics);
-        let (scale, shift) = affine(block, &normal);
-        let mut from = 0;
-        let work = parts
-            .iter()
-            .zip(outputs)
-            .zip(places)
-            .map(|((part, to), positions)| {
-                let y = &results[from..][..part.planes.len() * plane];
-                from += y.len();
-                (part, y, to, positions)
-            })
-            .collect();
-        each(work, |_, (part, y, to, positions): (&Part, &[f32], &mut [f32], &mut [u8])| {
-            finish(part, y, Affine { scale: &scale, shift: &shift }, to, positions);
-        });
-        if keep == Keep::Nothing {
-            give(results);
-        } else {
-            saved.results = results;
-        }
-        normal
-    };
-    if keep != Keep::Nothing {
-        saved.positions = positions;
+        (saved.results, saved.positions) = (results, positions);
     }
-    (saved.mean, saved.inverse) = (normal.mean, normal.inverse);
     (output, normal.batch, saved)
 }
 
@@ -390,7 +409,8 @@ fn forward_first(
             .collect();
         let var = (0..block.to)
             .map(|o| {
-                let square: f64 = (0..TAPS).map(|t| weight(o, t) * correlation.along(t, block.weight, o)).sum();
+                let square: f64 =
+                    (0..TAPS).map(|t| weight(o, t) * correlation.along(t, block.weight, o)).sum();
                 (square / count - mean[o] * mean[o]).max(0.0)
             })
             .collect();
@@ -487,46 +507,30 @@ fn backward_any(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>, dz: &
     let extent = saved.extent;
     let x = x.channels_last(extent, block.from);
     let conv = Conv { size: extent.size, from: block.from, to: block.to };
-    let [depth, h, w] = extent.size;
-    let (plane_in, plane) = (conv.plane(block.from), conv.plane(block.to));
     let channels = pitch(block.to);
-    let pooled = extent.pooled();
-    let pooled_plane = pooled.size[1] * pooled.size[2] * channels;
     let parts = parts(extent);
     let mean = lanes(block.to, |c| saved.mean[c]);
-    let pooled_slice = |sample: usize, d: usize| {
-        let start = (sample * pooled.size[0] + d) * pooled_plane;
-        (&saved.positions[start..start + pooled_plane], &dz[start..start + pooled_plane])
-    };
-    let sums = each(parts.iter().collect(), |_, part: &Part| {
-        let mut sums = vec![0.0; 2 * channels];
-        for d in part.pooled.clone() {
-            let y = &saved.results[(part.sample * depth + 2 * d) * plane..][..2 * plane];
-            let (positions, dz) = pooled_slice(part.sample, d);
-            gradient_sums(isa, y, positions, dz, &mean, [h, w], &mut sums);
-        }
-        sums
-    });
-    let total = |c: usize| sums.iter().map(|s| s[c]).sum::<f64>();
-    let plain: Vec<f64> = (0..block.to).map(total).collect();
-    let weighted: Vec<f64> = (0..block.to).map(|c| total(channels + c)).collect();
+    let (plain, weighted) = results_gradient_sums(isa, conv, &saved, dz, &mean, &parts);
     let by = coefficients(&saved, block, &plain, &weighted);
     let by = Backward { scale: &by.scale, slope: &by.slope, mean: &mean, offset: &by.offset };
 
     let wanted = saved.keep == Keep::Input;
-    let transposed = wanted.then(|| Filters::new(isa, block.weight, block.from, block.to, true));
-    // Forward the projection is [from, to]; back, its own order: to by from, padded to vectors.
-    let projection = block.skip.filter(|_| wanted).map(|[weight, _]| {
-        let mut rows = vec![0.0; block.to * pitch(block.from)];
-        for (to, from) in rows.chunks_exact_mut(pitch(block.from)).zip(weight.chunks_exact(block.from)) {
-            to[..block.from].copy_from_slice(from);
-        }
-        rows
-    });
+    let shares = Shares {
+        isa,
+        conv,
+        x: &x,
+        saved: &saved,
+        dz,
+        by,
+        residual: block.skip.is_some(),
+        transposed: wanted.then(|| Filters::new(isa, block.weight, block.from, block.to, true)),
+        projection: block.skip.filter(|_| wanted).map(|[weight, _]| rows(weight, block.from)),
+    };
     let mut input = wanted.then(|| take(extent.len(block.from, Layout::ChannelsLast)));
+    let plane = conv.plane(block.from);
     let mut pieces: Vec<Option<&mut [f32]>> = match &mut input {
         Some(input) => {
-            cut(input, parts.iter().map(|part| part.planes.len() * plane_in)).into_iter().map(Some).collect()
+            cut(input, parts.iter().map(|part| part.planes.len() * plane)).into_iter().map(Some).collect()
         }
         None => parts.iter().map(|_| None).collect(),
     };
@@ -537,80 +541,146 @@ fn backward_any(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>, dz: &
         work.push(parts[range].iter().zip(pieces).collect::<Vec<_>>());
     }
     work.reverse();
-    let copies = each(work, |_, group| {
-        let mut weight = Buffer::zeroed(conv.gradient_len());
-        let mut skip = block.skip.map(|_| (vec![0.0; block.from * channels], Buffer::new(plane)));
-        for (part, mut dx) in group {
-            let sample = &x[part.sample * depth * plane_in..][..depth * plane_in];
-            let gradient = Dense { isa, saved: &saved, dz, by, sample: part.sample, plane, pooled_plane };
-            conv::backward(
-                isa,
-                conv,
-                sample,
-                &gradient,
-                transposed.as_ref(),
-                part.planes.clone(),
-                &mut weight,
-                dx.as_deref_mut(),
-            );
-            let Some((skip, sparse)) = &mut skip else { continue };
-            for d in part.planes.clone() {
-                unpool(isa, gradient.pooled(d), channels, [h, w], sparse);
-                gemm(isa, Gemm {
-                    m: block.from,
-                    n: channels / LANES,
-                    k: h * w,
-                    taps: &[(0, 0)],
-                    a: &sample[d * plane_in..][..plane_in],
-                    a_m: 1,
-                    a_k: pitch(block.from),
-                    b: sparse,
-                    b_k: channels,
-                    c: skip,
-                    c_m: channels,
-                    accumulate: true,
-                });
-                let (Some(dx), Some(projection)) = (dx.as_deref_mut(), &projection) else { continue };
-                gemm(isa, Gemm {
-                    m: h * w,
-                    n: pitch(block.from) / LANES,
-                    k: block.to,
-                    taps: &[(0, 0)],
-                    a: sparse,
-                    a_m: channels,
-                    a_k: 1,
-                    b: projection,
-                    b_k: pitch(block.from),
-                    c: &mut dx[(d - part.planes.start) * plane_in..][..plane_in],
-                    c_m: pitch(block.from),
-                    accumulate: true,
-                });
-            }
-        }
-        (weight, skip.map(|(skip, _)| skip))
-    });
+    let copies = each(work, |_, group| shares.of(group));
+
     let mut weight = vec![0.0; block.weight.len()];
     let weights: Vec<&[f32]> = copies.iter().map(|(weight, _)| &**weight).collect();
     conv::weight_gradient(isa, conv, &weights, &mut weight);
     let skip = block.skip.map(|_| {
-        let mut weight = vec![0.0; block.to * block.from];
-        for (o, row) in weight.chunks_exact_mut(block.from).enumerate() {
-            for (i, to) in row.iter_mut().enumerate() {
-                *to = copies.iter().filter_map(|(_, skip)| skip.as_ref()).map(|s| s[i * channels + o]).sum();
-            }
-        }
-        [weight, plain.iter().map(|sum| *sum as f32).collect()]
+        let value = |o: usize, i: usize| copies.iter().map(|(_, skip)| skip[i * channels + o]).sum::<f32>();
+        let weight = (0..block.to * block.from).map(|at| value(at / block.from, at % block.from)).collect();
+        [weight, narrow(&plain)]
     });
+    drop(copies);
     let gradients = Gradients {
         input,
         weight,
         bias: bias_gradient(&saved, block, &plain),
         gamma: (0..block.to).map(|c| (weighted[c] * saved.inverse[c]) as f32).collect(),
-        beta: plain.iter().map(|sum| *sum as f32).collect(),
+        beta: narrow(&plain),
         skip,
     };
     give(saved.results);
     gradients
+}
+
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|value| *value as f32).collect()
+}
+
+/// `[to, from]` with rows padded to whole vectors.
+fn rows(weight: &[f32], from: usize) -> Vec<f32> {
+    let mut rows = vec![0.0; weight.len() / from * pitch(from)];
+    for (to, from_row) in rows.chunks_exact_mut(pitch(from)).zip(weight.chunks_exact(from)) {
+        to[..from].copy_from_slice(from_row);
+    }
+    rows
+}
+
+/// `Σ dz` and `Σ dz (y - mean)` of each channel, over the pool's positions.
+fn results_gradient_sums(
+    isa: Isa,
+    conv: Conv,
+    saved: &Saved,
+    dz: &[f32],
+    mean: &[f32],
+    parts: &[Part],
+) -> (Vec<f64>, Vec<f64>) {
+    let [depth, h, w] = conv.size;
+    let channels = mean.len();
+    let (plane, pooled_plane) = (conv.plane(conv.to), (h / 2) * (w / 2) * channels);
+    let sums = each(parts.iter().collect(), |_, part: &Part| {
+        let mut sums = vec![0.0; 2 * channels];
+        for d in part.pooled.clone() {
+            let y = &saved.results[(part.sample * depth + 2 * d) * plane..][..2 * plane];
+            let start = (part.sample * (depth / 2) + d) * pooled_plane;
+            let (positions, dz) =
+                (&saved.positions[start..start + pooled_plane], &dz[start..start + pooled_plane]);
+            gradient_sums(isa, y, positions, dz, mean, [h, w], &mut sums);
+        }
+        sums
+    });
+    let total = |c: usize| sums.iter().map(|s| s[c]).sum::<f64>();
+    ((0..conv.to).map(total).collect(), (channels..channels + conv.to).map(total).collect())
+}
+
+/// What every group needs to compute its share of the gradients.
+struct Shares<'a> {
+    isa: Isa,
+    conv: Conv,
+    x: &'a [f32],
+    saved: &'a Saved,
+    dz: &'a [f32],
+    by: Backward<'a>,
+    residual: bool,
+    /// Where the gradient of the input is wanted.
+    transposed: Option<Filters>,
+    projection: Option<Vec<f32>>,
+}
+
+impl Shares<'_> {
+    /// A group's share of the weights' gradient and, where there is one, of the projection's
+    /// (`[from, pitch(to)]`); the gradient of its part of the input goes into place.
+    fn of(&self, group: Vec<(&Part, Option<&mut [f32]>)>) -> (Buffer, Vec<f32>) {
+        let [depth, h, w] = self.conv.size;
+        let (from, channels) = self.conv.pitches();
+        let (plane_in, plane) = (self.conv.plane(self.conv.from), self.conv.plane(self.conv.to));
+        let mut weight = Buffer::zeroed(self.conv.gradient_len());
+        let mut skip = vec![0.0; if self.residual { self.conv.from * channels } else { 0 }];
+        let mut sparse = Buffer::new(if self.residual { plane } else { 0 });
+        for (part, mut dx) in group {
+            let sample = &self.x[part.sample * depth * plane_in..][..depth * plane_in];
+            let gradient = Dense {
+                isa: self.isa,
+                saved: self.saved,
+                dz: self.dz,
+                by: self.by,
+                sample: part.sample,
+                plane,
+                pooled_plane: (h / 2) * (w / 2) * channels,
+            };
+            let input = self.transposed.as_ref().zip(dx.as_deref_mut());
+            conv::backward(self.isa, self.conv, sample, &gradient, part.planes.clone(), &mut weight, input);
+            if !self.residual {
+                continue;
+            }
+            for d in part.planes.clone() {
+                unpool(self.isa, gradient.pooled(d), channels, [h, w], &mut sparse);
+                let product = Gemm {
+                    m: self.conv.from,
+                    n: channels / LANES,
+                    k: h * w,
+                    taps: &[(0, 0)],
+                    a: &sample[d * plane_in..][..plane_in],
+                    a_m: 1,
+                    a_k: from,
+                    b: &sparse,
+                    b_k: channels,
+                    c: &mut skip,
+                    c_m: channels,
+                    accumulate: true,
+                };
+                gemm(self.isa, product);
+                let (Some(dx), Some(projection)) = (dx.as_deref_mut(), &self.projection) else { continue };
+                let product = Gemm {
+                    m: h * w,
+                    n: from / LANES,
+                    k: self.conv.to,
+                    taps: &[(0, 0)],
+                    a: &sparse,
+                    a_m: channels,
+                    a_k: 1,
+                    b: projection,
+                    b_k: from,
+                    c: &mut dx[(d - part.planes.start) * plane_in..][..plane_in],
+                    c_m: from,
+                    accumulate: true,
+                };
+                gemm(self.isa, product);
+            }
+        }
+        (weight, skip)
+    }
 }
 
 /// The gradient of a sample's convolution results, slice by slice, from what was kept.
@@ -691,7 +761,6 @@ fn backward_first(isa: Isa, saved: &Saved, x: Volumes<'_>, block: &Block<'_>, dz
             (scale * (sparse[o][t] - dense)) as f32
         })
         .collect();
-    let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<f32>>();
     Gradients {
         input: None,
         weight,

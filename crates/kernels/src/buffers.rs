@@ -14,19 +14,15 @@ pub fn take(len: usize) -> Vec<f32> {
     let best = (0..free.len())
         .filter(|&i| free[i].capacity() >= len && free[i].capacity() <= 2 * len.max(1024))
         .min_by_key(|&i| free[i].capacity());
-    match best.map(|i| free.swap_remove(i)) {
-        Some(mut buffer) => {
-            drop(free);
-            buffer.resize(len, 0.0);
-            buffer
-        }
-        None => {
-            drop(free);
-            let buffer = vec![0.0; len];
-            huge(&buffer);
-            buffer
-        }
+    let found = best.map(|i| free.swap_remove(i));
+    drop(free);
+    if let Some(mut buffer) = found {
+        buffer.resize(len, 0.0);
+        return buffer;
     }
+    let buffer = vec![0.0; len];
+    huge(&buffer);
+    buffer
 }
 
 /// Gives a buffer back.
@@ -57,9 +53,8 @@ fn huge(buffer: &[f32]) {
     if end > start {
         // SAFETY: whole pages within a buffer that we own; the advice changes no content. A system
         // that does not take it goes on without.
-        let _ = unsafe {
-            rustix::mm::madvise(start as *mut _, end - start, rustix::mm::Advice::LinuxHugepage)
-        };
+        let _ =
+            unsafe { rustix::mm::madvise(start as *mut _, end - start, rustix::mm::Advice::LinuxHugepage) };
     }
 }
 

@@ -159,10 +159,11 @@ impl<'a> Inputs<'a> {
 
 /// Slices `d + kd - 1` that exist, with their `kd`.
 fn neighbours(d: usize, depth: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..3).filter_map(move |kd| (d + kd).checked_sub(1).filter(|slice| *slice < depth).map(|slice| (kd, slice)))
+    (0..3)
+        .filter_map(move |kd| (d + kd).checked_sub(1).filter(|slice| *slice < depth).map(|slice| (kd, slice)))
 }
 
-/// The convolution, without its bias, of slices `planes` of the sample `x`; `done(slice, plane)` gets each.
+/// The convolution, without its bias, of slices `planes` of the sample `x`.
 pub(crate) fn forward(
     isa: Isa,
     conv: Conv,
@@ -192,20 +193,24 @@ pub(crate) fn forward(
                         taps[count] = (a, filters.offset(f, block, kd));
                         count += 1;
                     }
-                    gemm(isa, Gemm {
-                        m: tiles.count(),
-                        n: filters.blocks.width / LANES,
-                        k: conv.from,
-                        taps: &taps[..count],
-                        a: &inputs.ring.values,
-                        a_m: from,
-                        a_k: 1,
-                        b: &filters.values,
-                        b_k: filters.blocks.width,
-                        c: &mut products[((d - start) * FREQUENCIES + f) * stride..][block * filters.blocks.width..],
-                        c_m: to,
-                        accumulate: false,
-                    });
+                    gemm(
+                        isa,
+                        Gemm {
+                            m: tiles.count(),
+                            n: filters.blocks.width / LANES,
+                            k: conv.from,
+                            taps: &taps[..count],
+                            a: &inputs.ring.values,
+                            a_m: from,
+                            a_k: 1,
+                            b: &filters.values,
+                            b_k: filters.blocks.width,
+                            c: &mut products[((d - start) * FREQUENCIES + f) * stride..]
+                                [block * filters.blocks.width..],
+                            c_m: to,
+                            accumulate: false,
+                        },
+                    );
                 }
             }
         }
@@ -230,28 +235,18 @@ pub(crate) fn backward(
     conv: Conv,
     x: &[f32],
     gradient: &impl Gradient,
-    transposed: Option<&Filters>,
     planes: Range<usize>,
     weight: &mut [f32],
-    dx: Option<&mut [f32]>,
+    input: Option<(&Filters, &mut [f32])>,
 ) {
     let [depth, h, w] = conv.size;
     let tiles = conv.tiles();
     let (from, to) = conv.pitches();
-    let blocks = Blocks::of(to);
     let slab = conv.slab();
     let first = planes.start.saturating_sub(1);
     let mut inputs = Inputs::new(conv, x, slab + 2, first);
     let mut gradients = Ring::new(FREQUENCIES * tiles.stride(to), slab + 2, first);
-    let stride = tiles.stride(from);
-    let [rows, columns] = tiles.padded();
-    let wanted = transposed.zip(dx);
-    let (mut products, mut bordered) = match &wanted {
-        Some(_) => (Buffer::new(slab * FREQUENCIES * stride), Buffer::new(rows * columns * from)),
-        None => (Buffer::new(0), Buffer::new(0)),
-    };
-    let mut wanted = wanted.map(|(filters, dx)| (filters, dx.chunks_exact_mut(h * w * from)));
-    let mut taps = Vec::new();
+    let mut input = input.map(|(filters, dx)| (InputGradient::new(conv, filters, slab), dx));
     for start in planes.clone().step_by(slab) {
         let end = planes.end.min(start + slab);
         inputs.advance(isa, depth.min(end + 1));
@@ -260,42 +255,94 @@ pub(crate) fn backward(
             gradient.transform(d, gradients.slot(d));
             gradients.next += 1;
         }
-        for f in 0..FREQUENCIES {
-            for kd in 0..3 {
-                for block in 0..blocks.count() {
-                    taps.clear();
-                    for d in start..end {
-                        if let Some((_, slice)) = neighbours(d, depth).find(|(k, _)| *k == kd) {
-                            let b = gradients.offset(d)
-                                + f * tiles.stride(to)
-                                + block * tiles.count() * blocks.width;
-                            taps.push((inputs.ring.offset(slice) + f * tiles.stride(from), b));
-                        }
+        add_weight_gradient(isa, conv, &inputs.ring, &gradients, start..end, weight);
+        if let Some((input, dx)) = &mut input {
+            let plane = h * w * from;
+            let dx = &mut dx[(start - planes.start) * plane..(end - planes.start) * plane];
+            input.write(isa, &gradients, start..end, dx);
+        }
+    }
+}
+
+/// `dU += T Y` over the tiles of these slices, for every frequency and slice of the filter.
+fn add_weight_gradient(
+    isa: Isa,
+    conv: Conv,
+    inputs: &Ring,
+    gradients: &Ring,
+    planes: Range<usize>,
+    weight: &mut [f32],
+) {
+    let tiles = conv.tiles();
+    let (from, to) = conv.pitches();
+    let blocks = Blocks::of(to);
+    let mut taps = Vec::new();
+    for f in 0..FREQUENCIES {
+        for kd in 0..3 {
+            for block in 0..blocks.count() {
+                taps.clear();
+                for d in planes.clone() {
+                    if let Some((_, slice)) = neighbours(d, conv.size[0]).find(|(k, _)| *k == kd) {
+                        let b =
+                            gradients.offset(d) + f * tiles.stride(to) + block * tiles.count() * blocks.width;
+                        taps.push((inputs.offset(slice) + f * tiles.stride(from), b));
                     }
-                    if taps.is_empty() {
-                        continue;
-                    }
-                    gemm(isa, Gemm {
-                        m: conv.from,
-                        n: blocks.width / LANES,
-                        k: tiles.count(),
-                        taps: &taps,
-                        a: &inputs.ring.values,
-                        a_m: 1,
-                        a_k: from,
-                        b: &gradients.values,
-                        b_k: blocks.width,
-                        c: &mut weight[(f * 3 + kd) * conv.from * to + block * blocks.width..],
-                        c_m: to,
-                        accumulate: true,
-                    });
                 }
+                if taps.is_empty() {
+                    continue;
+                }
+                let product = Gemm {
+                    m: conv.from,
+                    n: blocks.width / LANES,
+                    k: tiles.count(),
+                    taps: &taps,
+                    a: &inputs.values,
+                    a_m: 1,
+                    a_k: from,
+                    b: &gradients.values,
+                    b_k: blocks.width,
+                    c: &mut weight[(f * 3 + kd) * conv.from * to + block * blocks.width..],
+                    c_m: to,
+                    accumulate: true,
+                };
+                gemm(isa, product);
             }
         }
-        let Some((filters, slices)) = &mut wanted else { continue };
+    }
+}
+
+/// Room in which the gradient of the input is made, a slab at a time.
+struct InputGradient<'a> {
+    conv: Conv,
+    filters: &'a Filters,
+    products: Buffer,
+    bordered: Buffer,
+}
+
+impl<'a> InputGradient<'a> {
+    fn new(conv: Conv, filters: &'a Filters, slab: usize) -> InputGradient<'a> {
+        let tiles = conv.tiles();
+        let (from, _) = conv.pitches();
+        let [rows, columns] = tiles.padded();
+        InputGradient {
+            conv,
+            filters,
+            products: Buffer::new(slab * FREQUENCIES * tiles.stride(from)),
+            bordered: Buffer::new(rows * columns * from),
+        }
+    }
+
+    /// `B (U Y)` of these slices.
+    fn write(&mut self, isa: Isa, gradients: &Ring, planes: Range<usize>, dx: &mut [f32]) {
+        let [depth, h, w] = self.conv.size;
+        let tiles = self.conv.tiles();
+        let (from, to) = self.conv.pitches();
+        let (blocks, columns) = (Blocks::of(to), self.filters.blocks);
+        let stride = tiles.stride(from);
+        let mut taps = Vec::new();
         for f in 0..FREQUENCIES {
-            for column in 0..filters.blocks.count() {
-                for d in start..end {
+            for column in 0..columns.count() {
+                for d in planes.clone() {
                     taps.clear();
                     // Slice d of the input went into the results d + 1 - kd.
                     for (flipped, slice) in neighbours(d, depth) {
@@ -303,36 +350,37 @@ pub(crate) fn backward(
                             let a = gradients.offset(slice)
                                 + f * tiles.stride(to)
                                 + block * tiles.count() * blocks.width;
-                            let b = filters.offset(f, column, 2 - flipped)
-                                + block * blocks.width * filters.blocks.width;
+                            let b = self.filters.offset(f, column, 2 - flipped)
+                                + block * blocks.width * columns.width;
                             taps.push((a, b));
                         }
                     }
-                    gemm(isa, Gemm {
+                    let product = Gemm {
                         m: tiles.count(),
-                        n: filters.blocks.width / LANES,
+                        n: columns.width / LANES,
                         k: blocks.width,
                         taps: &taps,
                         a: &gradients.values,
                         a_m: blocks.width,
                         a_k: 1,
-                        b: &filters.values,
-                        b_k: filters.blocks.width,
-                        c: &mut products[((d - start) * FREQUENCIES + f) * stride..]
-                            [column * filters.blocks.width..],
+                        b: &self.filters.values,
+                        b_k: columns.width,
+                        c: &mut self.products[((d - planes.start) * FREQUENCIES + f) * stride..]
+                            [column * columns.width..],
                         c_m: from,
                         accumulate: false,
-                    });
+                    };
+                    gemm(isa, product);
                 }
             }
         }
-        for d in start..end {
-            let Some(plane) = slices.next() else { unreachable!("room for {planes:?}") };
-            bordered.fill(0.0);
-            let products = &products[(d - start) * FREQUENCIES * stride..][..FREQUENCIES * stride];
-            add_input_gradient(isa, products, tiles, from, &mut bordered);
+        let row = tiles.padded()[1] * from;
+        for (slice, plane) in dx.chunks_exact_mut(h * w * from).enumerate() {
+            self.bordered.fill(0.0);
+            let products = &self.products[slice * FREQUENCIES * stride..][..FREQUENCIES * stride];
+            add_input_gradient(isa, products, tiles, from, &mut self.bordered);
             for (y, to) in plane.chunks_exact_mut(w * from).enumerate() {
-                to.copy_from_slice(&bordered[(y + 1) * columns * from + from..][..w * from]);
+                to.copy_from_slice(&self.bordered[(y + 1) * row + from..][..w * from]);
             }
         }
     }

@@ -27,7 +27,19 @@ pub(crate) struct Correlation {
 
 /// Displacements of a row against another that need computing; the others are their mirror images.
 const ROWS: [(isize, isize); 13] = [
-    (0, 0), (0, 1), (0, 2), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2), (2, -2), (2, -1), (2, 0), (2, 1), (2, 2),
+    (0, 0),
+    (0, 1),
+    (0, 2),
+    (1, -2),
+    (1, -1),
+    (1, 0),
+    (1, 1),
+    (1, 2),
+    (2, -2),
+    (2, -1),
+    (2, 0),
+    (2, 1),
+    (2, 2),
 ];
 
 /// Sums over the rows of one slice, by whether a row is neither (0), the first (1), the last (2) or

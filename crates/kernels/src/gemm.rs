@@ -30,6 +30,7 @@ kernel! {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_pass_by_value)] // it lends a part of C, which is its to write
 fn gemm_on<S: Simd>(s: S, g: Gemm<'_>) {
     if g.m == 0 || g.n == 0 {
         return;
@@ -165,9 +166,23 @@ mod tests {
                     let mut c: Vec<f32> = (0..m * c_m + 16 * n).map(|i| (i % 3) as f32).collect();
                     let before = c.clone();
                     let taps_ref = &taps;
-                    gemm(isa, Gemm {
-                        m, n, k, taps: taps_ref, a: &a, a_m, a_k, b: &b, b_k, c: &mut c, c_m, accumulate,
-                    });
+                    gemm(
+                        isa,
+                        Gemm {
+                            m,
+                            n,
+                            k,
+                            taps: taps_ref,
+                            a: &a,
+                            a_m,
+                            a_k,
+                            b: &b,
+                            b_k,
+                            c: &mut c,
+                            c_m,
+                            accumulate,
+                        },
+                    );
                     let mut expected = before.clone();
                     for i in 0..m {
                         for j in 0..16 * n {
@@ -192,7 +207,17 @@ mod tests {
         let (a, b, mut c) = ([0.0; 4], [0.0; 31], [0.0; 16]);
         let isa = Isa::available()[0];
         let product = Gemm {
-            m: 1, n: 1, k: 2, taps: &[(0, 0)], a: &a, a_m: 1, a_k: 1, b: &b, b_k: 16, c: &mut c, c_m: 16,
+            m: 1,
+            n: 1,
+            k: 2,
+            taps: &[(0, 0)],
+            a: &a,
+            a_m: 1,
+            a_k: 1,
+            b: &b,
+            b_k: 16,
+            c: &mut c,
+            c_m: 16,
             accumulate: false,
         };
         gemm(isa, product);

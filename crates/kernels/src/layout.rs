@@ -36,6 +36,7 @@ impl Extent {
     }
 
     /// After a max-pool of 2, which drops a last odd slice, row or column.
+    #[must_use]
     pub fn pooled(self) -> Extent {
         Extent { n: self.n, size: self.size.map(|edge| edge / 2) }
     }
@@ -61,7 +62,7 @@ pub struct Volumes<'a> {
 
 impl Volumes<'_> {
     /// The same in channels-last order: copied where it must be.
-    pub(crate) fn channels_last<'b>(&'b self, extent: Extent, channels: usize) -> Cow<'b> {
+    pub(crate) fn channels_last(&self, extent: Extent, channels: usize) -> Cow<'_> {
         assert_eq!(self.values.len(), extent.len(channels, self.layout), "values of another shape");
         match self.layout {
             Layout::ChannelsLast => Cow::Borrowed(self.values),

@@ -56,7 +56,9 @@ pub fn backward(isa: Isa, x: &[f32], weight: &[f32], dy: &[f32], to: usize) -> G
     let mut gradient = take(weight.len());
     let parts = ranges(to, to.div_ceil(ROWS));
     let pieces = cut(&mut gradient, parts.iter().map(|rows| rows.len() * from));
-    each(parts.into_iter().zip(pieces).collect(), |_, (rows, piece)| outer(isa, x, dy, to, rows.start, piece));
+    each(parts.into_iter().zip(pieces).collect(), |_, (rows, piece)| {
+        outer(isa, x, dy, to, rows.start, piece);
+    });
     // Columns in chunks: each thread reads its share of every row of the weights.
     let chunks = ranges(from, from.div_ceil(CHUNK));
     let columns = each(chunks.clone(), |_, chunk| {

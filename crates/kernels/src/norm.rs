@@ -1,8 +1,8 @@
 //! What happens between a convolution and the next: BatchNorm, the skip, ReLU and max-pool in one
 //! pass, and the same backward. Planes are `[h, w, channels]`, channels a multiple of sixteen.
 //!
-//! The pool comes with a byte a result: which of its eight voxels was the largest (`4 slice + 2 row
-//! + column`, the first of equals), or [`CUT`] where the ReLU lets nothing through.
+//! The pool comes with a byte a result: which of its eight voxels was the largest (number
+//! `4 slice + 2 row + column`, the first of equals), or [`CUT`] where the ReLU lets nothing through.
 
 use crate::isa::kernel;
 use crate::layout::LANES;
@@ -46,7 +46,13 @@ pub(crate) fn bytes_mut(values: &mut [u8], index: usize) -> &mut [u8; 16] {
 
 /// The largest of eight so far, rectified and stored with its place.
 #[inline(always)]
-pub(crate) fn store_largest<S: Simd>(s: S, best: S::V, place: S::V, to: &mut [f32; 16], position: &mut [u8; 16]) {
+pub(crate) fn store_largest<S: Simd>(
+    s: S,
+    best: S::V,
+    place: S::V,
+    to: &mut [f32; 16],
+    position: &mut [u8; 16],
+) {
     let zero = s.zero();
     // Where 0 >= best; NaN is not, and goes on to be noticed.
     let cut = s.splat(f32::from(CUT));
@@ -62,23 +68,28 @@ kernel! {
 }
 
 #[inline(always)]
-fn sums_on<S: Simd>(_: S, values: &[f32], channels: usize, to: &mut [f64]) {
+fn sums_on<S: Simd>(s: S, values: &[f32], channels: usize, to: &mut [f64]) {
     let (sum, square) = to.split_at_mut(channels);
     // In f64, where the square of an f32 is exact; a channel whose mean is far from zero keeps its digits.
+    let one = s.splat_wide(1.0);
     for c in (0..channels).step_by(LANES) {
-        let mut a = [0.0_f64; LANES];
-        let mut b = [0.0_f64; LANES];
+        let mut sums = [s.splat_wide(0.0); 2];
+        let mut squares = sums;
         for voxel in values.chunks_exact(channels) {
-            let v = at(voxel, c);
-            for lane in 0..LANES {
-                let v = f64::from(v[lane]);
-                a[lane] += v;
-                b[lane] += v * v;
+            let v = s.split(s.load(at(voxel, c)));
+            for half in 0..2 {
+                sums[half] = s.fma_wide(v[half], one, sums[half]);
+                squares[half] = s.fma_wide(v[half], v[half], squares[half]);
             }
         }
-        for lane in 0..LANES {
-            sum[c + lane] += a[lane];
-            square[c + lane] += b[lane];
+        for half in 0..2 {
+            let (mut a, mut b) = ([0.0; LANES / 2], [0.0; LANES / 2]);
+            s.store_wide(sums[half], &mut a);
+            s.store_wide(squares[half], &mut b);
+            for lane in 0..LANES / 2 {
+                sum[c + half * LANES / 2 + lane] += a[lane];
+                square[c + half * LANES / 2 + lane] += b[lane];
+            }
         }
     }
 }

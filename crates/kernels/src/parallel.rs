@@ -76,7 +76,7 @@ pub(crate) fn each<P: Send, R: Send>(parts: Vec<P>, work: impl Fn(usize, P) -> R
 }
 
 /// A slice cut into consecutive pieces of these lengths, which must fill it.
-pub(crate) fn cut<'a, T>(mut data: &'a mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&'a mut [T]> {
+pub(crate) fn cut<T>(mut data: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
     let pieces = lengths
         .map(|length| {
             let (piece, rest) = std::mem::take(&mut data).split_at_mut(length);

@@ -25,8 +25,6 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    fn div(self, a: Self::V, b: Self::V) -> Self::V;
-    fn sqrt(self, a: Self::V) -> Self::V;
     /// `a b + c`, rounded once where the processor can.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `x` where `a > b`, otherwise (and where either is NaN) `y`.
@@ -44,8 +42,15 @@ pub(crate) trait Simd: Copy + Send + Sync {
 
     fn load_wide(self, from: &[f64; 8]) -> Self::W;
     fn store_wide(self, v: Self::W, to: &mut [f64; 8]);
+    fn splat_wide(self, x: f64) -> Self::W;
     /// `a b + c`; for factors that were f32 the product is exact, and one rounding is as good as two.
     fn fma_wide(self, a: Self::W, b: Self::W, c: Self::W) -> Self::W;
+    fn div_wide(self, a: Self::W, b: Self::W) -> Self::W;
+    fn sqrt_wide(self, a: Self::W) -> Self::W;
+    /// The first eight and the last eight, exactly.
+    fn split(self, v: Self::V) -> [Self::W; 2];
+    /// Both eights, rounded to the nearest.
+    fn join(self, v: [Self::W; 2]) -> Self::V;
 
     #[inline(always)]
     fn zero(self) -> Self::V {
@@ -115,14 +120,6 @@ impl Simd for Portable {
     fn mul(self, a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
         lanes!(|i| a[i] * b[i])
     }
-    #[inline(always)]
-    fn div(self, a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
-        lanes!(|i| a[i] / b[i])
-    }
-    #[inline(always)]
-    fn sqrt(self, a: [f32; 16]) -> [f32; 16] {
-        lanes!(|i| a[i].sqrt())
-    }
     // Rounded twice: without the instruction, `mul_add` is a call into the C library for each number.
     #[inline(always)]
     fn fma(self, a: [f32; 16], b: [f32; 16], c: [f32; 16]) -> [f32; 16] {
@@ -163,12 +160,44 @@ impl Simd for Portable {
         *to = v;
     }
     #[inline(always)]
+    fn splat_wide(self, x: f64) -> [f64; 8] {
+        [x; 8]
+    }
+    #[inline(always)]
     fn fma_wide(self, a: [f64; 8], b: [f64; 8], c: [f64; 8]) -> [f64; 8] {
         let mut r = c;
         for i in 0..8 {
             r[i] += a[i] * b[i];
         }
         r
+    }
+    #[inline(always)]
+    fn div_wide(self, a: [f64; 8], b: [f64; 8]) -> [f64; 8] {
+        let mut r = a;
+        for i in 0..8 {
+            r[i] /= b[i];
+        }
+        r
+    }
+    #[inline(always)]
+    fn sqrt_wide(self, a: [f64; 8]) -> [f64; 8] {
+        let mut r = a;
+        for r in &mut r {
+            *r = r.sqrt();
+        }
+        r
+    }
+    #[inline(always)]
+    fn split(self, v: [f32; 16]) -> [[f64; 8]; 2] {
+        let mut r = [[0.0; 8]; 2];
+        for i in 0..16 {
+            r[i / 8][i % 8] = f64::from(v[i]);
+        }
+        r
+    }
+    #[inline(always)]
+    fn join(self, v: [[f64; 8]; 2]) -> [f32; 16] {
+        lanes!(|i| v[i / 8][i % 8] as f32)
     }
 }
 
@@ -177,6 +206,7 @@ pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #[allow(clippy::wildcard_imports)] // sixty of them
     use std::arch::x86_64::*;
 
     use super::Simd;
@@ -244,14 +274,6 @@ mod x86 {
             on!(_mm512_mul_ps(a, b))
         }
         #[inline(always)]
-        fn div(self, a: __m512, b: __m512) -> __m512 {
-            on!(_mm512_div_ps(a, b))
-        }
-        #[inline(always)]
-        fn sqrt(self, a: __m512) -> __m512 {
-            on!(_mm512_sqrt_ps(a))
-        }
-        #[inline(always)]
         fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
             on!(_mm512_fmadd_ps(a, b, c))
         }
@@ -289,8 +311,34 @@ mod x86 {
             on!(_mm512_storeu_pd(to.as_mut_ptr(), v));
         }
         #[inline(always)]
+        fn splat_wide(self, x: f64) -> __m512d {
+            on!(_mm512_set1_pd(x))
+        }
+        #[inline(always)]
         fn fma_wide(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
             on!(_mm512_fmadd_pd(a, b, c))
+        }
+        #[inline(always)]
+        fn div_wide(self, a: __m512d, b: __m512d) -> __m512d {
+            on!(_mm512_div_pd(a, b))
+        }
+        #[inline(always)]
+        fn sqrt_wide(self, a: __m512d) -> __m512d {
+            on!(_mm512_sqrt_pd(a))
+        }
+        #[inline(always)]
+        fn split(self, v: __m512) -> [__m512d; 2] {
+            on!([
+                _mm512_cvtps_pd(_mm512_castps512_ps256(v)),
+                _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)))),
+            ])
+        }
+        #[inline(always)]
+        fn join(self, v: [__m512d; 2]) -> __m512 {
+            on!(_mm512_castpd_ps(_mm512_insertf64x4::<1>(
+                _mm512_castpd256_pd512(_mm256_castps_pd(_mm512_cvtpd_ps(v[0]))),
+                _mm256_castps_pd(_mm512_cvtpd_ps(v[1])),
+            )))
         }
     }
 
@@ -343,14 +391,6 @@ mod x86 {
             both!(|I| _mm256_mul_ps(a[I], b[I]))
         }
         #[inline(always)]
-        fn div(self, a: Pair, b: Pair) -> Pair {
-            both!(|I| _mm256_div_ps(a[I], b[I]))
-        }
-        #[inline(always)]
-        fn sqrt(self, a: Pair) -> Pair {
-            both!(|I| _mm256_sqrt_ps(a[I]))
-        }
-        #[inline(always)]
         fn fma(self, a: Pair, b: Pair, c: Pair) -> Pair {
             both!(|I| _mm256_fmadd_ps(a[I], b[I], c[I]))
         }
@@ -399,8 +439,31 @@ mod x86 {
             both!(|I| _mm256_storeu_pd(to.as_mut_ptr().add(4 * I), v[I]));
         }
         #[inline(always)]
+        fn splat_wide(self, x: f64) -> [__m256d; 2] {
+            [on!(_mm256_set1_pd(x)); 2]
+        }
+        #[inline(always)]
         fn fma_wide(self, a: [__m256d; 2], b: [__m256d; 2], c: [__m256d; 2]) -> [__m256d; 2] {
             both!(|I| _mm256_fmadd_pd(a[I], b[I], c[I]))
+        }
+        #[inline(always)]
+        fn div_wide(self, a: [__m256d; 2], b: [__m256d; 2]) -> [__m256d; 2] {
+            both!(|I| _mm256_div_pd(a[I], b[I]))
+        }
+        #[inline(always)]
+        fn sqrt_wide(self, a: [__m256d; 2]) -> [__m256d; 2] {
+            both!(|I| _mm256_sqrt_pd(a[I]))
+        }
+        #[inline(always)]
+        fn split(self, v: Pair) -> [[__m256d; 2]; 2] {
+            both!(|I| [
+                _mm256_cvtps_pd(_mm256_castps256_ps128(v[I])),
+                _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v[I])),
+            ])
+        }
+        #[inline(always)]
+        fn join(self, v: [[__m256d; 2]; 2]) -> Pair {
+            both!(|I| _mm256_set_m128(_mm256_cvtpd_ps(v[I][1]), _mm256_cvtpd_ps(v[I][0])))
         }
     }
 }
@@ -410,6 +473,7 @@ pub(crate) use arm::Neon;
 
 #[cfg(target_arch = "aarch64")]
 mod arm {
+    #[allow(clippy::wildcard_imports)] // forty of them
     use std::arch::aarch64::*;
 
     use super::Simd;
@@ -490,14 +554,6 @@ mod arm {
             four!(|I| vmulq_f32(a[I], b[I]))
         }
         #[inline(always)]
-        fn div(self, a: Four, b: Four) -> Four {
-            four!(|I| vdivq_f32(a[I], b[I]))
-        }
-        #[inline(always)]
-        fn sqrt(self, a: Four) -> Four {
-            four!(|I| vsqrtq_f32(a[I]))
-        }
-        #[inline(always)]
         fn fma(self, a: Four, b: Four, c: Four) -> Four {
             four!(|I| vfmaq_f32(c[I], a[I], b[I]))
         }
@@ -550,8 +606,32 @@ mod arm {
             four!(|I| vst1q_f64(to.as_mut_ptr().add(2 * I), v[I]));
         }
         #[inline(always)]
+        fn splat_wide(self, x: f64) -> [float64x2_t; 4] {
+            four!(|I| {
+                let _ = I;
+                vdupq_n_f64(x)
+            })
+        }
+        #[inline(always)]
         fn fma_wide(self, a: [float64x2_t; 4], b: [float64x2_t; 4], c: [float64x2_t; 4]) -> [float64x2_t; 4] {
             four!(|I| vfmaq_f64(c[I], a[I], b[I]))
+        }
+        #[inline(always)]
+        fn div_wide(self, a: [float64x2_t; 4], b: [float64x2_t; 4]) -> [float64x2_t; 4] {
+            four!(|I| vdivq_f64(a[I], b[I]))
+        }
+        #[inline(always)]
+        fn sqrt_wide(self, a: [float64x2_t; 4]) -> [float64x2_t; 4] {
+            four!(|I| vsqrtq_f64(a[I]))
+        }
+        #[inline(always)]
+        fn split(self, v: Four) -> [[float64x2_t; 4]; 2] {
+            let [a, b, c, d] = four!(|I| [vcvt_f64_f32(vget_low_f32(v[I])), vcvt_high_f64_f32(v[I])]);
+            [[a[0], a[1], b[0], b[1]], [c[0], c[1], d[0], d[1]]]
+        }
+        #[inline(always)]
+        fn join(self, v: [[float64x2_t; 4]; 2]) -> Four {
+            four!(|I| vcvt_high_f32_f64(vcvt_f32_f64(v[I / 2][I % 2 * 2]), v[I / 2][I % 2 * 2 + 1]))
         }
     }
 }

@@ -179,7 +179,7 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Blocks as wide as a tile of the product, all of one width.
     pub(crate) fn of(channels: usize) -> Blocks {
-        let width = if channels % 64 == 0 { 64 } else { LANES << u32::from(channels % 32 == 0) };
+        let width = [64, 32].into_iter().find(|width| channels.is_multiple_of(*width)).unwrap_or(LANES);
         Blocks { channels, width }
     }
 

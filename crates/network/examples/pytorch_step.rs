@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use ctpipe_kernels::adam::{Step, adam};
 use ctpipe_kernels::Isa;
+use ctpipe_kernels::adam::{Step, adam};
 use ctpipe_network::{Config, Device, Loss, LossKind, Network, Trainer, Weights};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -27,8 +27,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = Config { width, residual, hidden_size, dropout_rate: 0.0, ..Config::default() };
     let weights = Weights::from_safetensors(&weights_of(&file)?, &config)?;
     let voxels = floats(&file.tensor("input")?)?;
-    let labels: Vec<u8> =
-        file.tensor("target")?.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b) as u8).collect();
+    let labels: Vec<u8> = file
+        .tensor("target")?
+        .data()
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|b| i64::from_le_bytes(*b) as u8)
+        .collect();
     let loss = Loss { kind: LossKind::CrossEntropy, alpha: 0.5, gamma: 0.0, class_weights: [1.0; 2] };
 
     let mut trainer = Trainer::new(&weights, WEIGHT_DECAY, 0, Device::Cpu)?;
@@ -77,7 +83,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn floats(view: &TensorView<'_>) -> Result<Vec<f32>, Box<dyn Error>> {
     match view.dtype() {
         Dtype::F32 => Ok(view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
-        Dtype::F64 => Ok(view.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()),
+        Dtype::F64 => {
+            Ok(view.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect())
+        }
         other => Err(format!("{other:?} instead of floating point").into()),
     }
 }
@@ -86,7 +94,9 @@ fn floats(view: &TensorView<'_>) -> Result<Vec<f32>, Box<dyn Error>> {
 fn weights_of(file: &SafeTensors<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut tensors = Vec::new();
     for (name, view) in file.tensors() {
-        let Some(name) = name.strip_prefix("weight.").filter(|n| !n.ends_with("num_batches_tracked")) else { continue };
+        let Some(name) = name.strip_prefix("weight.").filter(|n| !n.ends_with("num_batches_tracked")) else {
+            continue;
+        };
         let bytes: Vec<u8> = floats(&view)?.iter().flat_map(|v| v.to_le_bytes()).collect();
         tensors.push((name.to_owned(), view.shape().to_vec(), bytes));
     }

@@ -26,8 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "train" => {
             let mut trainer = Trainer::new(&weights, 0.0, 42, Device::Cpu)?;
             drop(weights);
-            let loss =
-                Loss { kind: LossKind::CrossEntropy, alpha: 0.5, gamma: 0.0, class_weights: [1.0; 2] };
+            let loss = Loss { kind: LossKind::CrossEntropy, alpha: 0.5, gamma: 0.0, class_weights: [1.0; 2] };
             Box::new(move || trainer.step(&volumes, &labels, &loss, 1e-4).map(drop))
         }
         "infer" => {

@@ -1,11 +1,11 @@
 //! The operations written with Burn's own: right on every backend, for every shape. The oracle of
 //! the kernels' tests, and what runs where there is no kernel.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::{conv3d, max_pool2d};
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::Tensor;
 
 use crate::adam::By;
 use crate::operations::{BatchStatistics, BlockTensors, Moved};
@@ -48,11 +48,8 @@ pub(crate) fn adam<B: Backend>(
     gradient: Tensor<B, 1>,
     by: By,
 ) -> Moved<B> {
-    let gradient = if by.weight_decay > 0.0 {
-        gradient + value.clone().mul_scalar(by.weight_decay)
-    } else {
-        gradient
-    };
+    let gradient =
+        if by.weight_decay > 0.0 { gradient + value.clone().mul_scalar(by.weight_decay) } else { gradient };
     let square = gradient.clone() * gradient.clone();
     let first = first.mul_scalar(by.beta1) + gradient.mul_scalar(1.0 - by.beta1);
     let second = second.mul_scalar(by.beta2) + square.mul_scalar(1.0 - by.beta2);

@@ -40,7 +40,14 @@ fn three() -> usize {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { width: 64, residual: true, kernel_size: 3, hidden_size: 512, num_classes: 2, dropout_rate: 0.3 }
+        Config {
+            width: 64,
+            residual: true,
+            kernel_size: 3,
+            hidden_size: 512,
+            num_classes: 2,
+            dropout_rate: 0.3,
+        }
     }
 }
 

@@ -24,7 +24,13 @@ impl Device {
     pub fn resolve(name: &str) -> Result<Device, Error> {
         match name {
             "cpu" => cpu(),
-            "auto" => if missing_cuda().is_none() { Ok(Device::Cuda(0)) } else { cpu() },
+            "auto" => {
+                if missing_cuda().is_none() {
+                    Ok(Device::Cuda(0))
+                } else {
+                    cpu()
+                }
+            }
             "cuda" => cuda(0),
             other => match other.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
                 Some(index) => cuda(index),

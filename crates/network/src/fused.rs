@@ -38,16 +38,14 @@ fn flex(values: Vec<f32>, shape: Shape) -> FlexTensor {
 /// Strides of `[N, C, D, H, W]` whose channels lie side by side.
 fn channels_last_strides([_, c, d, h, w]: [usize; 5]) -> [isize; 5] {
     let pitch = pitch(c);
-    [d * h * w * pitch, 1, h * w * pitch, w * pitch, pitch].map(|stride| stride as isize)
+    [d * h * w * pitch, 1, h * w * pitch, w * pitch, pitch].map(usize::cast_signed)
 }
 
 /// Values in a layout of the kernels', as a tensor of this shape.
 fn from_layout(values: Vec<f32>, shape: [usize; 5], layout: Layout) -> FlexTensor {
     let of = match layout {
         Layout::ChannelsFirst => FlexLayout::contiguous(Shape::from(shape)),
-        Layout::ChannelsLast => {
-            FlexLayout::new(Shape::from(shape), channels_last_strides(shape).to_vec(), 0)
-        }
+        Layout::ChannelsLast => FlexLayout::new(Shape::from(shape), channels_last_strides(shape).to_vec(), 0),
     };
     FlexTensor::new(Bytes::from_elems(values), of, DType::F32)
 }
@@ -176,7 +174,11 @@ impl Operations for Flex {
         (tensor(output), seen)
     }
 
-    fn fully_connected(x: Tensor<Self, 2>, weight: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
+    fn fully_connected(
+        x: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Tensor<Self, 1>,
+    ) -> Tensor<Self, 2> {
         tensor(linear_forward(
             &primitive(x).to_contiguous(),
             &primitive(weight).to_contiguous(),
@@ -307,7 +309,8 @@ impl<C: CheckpointStrategy> Operations for Autodiff<Flex, C> {
             [tensors.conv.1, gamma, beta].map(|vector| vector.into_primitive().tensor())
         };
         let skip = tensors.skip.map(|(w, b)| (w.into_primitive().tensor(), b.into_primitive().tensor()));
-        let running = tensors.running.map(|vector| vector.into_primitive().tensor().primitive.to_contiguous());
+        let running =
+            tensors.running.map(|vector| vector.into_primitive().tensor().primitive.to_contiguous());
         let learnt = Learnt {
             weight: weight.primitive.to_contiguous(),
             vectors: [&bias, &gamma, &beta].map(|vector| vector.primitive.to_contiguous()),
@@ -347,7 +350,11 @@ impl<C: CheckpointStrategy> Operations for Autodiff<Flex, C> {
         (Tensor::from_primitive(TensorPrimitive::Float(output)), seen)
     }
 
-    fn fully_connected(x: Tensor<Self, 2>, weight: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
+    fn fully_connected(
+        x: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Tensor<Self, 1>,
+    ) -> Tensor<Self, 2> {
         let x = x.into_primitive().tensor();
         let weight = weight.into_primitive().tensor();
         let bias = bias.into_primitive().tensor();

@@ -43,13 +43,21 @@ pub(crate) trait Operations: Backend {
     }
 
     /// `x weightᵀ + bias`; PyTorch keeps a linear layer's weight as `[out, in]`.
-    fn fully_connected(x: Tensor<Self, 2>, weight: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
+    fn fully_connected(
+        x: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Tensor<Self, 1>,
+    ) -> Tensor<Self, 2> {
         composed::fully_connected(x, weight, bias)
     }
 
     /// A value and its two moments after a step of Adam.
-    fn adam(value: Tensor<Self, 1>, moments: [Tensor<Self, 1>; 2], gradient: Tensor<Self, 1>, by: By)
-        -> Moved<Self> {
+    fn adam(
+        value: Tensor<Self, 1>,
+        moments: [Tensor<Self, 1>; 2],
+        gradient: Tensor<Self, 1>,
+        by: By,
+    ) -> Moved<Self> {
         composed::adam(value, moments, gradient, by)
     }
 }

@@ -151,9 +151,8 @@ impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Train for Traini
             let [n, classes] = found.logits.dims();
             seen.logits = download(found.logits.inner().reshape([n * classes]));
             let named = self.config.slots().into_iter().zip(&gradients);
-            seen.gradients = named
-                .filter_map(|(slot, gradient)| Some((slot.name, download(gradient.clone()?))))
-                .collect();
+            seen.gradients =
+                named.filter_map(|(slot, gradient)| Some((slot.name, download(gradient.clone()?)))).collect();
         }
         // The tape is gone by now: the values are nobody else's, and are changed in place.
         self.values = self.adam.step(std::mem::take(&mut self.values), gradients, lr);

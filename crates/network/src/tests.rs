@@ -89,7 +89,10 @@ fn a_fused_block_is_the_composed_block() {
                     assert_eq!(fused.len(), composed.len());
                     for (index, (a, b)) in fused.iter().zip(&composed).enumerate() {
                         let error = error(a, b);
-                        assert!(error < 3e-5, "{edge} {from} {residual} {how:?}: tensor {index} off by {error}");
+                        assert!(
+                            error < 3e-5,
+                            "{edge} {from} {residual} {how:?}: tensor {index} off by {error}"
+                        );
                     }
                 }
             }

@@ -40,7 +40,7 @@ impl Stage for Train {
         "train"
     }
     fn version(&self) -> u32 {
-        1
+        2
     }
     fn doc(&self) -> &'static str {
         "trains CNN3D on the train part, choosing the epoch by the val part"
@@ -108,11 +108,12 @@ impl Stage for Train {
         let source = FromShards { volumes, series_uids };
         let data = Dataset { train: train_part, val: val_part, volumes: &source };
         let start = task.optional_input(INIT_FROM).map(|path| start(path, &config)).transpose()?;
-        let trained = train(&config, &data, start, device, task.seed(), &mut Progress::new(task, config.epochs))
-            .map_err(|error| match error {
-                TrainError::Stopped => StageError::Interrupted,
-                other => StageError::failed(other),
-            })?;
+        let trained =
+            train(&config, &data, start, device, task.seed(), &mut Progress::new(task, config.epochs))
+                .map_err(|error| match error {
+                    TrainError::Stopped => StageError::Interrupted,
+                    other => StageError::failed(other),
+                })?;
         write(task, &config, device, &trained)
     }
 }

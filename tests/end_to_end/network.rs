@@ -1,0 +1,108 @@
+//! What a user can ask of the network itself: weights to start from, an instruction set, other filters.
+
+use std::fs;
+
+use crate::harness::{Sandbox, said};
+
+#[test]
+fn a_training_starts_from_given_weights() {
+    let sandbox = Sandbox::new();
+    sandbox.ctpipe(&["run", "--to", "train"]).expect(0);
+    let model = sandbox.path("artifacts/train/model.safetensors");
+    fs::copy(&model, sandbox.path("start.safetensors")).unwrap();
+    let first = fs::read(&model).unwrap();
+    let train = |more: &[&str]| {
+        let mut arguments =
+            vec!["run", "--json", "--to", "train", "--set", "train.init_from=start.safetensors"];
+        arguments.extend(more);
+        sandbox.ctpipe(&arguments)
+    };
+    // One epoch without learning: what was learnt stays to the bit, only the running statistics move.
+    let still = ["--set", "train.lr=0", "--set", "train.weight_decay=0", "--set", "train.epochs=1"];
+    assert_eq!(train(&still).expect(0).ran(), ["train"]);
+    let second = fs::read(&model).unwrap();
+    assert_ne!(first, second);
+    let tensor = |bytes: &[u8], name: &str| {
+        let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+        file.tensor(name).unwrap().data().to_vec()
+    };
+    assert_eq!(tensor(&first, "fc1.weight"), tensor(&second, "fc1.weight"));
+    assert_eq!(tensor(&first, "bn.0.weight"), tensor(&second, "bn.0.weight"));
+    assert_ne!(tensor(&first, "bn.0.running_mean"), tensor(&second, "bn.0.running_mean"));
+    // The file is an input like any other: the same is fresh, other content is not, and is the reason.
+    assert!(train(&still).expect(0).ran().is_empty());
+    fs::write(sandbox.path("start.safetensors"), &second).unwrap();
+    assert_eq!(train(&still).expect(0).ran(), ["train"]);
+    // A folder that holds a model, as a training leaves it.
+    fs::create_dir(sandbox.path("earlier")).unwrap();
+    fs::copy(&model, sandbox.path("earlier/model.safetensors")).unwrap();
+    let pipeline = fs::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
+    sandbox.write(
+        "pipeline.yaml",
+        &pipeline.replace("params: { width: 1,", "params: { init_from: earlier, width: 1,"),
+    );
+    assert_eq!(sandbox.ctpipe(&["run", "--json", "--to", "train"]).expect(0).ran(), ["train"]);
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused_by_name_and_shape() {
+    let sandbox = Sandbox::new();
+    sandbox.ctpipe(&["run", "--to", "train"]).expect(0);
+    let model = sandbox.path("artifacts/train/model.safetensors");
+    fs::copy(&model, sandbox.path("start.safetensors")).unwrap();
+    let before = sandbox.manifest("train");
+    let refused = |setting: &str, code: i32, expected: &[&str]| {
+        let arguments = ["run", "--to", "train", "--set", setting, "--set", "train.width=2"];
+        let said = sandbox.ctpipe(&arguments).expect(code);
+        for text in expected {
+            assert!(said.stderr.contains(text), "expected {text:?} in:\n{}", said.stderr);
+        }
+    };
+    refused(
+        "train.init_from=start.safetensors",
+        1,
+        &["cannot start from", "start.safetensors", "conv.0.weight", "[1, 1, 3, 3, 3]", "[2, 1, 3, 3, 3]"],
+    );
+    sandbox.write("broken.safetensors", "not weights");
+    refused("train.init_from=broken.safetensors", 1, &["not a usable safetensors file"]);
+    refused("train.init_from=missing.safetensors", 2, &["there is no missing.safetensors"]);
+    refused("train.init_form=start.safetensors", 2, &["train has no parameter \"init_form\""]);
+    assert_eq!(sandbox.manifest("train"), before, "nothing was lost");
+}
+
+#[test]
+fn an_instruction_set_can_be_forced_and_is_recorded() {
+    let sandbox = Sandbox::new();
+    let with = |isa: &str, arguments: &[&str]| said(sandbox.command(arguments).env("CTPIPE_ISA", isa));
+    let refused = with("avx1024", &["run"]).expect(2);
+    let expected = "unknown instruction set \"avx1024\"; expected portable, avx2, avx512 or neon";
+    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    let missing = if cfg!(target_arch = "x86_64") { "neon" } else { "avx2" };
+    let refused = with(missing, &["run"]).expect(2);
+    assert!(refused.stderr.contains(&format!("this processor has no {missing}")), "{}", refused.stderr);
+
+    with("portable", &["run", "--to", "train"]).expect(0);
+    let manifest = sandbox.manifest("train");
+    assert!(manifest.to_string().contains("\"instruction_set\":\"portable\""), "{manifest}");
+    assert!(with("portable", &["run", "--json", "--to", "train"]).expect(0).ran().is_empty());
+    if ctpipe_network::instruction_set() == "portable" {
+        return; // this processor has nothing better
+    }
+    // Others round a product and a sum once: that is another result, and said so.
+    let why = sandbox.ctpipe(&["why", "train"]);
+    assert!(why.stdout.contains("multiply_add changed from rounded twice to fused"), "{}", why.stdout);
+}
+
+#[test]
+fn filters_without_a_kernel_are_trained_with_and_said_once() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.ctpipe(&["run", "--to", "train", "--set", "train.kernel_size=5"]).expect(0);
+    assert_eq!(
+        said.stderr.matches("there are no CPU kernels for kernel_size 5").count(),
+        1,
+        "{}",
+        said.stderr
+    );
+    let said = sandbox.ctpipe(&["run", "--set", "train.kernel_size=4"]).expect(2);
+    assert!(said.stderr.contains("kernel_size must be odd (1, 3, 5 or 7), found 4"), "{}", said.stderr);
+}

@@ -54,8 +54,7 @@ stages:
 def ours(a, seed):
     (a.work / "pipeline.yaml").write_text(PIPELINE.format(seed=seed, epochs=a.epochs))
     subprocess.run([a.ctpipe, "run", "--to", "train"], cwd=a.work, check=True)
-    history = sorted(a.work.glob("artifacts/train/*/history.parquet"), key=lambda p: p.stat().st_mtime)[-1]
-    rows = pyarrow.parquet.read_table(history).to_pylist()
+    rows = pyarrow.parquet.read_table(a.work / "artifacts/train/history.parquet").to_pylist()
     return max(row["val_auc"] for row in rows)
 
 

@@ -13,7 +13,7 @@
 //! let data = Dataset { train: samples[..2].to_vec(), val: samples[2..].to_vec(), volumes: &InMemory(volumes) };
 //! let config = Config { width: 1, hidden_size: 4, epochs: 2, batch_size: 2, ..Config::default() };
 //!
-//! let trained = train(&config, &data, Device::Cpu, 42, &mut ())?;
+//! let trained = train(&config, &data, None, Device::Cpu, 42, &mut ())?;
 //!
 //! assert_eq!(trained.history.len(), 2);
 //! let bytes = trained.weights.to_safetensors()?; // loads into PyTorch

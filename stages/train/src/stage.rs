@@ -65,7 +65,7 @@ impl Stage for Train {
     }
     fn check(&self, params: &Params) -> Result<(), String> {
         let edge = params.get("kernel_size").and_then(Value::as_u64).unwrap_or(3);
-        if edge % 2 == 0 {
+        if edge.is_multiple_of(2) {
             return Err(format!("kernel_size must be odd (1, 3, 5 or 7), found {edge}"));
         }
         device_of(params).map(|_| ())

@@ -44,14 +44,14 @@ test: lint ## format, lints, tests; needs no Python
 	@$(MAKE) --no-print-directory test-isa
 
 # The kernels' own tests try every instruction set by themselves; the network's are run again under each.
-ISAS = portable $(shell grep -qw avx2 /proc/cpuinfo 2>/dev/null && echo avx2) \
+ISAS = portable $(shell grep -qw avx2 /proc/cpuinfo 2>/dev/null && grep -qw fma /proc/cpuinfo && echo avx2) \
   $(shell grep -qw avx512f /proc/cpuinfo 2>/dev/null && echo avx512) \
   $(shell test "$$(uname -m)" = aarch64 && echo neon)
 
 test-isa: ## the network's tests under every instruction set that this machine has
 	@for isa in $(ISAS); do \
 	  echo "CTPIPE_ISA=$$isa" && \
-	  CTPIPE_ISA=$$isa $(CARGO) test --quiet --locked --test pytorch --test training || exit 1; \
+	  CTPIPE_ISA=$$isa $(CARGO) test --quiet --locked --lib --test pytorch --test training || exit 1; \
 	done
 
 $(VENV)/ok: tests/peers/requirements.txt
@@ -86,7 +86,8 @@ soak: tools ## the kernels under AddressSanitizer and, where a nightly toolchain
 	  cd crates/kernels && MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --locked \
 	    --package ctpipe-kernels --lib --tests --target-dir ../../target/soak; \
 	else \
-	  echo "Miri was not run: rustup toolchain install nightly --component miri"; \
+	  echo "Miri was not run: rustup toolchain install nightly --component miri (or set SOAK_WITHOUT_MIRI=1)"; \
+	  test -n "$(SOAK_WITHOUT_MIRI)"; \
 	fi
 
 clean: ## remove what was built and made (not data/)

@@ -33,10 +33,20 @@ fn a_training_starts_from_given_weights() {
     assert!(train(&still).expect(0).ran().is_empty());
     fs::write(sandbox.path("start.safetensors"), &second).unwrap();
     assert_eq!(train(&still).expect(0).ran(), ["train"]);
+    // Unset from the command line.
+    let pipeline = fs::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
+    let given =
+        pipeline.replace("params: { width: 1,", "params: { init_from: missing.safetensors, width: 1,");
+    sandbox.write("pipeline.yaml", &given);
+    sandbox.ctpipe(&["run", "--to", "train"]).expect(2);
+    sandbox.ctpipe(&["run", "--to", "train", "--set", "train.init_from=null"]).expect(0);
+    let both = given.replace("split: split }", "split: split, init_from: start.safetensors }");
+    sandbox.write("pipeline.yaml", &both);
+    let said = sandbox.ctpipe(&["run", "--to", "train"]).expect(2);
+    assert!(said.stderr.contains("init_from is given twice"), "{}", said.stderr);
     // A folder that holds a model, as a training leaves it.
     fs::create_dir(sandbox.path("earlier")).unwrap();
     fs::copy(&model, sandbox.path("earlier/model.safetensors")).unwrap();
-    let pipeline = fs::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
     sandbox.write(
         "pipeline.yaml",
         &pipeline.replace("params: { width: 1,", "params: { init_from: earlier, width: 1,"),
@@ -60,13 +70,14 @@ fn weights_that_do_not_fit_are_refused_by_name_and_shape() {
     };
     refused(
         "train.init_from=start.safetensors",
-        1,
+        2,
         &["cannot start from", "start.safetensors", "conv.0.weight", "[1, 1, 3, 3, 3]", "[2, 1, 3, 3, 3]"],
     );
     sandbox.write("broken.safetensors", "not weights");
-    refused("train.init_from=broken.safetensors", 1, &["not a usable safetensors file"]);
+    refused("train.init_from=broken.safetensors", 2, &["not a usable safetensors file"]);
     refused("train.init_from=missing.safetensors", 2, &["there is no missing.safetensors"]);
     refused("train.init_form=start.safetensors", 2, &["train has no parameter \"init_form\""]);
+    refused("train.init_from=7", 2, &["init_from must be a path or a stage's name, found 7"]);
     assert_eq!(sandbox.manifest("train"), before, "nothing was lost");
 }
 

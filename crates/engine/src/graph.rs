@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::locate::Side;
 use crate::param::Params;
-use crate::spec::{Problem, Problems, Setting, Spec, StageSpec};
+use crate::spec::{Origin, Problem, Problems, Setting, Spec, StageSpec};
 use crate::stage::Stage;
 use crate::suggest::did_you_mean;
 
@@ -64,7 +64,7 @@ impl Pipeline {
         let mut nodes = Vec::new();
         for (name, written) in &spec.stages {
             if let Some(stage) = find_stage(spec, name, written, known, &mut problems) {
-                let written = with_inputs_named_as_params(written, stage.as_ref());
+                let written = with_inputs_named_as_params(spec, written, stage.as_ref(), &mut problems);
                 let params = resolve_params(spec, &written, stage.as_ref(), &mut problems);
                 let inputs = wire(spec, &root, name, &written, stage.as_ref(), &names, &mut problems);
                 nodes.push(Node { name: name.clone(), stage, params, inputs });
@@ -158,17 +158,33 @@ fn find_stage(
 }
 
 /// An input may be given among the parameters, where people (and `--set`) look for it.
-fn with_inputs_named_as_params(written: &StageSpec, stage: &dyn Stage) -> StageSpec {
+fn with_inputs_named_as_params(
+    spec: &Spec,
+    written: &StageSpec,
+    stage: &dyn Stage,
+    problems: &mut Vec<Problem>,
+) -> StageSpec {
     let mut written = written.clone();
     for port in stage.ports() {
         if stage.params().iter().any(|param| param.name == port.name) {
             continue;
         }
-        let Some(setting) = written.params.get(port.name) else { continue };
-        if let Some(path) = setting.value.as_str() {
-            let setting = Setting { value: path.to_owned(), origin: setting.origin.clone() };
-            written.inputs.insert(port.name.to_owned(), setting);
-            written.params.remove(port.name);
+        let Some(setting) = written.params.remove(port.name) else { continue };
+        let name = port.name;
+        if setting.value.is_null() {
+            written.inputs.remove(name);
+        } else if let Some(path) = setting.value.as_str() {
+            let twice = written.inputs.contains_key(name) && matches!(setting.origin, Origin::File(_));
+            if twice {
+                let message =
+                    format!("{name} is given twice, among the inputs and among the params; keep one");
+                problems.push(spec.problem(&setting.origin, Side::Key, message));
+            }
+            let setting = Setting { value: path.to_owned(), origin: setting.origin };
+            written.inputs.insert(name.to_owned(), setting);
+        } else {
+            let message = format!("{name} must be a path or a stage's name, found {}", setting.value);
+            problems.push(spec.problem(&setting.origin, Side::Value, message));
         }
     }
     written

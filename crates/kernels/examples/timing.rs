@@ -1,6 +1,6 @@
 //! Where a training step's time goes: milliseconds a volume of each operation at a width.
 //!
-//! `cargo run --example timing -- WIDTH [BATCH]`
+//! `cargo run --example timing -- WIDTH [BATCH [residual]]`
 #![allow(clippy::pedantic, clippy::print_stdout)]
 
 use std::time::Instant;
@@ -12,13 +12,14 @@ fn values(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i as u64).wrapping_mul(2_654_435_761) % 1000) as f32 / 1000.0 - 0.3).collect()
 }
 
-/// Median of a few runs, in milliseconds a volume.
-fn time(name: &str, batch: usize, mut run: impl FnMut()) {
-    run();
+/// Median of a few runs, in milliseconds a volume; what `prepare` does is not counted.
+fn time<T>(name: &str, batch: usize, mut prepare: impl FnMut() -> T, mut run: impl FnMut(T)) {
+    run(prepare());
     let mut seconds: Vec<f64> = (0..5)
         .map(|_| {
+            let input = prepare();
             let start = Instant::now();
-            run();
+            run(input);
             start.elapsed().as_secs_f64()
         })
         .collect();
@@ -53,27 +54,47 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let run = |statistics, keep| {
             block::forward(isa, extent, x, &learnt, statistics, keep, Layout::ChannelsLast)
         };
-        time(&format!("block {index}, inference"), batch, || {
-            buffers::give(run(Statistics::Running([&zero, &one]), Keep::Nothing).output);
-        });
-        time(&format!("block {index}, forward"), batch, || {
-            let found = run(Statistics::Batch, Keep::Nothing);
-            buffers::give(found.output);
-        });
+        time(
+            &format!("block {index}, inference"),
+            batch,
+            || (),
+            |()| {
+                buffers::give(run(Statistics::Running([&zero, &one]), Keep::Nothing).output);
+            },
+        );
+        time(
+            &format!("block {index}, forward"),
+            batch,
+            || (),
+            |()| {
+                let found = run(Statistics::Batch, Keep::Nothing);
+                buffers::give(found.output);
+            },
+        );
         let saved = run(Statistics::Batch, keep).saved;
-        time(&format!("block {index}, backward"), batch, || {
-            let found = block::backward(isa, saved.clone(), x, &learnt, dz);
-            found.input.into_iter().for_each(buffers::give);
-        });
+        time(
+            &format!("block {index}, backward"),
+            batch,
+            || saved.clone(),
+            |saved| {
+                let found = block::backward(isa, saved, x, &learnt, dz);
+                found.input.into_iter().for_each(buffers::give);
+            },
+        );
     }
     let (from, to) = (4 * width * 512, 512);
     let (x, weight, bias, dy) = (values(batch * from), values(to * from), values(to), values(batch * to));
-    time("fc1, forward", batch, || drop(linear::forward(isa, &x, &weight, &bias)));
-    time("fc1, backward", batch, || {
-        let found = linear::backward(isa, &x, &weight, &dy, to);
-        buffers::give(found.weight);
-        buffers::give(found.input);
-    });
+    time("fc1, forward", batch, || (), |()| drop(linear::forward(isa, &x, &weight, &bias)));
+    time(
+        "fc1, backward",
+        batch,
+        || (),
+        |()| {
+            let found = linear::backward(isa, &x, &weight, &dy, to);
+            buffers::give(found.weight);
+            buffers::give(found.input);
+        },
+    );
     let (mut value, mut first, mut second) = (values(to * from), vec![0.0; to * from], vec![0.0; to * from]);
     let step = Step {
         beta1: 0.9,
@@ -83,6 +104,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         epsilon: 1e-8,
         weight_decay: 1e-4,
     };
-    time("Adam of fc1", batch, || adam(isa, step, &mut value, [&mut first, &mut second], &weight));
+    time("Adam of fc1", batch, || (), |()| adam(isa, step, &mut value, [&mut first, &mut second], &weight));
     Ok(())
 }

@@ -18,6 +18,9 @@ const EPSILON: f64 = 1e-5;
 /// threads; it is also the number of threads that a backward pass can use.
 const GROUPS: usize = 16;
 
+/// Values in all private copies together (256 MB) above which they are not kept all at once.
+const LARGE: usize = 1 << 26;
+
 /// Learnt values of a block, in PyTorch's shapes.
 #[derive(Debug, Clone, Copy)]
 pub struct Block<'a> {
@@ -303,6 +306,9 @@ impl Any<'_> {
 /// A pooled slice and its positions.
 type Pair<'a> = (&'a mut [f32], &'a mut [u8]);
 
+/// A sample and some of its pooled slices.
+type Run = (usize, Range<usize>);
+
 /// Mean and biased variance of each channel.
 type Moments = (Vec<f64>, Vec<f64>);
 
@@ -330,20 +336,37 @@ fn forward_any(
     let affine = Affine { scale: &scale, shift: &shift };
 
     let mut output = take(extent.pooled().len(block.to, Layout::ChannelsLast));
-    let mut positions = vec![0_u8; output.len()];
-    let pairs =
-        output.chunks_exact_mut(any.pooled_plane()).zip(positions.chunks_exact_mut(any.pooled_plane()));
-    let depth = extent.size[0];
-    each(pairs.collect(), |index, to: Pair<'_>| {
-        let (sample, d) = (index / (depth / 2), index % (depth / 2) * 2);
-        if at_once {
+    let mut positions = vec![0_u8; if keep == Keep::Nothing { 0 } else { output.len() }];
+    let (depth, plane, pooled_plane) = (extent.size[0], any.plane(), any.pooled_plane());
+    // A few slices at a time: enough to share what neighbours have in common, few enough to stay in
+    // the cache.
+    let runs: Vec<Run> = (0..extent.n)
+        .flat_map(|sample| ranges(depth / 2, (depth / 2).div_ceil(4)).into_iter().map(move |d| (sample, d)))
+        .collect();
+    let lengths = || runs.iter().map(|(_, pooled)| pooled.len() * pooled_plane);
+    let places: Vec<Option<&mut [u8]>> = match keep {
+        Keep::Nothing => runs.iter().map(|_| None).collect(),
+        _ => cut(&mut positions, lengths()).into_iter().map(Some).collect(),
+    };
+    let work = runs.iter().zip(cut(&mut output, lengths())).zip(places).collect();
+    each(work, |_, (((sample, pooled), to), positions): ((&Run, &mut [f32]), _)| {
+        let planes = 2 * pooled.start..2 * pooled.end;
+        let mut own = Buffer::new(if at_once { planes.len() * plane } else { 0 });
+        let y = if at_once {
             // Nobody needs the results again: they are pooled while they are in the cache.
-            let mut y = Buffer::new(2 * any.plane());
-            conv::forward(isa, conv, any.sample(sample), &filters, d..d + 2, &mut y);
-            any.finish(sample, d, &y, affine, to);
+            conv::forward(isa, conv, any.sample(*sample), &filters, planes.clone(), &mut own);
+            &own
         } else {
-            let y = &results[(sample * depth + d) * any.plane()..][..2 * any.plane()];
-            any.finish(sample, d, y, affine, to);
+            &results[(sample * depth + planes.start) * plane..][..planes.len() * plane]
+        };
+        let mut scratch = Vec::new();
+        let positions = positions.unwrap_or_else(|| {
+            scratch.resize(to.len(), 0);
+            &mut scratch
+        });
+        let pairs = to.chunks_exact_mut(pooled_plane).zip(positions.chunks_exact_mut(pooled_plane));
+        for ((d, to), y) in planes.step_by(2).zip(pairs).zip(y.chunks_exact(2 * plane)) {
+            any.finish(*sample, d, y, affine, to);
         }
     });
     let mut saved = Saved {
@@ -541,17 +564,16 @@ fn backward_any(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>, dz: &
         work.push(parts[range].iter().zip(pieces).collect::<Vec<_>>());
     }
     work.reverse();
-    let copies = each(work, |_, group| shares.of(group));
+    let (copies, skips) = shares.all(work);
 
     let mut weight = vec![0.0; block.weight.len()];
-    let weights: Vec<&[f32]> = copies.iter().map(|(weight, _)| &**weight).collect();
-    conv::weight_gradient(isa, conv, &weights, &mut weight);
+    let copies: Vec<&[f32]> = copies.iter().map(|copy| &**copy).collect();
+    conv::weight_gradient(isa, conv, &copies, &mut weight);
     let skip = block.skip.map(|_| {
-        let value = |o: usize, i: usize| copies.iter().map(|(_, skip)| skip[i * channels + o]).sum::<f32>();
+        let value = |o: usize, i: usize| skips.iter().map(|skip| skip[i * channels + o]).sum::<f32>();
         let weight = (0..block.to * block.from).map(|at| value(at / block.from, at % block.from)).collect();
         [weight, narrow(&plain)]
     });
-    drop(copies);
     let gradients = Gradients {
         input,
         weight,
@@ -618,10 +640,44 @@ struct Shares<'a> {
     projection: Option<Vec<f32>>,
 }
 
+/// A group: parts, each with its place in the input's gradient.
+type Group<'a> = Vec<(&'a Part, Option<&'a mut [f32]>)>;
+
 impl Shares<'_> {
+    /// The shares of all groups, in their order: copies of the weights' gradient and of the projection's.
+    ///
+    /// Where all copies at once would be large (wide networks), as many groups run as there are
+    /// threads and their copies are added to the first in order: the same sums in the same order.
+    fn all(&self, groups: Vec<Group<'_>>) -> (Vec<Buffer>, Vec<Vec<f32>>) {
+        let large = groups.len() * self.conv.gradient_len() > LARGE;
+        let wave = if large { rayon::current_num_threads() } else { groups.len() };
+        let mut waiting = groups.into_iter();
+        let (mut copies, mut skips): (Vec<Buffer>, Vec<Vec<f32>>) = (Vec::new(), Vec::new());
+        loop {
+            let now: Vec<Group<'_>> = waiting.by_ref().take(wave.max(1)).collect();
+            if now.is_empty() {
+                return (copies, skips);
+            }
+            for (copy, skip) in each(now, |_, group| self.of(group)) {
+                skips.push(skip);
+                match copies.first_mut() {
+                    Some(total) if large => {
+                        let parts = total.chunks_mut(1 << 16).zip(copy.chunks(1 << 16)).collect();
+                        each(parts, |_, (total, copy): (&mut [f32], &[f32])| {
+                            for (total, value) in total.iter_mut().zip(copy) {
+                                *total += value;
+                            }
+                        });
+                    }
+                    _ => copies.push(copy),
+                }
+            }
+        }
+    }
+
     /// A group's share of the weights' gradient and, where there is one, of the projection's
     /// (`[from, pitch(to)]`); the gradient of its part of the input goes into place.
-    fn of(&self, group: Vec<(&Part, Option<&mut [f32]>)>) -> (Buffer, Vec<f32>) {
+    fn of(&self, group: Group<'_>) -> (Buffer, Vec<f32>) {
         let [depth, h, w] = self.conv.size;
         let (from, channels) = self.conv.pitches();
         let (plane_in, plane) = (self.conv.plane(self.conv.from), self.conv.plane(self.conv.to));

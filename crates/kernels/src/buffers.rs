@@ -1,47 +1,73 @@
 //! Memory that is used again: fresh pages cost several times what rewriting old ones does.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Free buffers, to be handed out again; bounded, so that a change of sizes does not pile them up.
-static FREE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
-const MOST: usize = 64;
+/// A buffer that nobody uses, and the step in which it was last used.
+struct Free {
+    values: Vec<f32>,
+    used: u64,
+}
+
+struct Pool {
+    free: Vec<Free>,
+    step: u64,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), step: 0 });
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A buffer of `len` values, whatever they were before.
 pub fn take(len: usize) -> Vec<f32> {
-    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pool = pool();
     // The closest fit, and none that would waste half of itself.
-    let best = (0..free.len())
-        .filter(|&i| free[i].capacity() >= len && free[i].capacity() <= 2 * len.max(1024))
-        .min_by_key(|&i| free[i].capacity());
-    let found = best.map(|i| free.swap_remove(i));
-    drop(free);
-    if let Some(mut buffer) = found {
-        buffer.resize(len, 0.0);
-        return buffer;
+    let best = (0..pool.free.len())
+        .filter(|&i| {
+            let capacity = pool.free[i].values.capacity();
+            capacity >= len && capacity <= 2 * len.max(1024)
+        })
+        .min_by_key(|&i| pool.free[i].values.capacity());
+    let found = best.map(|i| pool.free.swap_remove(i));
+    drop(pool);
+    if let Some(Free { mut values, .. }) = found {
+        values.resize(len, 0.0);
+        return values;
     }
-    let buffer = vec![0.0; len];
-    huge(&buffer);
-    buffer
+    let values = vec![0.0; len];
+    huge(&values);
+    values
 }
 
 /// Gives a buffer back.
-pub fn give(buffer: Vec<f32>) {
+pub fn give(values: Vec<f32>) {
     // Small ones the allocator keeps at hand itself.
-    if buffer.capacity() < 4096 {
-        return;
+    if values.capacity() >= 4096 {
+        let mut pool = pool();
+        let used = pool.step;
+        pool.free.push(Free { values, used });
     }
-    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-    free.push(buffer);
-    if free.len() > MOST {
-        // The oldest are those of sizes no longer asked for.
-        free.remove(0);
-    }
+}
+
+/// Says that a step of training, or a batch of answers, is over. What two of them in a row had no use
+/// for goes back to the system: the pool holds what a step needs, and no more.
+pub fn step() {
+    let mut pool = pool();
+    pool.step += 1;
+    let now = pool.step;
+    pool.free.retain(|free| free.used + 2 >= now);
 }
 
 /// Lets go of everything kept.
 pub fn clear() {
-    FREE.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    pool().free.clear();
+}
+
+/// Values kept for the next [`take`].
+pub fn kept() -> usize {
+    pool().free.iter().map(|free| free.values.capacity()).sum()
 }
 
 /// Asks for pages of 2 MB where the system has them: fewer faults and fewer misses of the TLB.

@@ -1,5 +1,6 @@
 //! Which instructions this process computes with, decided at run time.
 
+use std::env::VarError;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -92,6 +93,7 @@ impl Isa {
                 #[allow(clippy::disallowed_methods)]
                 match std::env::var(VARIABLE) {
                     Ok(name) if !name.is_empty() => Isa::named(&name),
+                    Err(VarError::NotUnicode(name)) => Err(IsaError::Unknown(name.display().to_string())),
                     _ => Ok(Isa::available().pop().unwrap_or(Isa::portable())),
                 }
             })

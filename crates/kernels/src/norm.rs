@@ -54,7 +54,8 @@ pub(crate) fn store_largest<S: Simd>(
     position: &mut [u8; 16],
 ) {
     let zero = s.zero();
-    // Where 0 >= best; NaN is not, and goes on to be noticed.
+    // NaN is not at most zero, and goes on to be noticed. A comparison before may have passed over
+    // one; but a NaN in a convolution's input reaches 27 results, among them the first of some window.
     let cut = s.splat(f32::from(CUT));
     let at_most = s.select_gt(best, zero, place, cut);
     let kept = s.select_gt(zero, best, zero, s.select_eq(zero, best, zero, best));

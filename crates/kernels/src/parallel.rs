@@ -19,8 +19,10 @@ impl Flush {
 
     fn set(value: u32) {
         // SAFETY: only ever a value that was read from the register, with or without the two bits;
-        // rounding and the masks of exceptions stay as they were. Between `begin` and `drop` run the
-        // kernels of this crate, which are indifferent to how denormals are treated.
+        // rounding and the masks of exceptions stay as they were. Rust assumes the register as it
+        // was at the start, so this is more than the language promises to bear: nothing but the work
+        // itself runs while it differs, and that is behind a call that is not inlined (`apart`), so
+        // that no arithmetic of others can be moved in between or folded for the other setting.
         unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const value, options(nostack, readonly)) };
     }
 }
@@ -70,9 +72,15 @@ pub(crate) fn each<P: Send, R: Send>(parts: Vec<P>, work: impl Fn(usize, P) -> R
         .with_max_len(1)
         .map(|(index, part)| {
             let _flush = Flush::begin();
-            work(index, part)
+            apart(&work, index, part)
         })
         .collect()
+}
+
+/// The work, in a function of its own: see [`Flush`].
+#[inline(never)]
+fn apart<P, R>(work: &impl Fn(usize, P) -> R, index: usize, part: P) -> R {
+    work(index, part)
 }
 
 /// A slice cut into consecutive pieces of these lengths, which must fill it.

@@ -43,7 +43,7 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn load_wide(self, from: &[f64; 8]) -> Self::W;
     fn store_wide(self, v: Self::W, to: &mut [f64; 8]);
     fn splat_wide(self, x: f64) -> Self::W;
-    /// `a b + c`; for factors that were f32 the product is exact, and one rounding is as good as two.
+    /// `a b + c`, rounded once where the processor can (twice is the same for factors that were f32).
     fn fma_wide(self, a: Self::W, b: Self::W, c: Self::W) -> Self::W;
     fn div_wide(self, a: Self::W, b: Self::W) -> Self::W;
     fn sqrt_wide(self, a: Self::W) -> Self::W;
@@ -229,7 +229,10 @@ mod x86 {
     impl Avx512 {
         /// Whether this processor has it; asked once by the standard library.
         pub(crate) fn detect() -> Option<Avx512> {
-            (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma")).then_some(Avx512(()))
+            let all = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma");
+            all.then_some(Avx512(()))
         }
     }
 

@@ -131,6 +131,9 @@ fn cases() -> Vec<Case> {
         (1, [9, 8, 3], 17, 70),
         (2, [4, 6, 4], 70, 64),
         (17, [2, 2, 4], 5, 8),
+        // Long parts of many tiles, so that slices are worked on one and three at a time.
+        (16, [7, 34, 33], 2, 3),
+        (16, [12, 18, 18], 3, 20),
     ];
     // An interpreter has time for the small ones.
     let shapes = if cfg!(miri) { &shapes[..5] } else { &shapes[..] };

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+
 /// Edge of the input volume in voxels.
 pub const SIZE: usize = 64;
 /// Voxels of one input volume.
@@ -91,6 +93,19 @@ impl Config {
     pub fn features(&self) -> usize {
         let edge = SIZE >> BLOCKS;
         4 * self.width * edge.pow(3)
+    }
+
+    /// # Errors
+    /// When there is no such network.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let odd = self.kernel_size % 2 == 1;
+        if odd && self.width > 0 && self.hidden_size > 0 && self.num_classes > 0 {
+            return Ok(());
+        }
+        Err(Error::Config(format!(
+            "no network has width {}, hidden_size {}, num_classes {} and kernel_size {}: all are at least 1, the last is odd",
+            self.width, self.hidden_size, self.num_classes, self.kernel_size
+        )))
     }
 
     /// Whether filters of this edge run on `ctpipe-kernels` on a CPU, rather than in the composed form.

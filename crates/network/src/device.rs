@@ -98,7 +98,8 @@ pub(crate) fn isa() -> Isa {
     Isa::chosen().unwrap_or_else(|_| Isa::portable())
 }
 
-fn cpu() -> Result<Device, Error> {
+/// The CPU, if it can do what `CTPIPE_ISA` asks for.
+pub(crate) fn cpu() -> Result<Device, Error> {
     match Isa::chosen() {
         Ok(_) => Ok(Device::Cpu),
         Err(error) => Err(Error::Device(format!("{VARIABLE}: {error}"))),

@@ -22,6 +22,9 @@ pub enum Error {
         /// Type and shape of the architecture.
         expected: String,
     },
+    /// There is no such architecture.
+    #[error("{0}")]
+    Config(String),
     /// The device asked for is not there.
     #[error("{0}")]
     Device(String),

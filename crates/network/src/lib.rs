@@ -57,10 +57,11 @@ impl Trainer {
     /// Starts from `weights` with a fresh Adam; `seed` is for the dropout masks.
     ///
     /// # Errors
-    /// When the device is not in this build.
+    /// When the device is not in this build, or `CTPIPE_ISA` asks for what the CPU has not.
     pub fn new(weights: &Weights, weight_decay: f64, seed: u64, device: Device) -> Result<Trainer, Error> {
         Ok(Trainer(match device {
             Device::Cpu => {
+                device::cpu()?;
                 let device = burn::backend::flex::FlexDevice;
                 Box::new(Training::<Autodiff<Flex>>::new(weights, weight_decay, seed, device))
             }
@@ -117,6 +118,19 @@ impl Trainer {
     }
 }
 
+// The memory that steps pass on to each other is of no use to what comes after.
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        ctpipe_kernels::buffers::clear();
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        ctpipe_kernels::buffers::clear();
+    }
+}
+
 /// A network that only answers.
 pub struct Network(Box<dyn Infer>);
 
@@ -124,10 +138,13 @@ impl Network {
     /// A network with these weights.
     ///
     /// # Errors
-    /// When the device is not in this build.
+    /// When the device is not in this build, or `CTPIPE_ISA` asks for what the CPU has not.
     pub fn new(weights: &Weights, device: Device) -> Result<Network, Error> {
         Ok(Network(match device {
-            Device::Cpu => Box::new(Inference::<Flex>::new(weights, burn::backend::flex::FlexDevice)),
+            Device::Cpu => {
+                device::cpu()?;
+                Box::new(Inference::<Flex>::new(weights, burn::backend::flex::FlexDevice))
+            }
             #[cfg(feature = "cuda")]
             Device::Cuda(index) => {
                 let device = burn::backend::cuda::CudaDevice::new(index);
@@ -165,6 +182,7 @@ fn logits<T: Infer + ?Sized>(network: &T, volumes: &[&[u16]]) -> Result<Vec<[f32
     for batch in volumes.chunks(INFERENCE_BATCH) {
         let logits = network.logits(normalise(batch)?);
         all.extend_from_slice(logits.as_chunks::<2>().0);
+        ctpipe_kernels::buffers::step();
     }
     Ok(all)
 }

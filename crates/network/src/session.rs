@@ -158,6 +158,7 @@ impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Train for Traini
         self.values = self.adam.step(std::mem::take(&mut self.values), gradients, lr);
         self.follow(found.seen);
         self.steps += 1;
+        ctpipe_kernels::buffers::step();
         download(loss.inner()).first().copied().unwrap_or(f32::NAN)
     }
 

@@ -180,4 +180,6 @@ fn filters_without_a_kernel_take_the_composed_form() {
         assert!(logits[0].iter().all(|logit| logit.is_finite()));
     }
     assert!(Config::kernel_size_has_kernels(3));
+    let config = Config { kernel_size: 4, ..Config::default() };
+    assert!(Weights::from_safetensors(&[], &config).unwrap_err().to_string().contains("kernel_size 4"));
 }

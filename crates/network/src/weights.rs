@@ -65,6 +65,7 @@ impl Weights {
     /// When the file is not one, or a tensor is missing, of another shape or type: each by name
     /// with what was found and what was expected.
     pub fn from_safetensors(bytes: &[u8], config: &Config) -> Result<Weights, Error> {
+        config.check()?;
         let file = SafeTensors::deserialize(bytes).map_err(Error::safetensors)?;
         let slots = config.slots();
         let values = slots.iter().map(|slot| read(&file, slot)).collect::<Result<_, _>>()?;

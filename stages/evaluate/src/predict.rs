@@ -1,6 +1,6 @@
 //! The model's answer for every series of the split. Judges nothing.
 
-use ctpipe_engine::{StageError, Task};
+use ctpipe_engine::{Level, StageError, Task};
 use ctpipe_network::{Config, Device, Loss, LossKind, Network, Weights, probability};
 use ctpipe_tables::json::ModelFile;
 use ctpipe_tables::shards::Volumes;
@@ -50,6 +50,15 @@ fn load(task: &Task<'_>, model: &ModelFile, device: Device) -> Result<Network, S
     let bytes = std::fs::read(&path)
         .map_err(|e| StageError::failed(format!("cannot read {}: {e}", path.display())))?;
     let weights = Weights::from_safetensors(&bytes, &config).map_err(StageError::failed)?;
+    if device == Device::Cpu && !Config::kernel_size_has_kernels(config.kernel_size) {
+        task.log(
+            Level::Warning,
+            format!(
+                "there are no CPU kernels for kernel_size {}: Burn's own operations answer",
+                config.kernel_size
+            ),
+        );
+    }
     Network::new(&weights, device).map_err(StageError::failed)
 }
 

@@ -61,17 +61,23 @@ impl Stage for Train {
         &["device"]
     }
     fn facts(&self, params: &Params) -> Result<BTreeMap<String, String>, String> {
-        device_of(params).map(Device::facts)
+        let device = device_of(params)?;
+        let mut facts = device.facts();
+        if device == Device::Cpu && !Network::kernel_size_has_kernels(edge(params)) {
+            // Burn's own operations sum as suits the processor.
+            facts.insert("convolution".to_owned(), format!("composed, {}", instruction_set()));
+        }
+        Ok(facts)
     }
     fn check(&self, params: &Params) -> Result<(), String> {
-        let edge = params.get("kernel_size").and_then(Value::as_u64).unwrap_or(3);
+        let edge = edge(params);
         if edge.is_multiple_of(2) {
             return Err(format!("kernel_size must be odd (1, 3, 5 or 7), found {edge}"));
         }
         device_of(params).map(|_| ())
     }
 
-    fn preflight(&self, params: &Params, _inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
+    fn preflight(&self, params: &Params, inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
         let device = match device_of(params) {
             Ok(device) => device,
             Err(error) => return vec![Finding::error(error)],
@@ -84,12 +90,19 @@ impl Stage for Train {
             )),
             Device::Cuda(_) => Finding::info(format!("device: {device}")),
         }];
-        let edge = params.get("kernel_size").and_then(Value::as_u64).unwrap_or(3);
-        if device == Device::Cpu && !Network::kernel_size_has_kernels(edge as usize) {
+        let edge = edge(params);
+        if device == Device::Cpu && !Network::kernel_size_has_kernels(edge) {
             findings.push(Finding::warning(format!(
                 "there are no CPU kernels for kernel_size {edge}: it runs on Burn's own operations, several \
                  times slower than 3"
             )));
+        }
+        // Weights that are there already are tried now, not after an hour of reading DICOM.
+        if let Some(path) = inputs.get(INIT_FROM).filter(|path| path.exists())
+            && let Ok(config) = serde_json::from_value::<Config>(params_value(params))
+            && let Err(error) = start(path, &config)
+        {
+            findings.push(Finding::error(error));
         }
         findings
     }
@@ -107,7 +120,8 @@ impl Stage for Train {
         let series_uids = rows.iter().map(|row| row.series_uid.clone()).collect();
         let source = FromShards { volumes, series_uids };
         let data = Dataset { train: train_part, val: val_part, volumes: &source };
-        let start = task.optional_input(INIT_FROM).map(|path| start(path, &config)).transpose()?;
+        let start = task.optional_input(INIT_FROM).map(|path| start(path, &config)).transpose();
+        let start = start.map_err(StageError::failed)?;
         let trained =
             train(&config, &data, start, device, task.seed(), &mut Progress::new(task, config.epochs))
                 .map_err(|error| match error {
@@ -120,11 +134,9 @@ impl Stage for Train {
 
 /// The weights to start from. Their running statistics come with them; the count of steps begins anew
 /// for Adam.
-fn start(path: &Path, config: &Config) -> Result<Weights, StageError> {
+fn start(path: &Path, config: &Config) -> Result<Weights, String> {
     let path = if path.is_dir() { path.join(ModelFile::WEIGHTS) } else { path.to_path_buf() };
-    let failed = |what: &dyn std::fmt::Display| {
-        StageError::failed(format!("cannot start from {}: {what}", path.display()))
-    };
+    let failed = |what: &dyn std::fmt::Display| format!("cannot start from {}: {what}", path.display());
     let bytes = std::fs::read(&path).map_err(|e| failed(&e))?;
     Weights::from_safetensors(&bytes, &config.network()).map_err(|e| failed(&e))
 }
@@ -155,6 +167,15 @@ fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) ->
         notes: trained.notes.clone(),
     };
     json::write(&model, &out.join(ModelFile::FILE)).map_err(StageError::failed)
+}
+
+/// The filters' edge.
+fn edge(params: &Params) -> usize {
+    params.get("kernel_size").and_then(Value::as_u64).map_or(3, |edge| edge as usize)
+}
+
+fn params_value(params: &Params) -> Value {
+    params.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// The device that the parameters ask for, which must be there.

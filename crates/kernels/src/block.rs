@@ -11,12 +11,13 @@ use crate::gemm::{Gemm, gemm};
 use crate::layout::{Extent, LANES, Layout, Volumes, channels_first, padded, pitch};
 use crate::norm::{Affine, Backward, Pooled, gradient_sums, pool, sums, transform_gradient, unpool};
 use crate::parallel::{cut, each, ranges};
+use crate::winograd::Chunk;
 
 /// PyTorch's BatchNorm default.
 const EPSILON: f64 = 1e-5;
 /// Private copies of the weights' gradient. A constant, so that sums are the same on any number of
 /// threads; it is also the number of threads that a backward pass can use.
-const GROUPS: usize = 16;
+const GROUPS: usize = 8;
 
 /// Values in all private copies together (256 MB) above which they are not kept all at once.
 const LARGE: usize = 1 << 26;
@@ -766,10 +767,12 @@ impl Dense<'_> {
 }
 
 impl conv::Gradient for Dense<'_> {
-    fn transform(&self, d: usize, to: &mut [f32]) {
+    fn transform(&self, layer: usize, chunk: Chunk, to: &mut [f32]) {
         let [depth, h, w] = self.saved.extent.size;
-        let y = &self.saved.results[(self.sample * depth + d) * self.plane..][..self.plane];
-        transform_gradient(self.isa, y, self.pooled(d), self.by, [h, w], to);
+        let slices = 2 * layer..depth.min(2 * layer + 2);
+        let start = (self.sample * depth + slices.start) * self.plane;
+        let y = &self.saved.results[start..start + slices.len() * self.plane];
+        transform_gradient(self.isa, y, self.pooled(2 * layer), self.by, [h, w], chunk, to);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The 3x3x3 convolution of a few slices at a time, forward and backward, through Winograd's tiles.
 //!
-//! Everything is channels-last. A part is a range of a sample's slices; what a part needs of its
-//! neighbours it transforms again, so that parts are independent of each other.
+//! Everything is channels-last. A part is a range of a sample's slices, from an even one; what a part
+//! needs of its neighbours it computes again, so that parts are independent of each other. Within a part
+//! the work goes layer by layer (two slices), and in a layer by chunks of tiles that stay in the cache.
 
 use std::ops::Range;
 
@@ -9,11 +10,18 @@ use crate::Isa;
 use crate::buffers::Buffer;
 use crate::gemm::{Gemm, gemm};
 use crate::layout::{LANES, pitch};
-use crate::parallel::{cut, each};
+use crate::parallel::{cut, each, ranges};
 use crate::winograd::{
-    Blocks, FREQUENCIES, Place, Tiles, add_input_gradient, filter_gradient, transform_filters,
-    transform_input, transform_output,
+    Blocks, Chunk, FREQUENCIES, Place, add_input_gradient, bordered, bordered_row, filter_gradient,
+    transform_filters, transform_input, transform_output,
 };
+
+/// Tiles of a chunk, about: enough rows for a product, few enough for the cache. (32 and 64 were
+/// measured against 128 and 256.)
+const TILES: usize = 32;
+/// The same for a backward pass whose weights' gradient is itself more than a cache holds, and goes
+/// through it once a chunk.
+const TILES_OF_MANY_CHANNELS: usize = 64;
 
 /// One convolution's extent.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +32,6 @@ pub(crate) struct Conv {
 }
 
 impl Conv {
-    pub(crate) fn tiles(self) -> Tiles {
-        Tiles::of(self.size[1], self.size[2])
-    }
-
     pub(crate) fn pitches(self) -> (usize, usize) {
         (pitch(self.from), pitch(self.to))
     }
@@ -37,20 +41,35 @@ impl Conv {
         self.size[1] * self.size[2] * pitch(channels)
     }
 
-    /// Slices that are worked on together: enough tiles to make a product of.
-    fn slab(self) -> usize {
-        (256 / self.tiles().count()).clamp(1, self.size[0])
+    /// The chunks of a layer of about so many tiles, as even as they go.
+    fn chunks(self, tiles: usize) -> Vec<Chunk> {
+        let [_, h, w] = self.size;
+        let (rows, columns) = (h.div_ceil(2), w.div_ceil(2));
+        let parts = rows.div_ceil((tiles / columns).max(1));
+        let chunk = |range: Range<usize>| Chunk { first: range.start, rows: range.len(), columns };
+        ranges(rows, parts).into_iter().map(chunk).collect()
+    }
+
+    /// Values of the largest chunk, for every frequency.
+    fn room(self, chunks: &[Chunk], channels: usize) -> usize {
+        FREQUENCIES * chunks.iter().map(|chunk| chunk.stride(channels)).max().unwrap_or(0)
+    }
+
+    /// The layers of a part.
+    fn layers(planes: &Range<usize>) -> Range<usize> {
+        debug_assert!(planes.start % 2 == 0, "a part begins at an even slice");
+        planes.start / 2..planes.end.div_ceil(2)
     }
 
     /// Values of a private copy of the weights' gradient.
     pub(crate) fn gradient_len(self) -> usize {
-        FREQUENCIES * 3 * self.from * pitch(self.to)
+        FREQUENCIES * self.from * pitch(self.to)
     }
 }
 
 /// Filters, transformed and in the order in which a product reads them.
 pub(crate) struct Filters {
-    /// `[frequency][block][kd][rows][width]`.
+    /// `[frequency][block][rows][width]`.
     values: Buffer,
     rows: usize,
     blocks: Blocks,
@@ -66,7 +85,7 @@ impl Filters {
             if output < to && input < from { weight[(output * from + input) * 27 + tap] } else { 0.0 }
         };
         let blocks = Blocks::of(pitch(columns));
-        let frequency = 3 * rows * blocks.channels;
+        let frequency = rows * blocks.channels;
         let mut values = Buffer::new(FREQUENCIES * frequency);
         // Sixteen columns, reordered to [27][rows][16], then transformed in vectors.
         let groups: Vec<Buffer> = each((0..blocks.channels / LANES).collect(), |_, group| {
@@ -83,84 +102,58 @@ impl Filters {
         let mut pieces = cut(&mut values, (0..FREQUENCIES).map(|_| frequency));
         for (group, filters) in groups.iter().enumerate() {
             let (block, inside) = (group * LANES / blocks.width, group * LANES % blocks.width);
-            let place = Place { start: block * 3 * rows * blocks.width + inside, width: blocks.width };
+            let place = Place { start: block * rows * blocks.width + inside, width: blocks.width };
             transform_filters(isa, filters, rows, place, &mut pieces);
         }
         Filters { values, rows, blocks }
     }
 
-    /// Offset of slice `kd` in one block of one frequency.
-    fn offset(&self, frequency: usize, block: usize, kd: usize) -> usize {
-        ((frequency * self.blocks.count() + block) * 3 + kd) * self.rows * self.blocks.width
+    /// Where one block of one frequency begins.
+    fn offset(&self, frequency: usize, block: usize) -> usize {
+        (frequency * self.blocks.count() + block) * self.rows * self.blocks.width
     }
 }
 
-/// Transformed slices that are kept while a part walks along its sample.
-struct Ring {
+/// The four slices that a layer of tiles looks at, with their borders.
+struct Slices {
     values: Buffer,
     len: usize,
-    slots: usize,
-    /// The slice after the last one that is here.
-    next: usize,
 }
 
-impl Ring {
-    fn new(len: usize, slots: usize, first: usize) -> Ring {
-        Ring { values: Buffer::new(len * slots), len, slots, next: first }
+impl Slices {
+    fn new(conv: Conv) -> Slices {
+        let len = bordered([conv.size[1], conv.size[2]], pitch(conv.from));
+        Slices { values: Buffer::zeroed(4 * len), len }
     }
 
-    fn offset(&self, slice: usize) -> usize {
-        slice % self.slots * self.len
-    }
-
-    fn slot(&mut self, slice: usize) -> &mut [f32] {
-        let start = self.offset(slice);
-        &mut self.values[start..start + self.len]
-    }
-}
-
-/// The transformed input, slice by slice.
-struct Inputs<'a> {
-    ring: Ring,
-    bordered: Buffer,
-    conv: Conv,
-    x: &'a [f32],
-}
-
-impl<'a> Inputs<'a> {
-    fn new(conv: Conv, x: &'a [f32], slots: usize, first: usize) -> Inputs<'a> {
-        let tiles = conv.tiles();
+    /// Slices `2 layer - 1` to `2 layer + 2` of the sample `x`, zero where there is none.
+    fn load(&mut self, conv: Conv, x: &[f32], layer: usize) {
+        let [depth, h, w] = conv.size;
         let channels = pitch(conv.from);
-        let [h, w] = tiles.padded();
-        Inputs {
-            ring: Ring::new(FREQUENCIES * tiles.stride(channels), slots, first),
-            bordered: Buffer::zeroed(h * w * channels),
-            conv,
-            x,
-        }
-    }
-
-    fn advance(&mut self, isa: Isa, end: usize) {
-        let [_, h, w] = self.conv.size;
-        let channels = pitch(self.conv.from);
-        let tiles = self.conv.tiles();
-        while self.ring.next < end {
-            let slice = self.ring.next;
-            let plane = &self.x[slice * h * w * channels..][..h * w * channels];
-            let row = tiles.padded()[1] * channels;
-            for (y, from) in plane.chunks_exact(w * channels).enumerate() {
-                self.bordered[(y + 1) * row + channels..][..w * channels].copy_from_slice(from);
+        let row = bordered_row(w, channels);
+        for (k, to) in self.values.chunks_exact_mut(self.len).enumerate() {
+            match (2 * layer + k).checked_sub(1).filter(|slice| *slice < depth) {
+                Some(slice) => {
+                    let plane = &x[slice * h * w * channels..][..h * w * channels];
+                    for (y, from) in plane.chunks_exact(w * channels).enumerate() {
+                        to[(y + 1) * row + channels..][..w * channels].copy_from_slice(from);
+                    }
+                }
+                None => to.fill(0.0),
             }
-            transform_input(isa, &self.bordered, tiles, channels, self.ring.slot(slice));
-            self.ring.next += 1;
         }
     }
-}
 
-/// Slices `d + kd - 1` that exist, with their `kd`.
-fn neighbours(d: usize, depth: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..3)
-        .filter_map(move |kd| (d + kd).checked_sub(1).filter(|slice| *slice < depth).map(|slice| (kd, slice)))
+    fn slice(&self, k: usize) -> &[f32] {
+        &self.values[k * self.len..][..self.len]
+    }
+
+    /// `T` of a chunk.
+    fn transform(&self, isa: Isa, conv: Conv, chunk: Chunk, to: &mut [f32]) {
+        let slices = [self.slice(0), self.slice(1), self.slice(2), self.slice(3)];
+        let channels = pitch(conv.from);
+        transform_input(isa, slices, bordered_row(conv.size[2], channels), chunk, channels, to);
+    }
 }
 
 /// The convolution, without its bias, of slices `planes` of the sample `x`.
@@ -172,63 +165,48 @@ pub(crate) fn forward(
     planes: Range<usize>,
     y: &mut [f32],
 ) {
-    let [depth, h, w] = conv.size;
-    let tiles = conv.tiles();
+    let [_, h, w] = conv.size;
     let (from, to) = conv.pitches();
-    let slab = conv.slab();
-    let mut inputs = Inputs::new(conv, x, slab + 2, planes.start.saturating_sub(1));
-    let stride = tiles.stride(to);
-    let mut products = Buffer::new(slab * FREQUENCIES * stride);
-    let mut slices = y.chunks_exact_mut(h * w * to);
-    for start in planes.clone().step_by(slab) {
-        let end = planes.end.min(start + slab);
-        inputs.advance(isa, depth.min(end + 1));
-        for f in 0..FREQUENCIES {
-            for block in 0..filters.blocks.count() {
-                for d in start..end {
-                    let mut taps = [(0, 0); 3];
-                    let mut count = 0;
-                    for (kd, slice) in neighbours(d, depth) {
-                        let a = inputs.ring.offset(slice) + f * tiles.stride(from);
-                        taps[count] = (a, filters.offset(f, block, kd));
-                        count += 1;
-                    }
-                    gemm(
-                        isa,
-                        Gemm {
-                            m: tiles.count(),
-                            n: filters.blocks.width / LANES,
-                            k: conv.from,
-                            taps: &taps[..count],
-                            a: &inputs.ring.values,
-                            a_m: from,
-                            a_k: 1,
-                            b: &filters.values,
-                            b_k: filters.blocks.width,
-                            c: &mut products[((d - start) * FREQUENCIES + f) * stride..]
-                                [block * filters.blocks.width..],
-                            c_m: to,
-                            accumulate: false,
-                        },
-                    );
+    let chunks = conv.chunks(TILES);
+    let mut slices = Slices::new(conv);
+    let mut inputs = Buffer::new(conv.room(&chunks, from));
+    let mut products = Buffer::new(conv.room(&chunks, to));
+    let layers = Conv::layers(&planes);
+    for (layer, y) in layers.zip(y.chunks_mut(2 * h * w * to)) {
+        slices.load(conv, x, layer);
+        for &chunk in &chunks {
+            slices.transform(isa, conv, chunk, &mut inputs);
+            for f in 0..FREQUENCIES {
+                for block in 0..filters.blocks.count() {
+                    let product = Gemm {
+                        m: chunk.count(),
+                        n: filters.blocks.width / LANES,
+                        k: conv.from,
+                        taps: &[(f * chunk.stride(from), filters.offset(f, block))],
+                        a: &inputs,
+                        a_m: from,
+                        a_k: 1,
+                        b: &filters.values,
+                        b_k: filters.blocks.width,
+                        c: &mut products[f * chunk.stride(to) + block * filters.blocks.width..],
+                        c_m: to,
+                        accumulate: false,
+                    };
+                    gemm(isa, product);
                 }
             }
-        }
-        for d in start..end {
-            let Some(plane) = slices.next() else { unreachable!("room for {planes:?}") };
-            let products = &products[(d - start) * FREQUENCIES * stride..][..FREQUENCIES * stride];
-            transform_output(isa, products, tiles, [h, w], to, plane);
+            transform_output(isa, &products, chunk, [h, w], to, y);
         }
     }
 }
 
-/// What a slice of the results' gradient is made from.
+/// What the gradient of a convolution's results is made from.
 pub(crate) trait Gradient {
-    /// Writes slice `d` as `[frequency][block][tile][width]`.
-    fn transform(&self, d: usize, to: &mut [f32]);
+    /// Writes a chunk of a layer as `[frequency][block][tile][width]`.
+    fn transform(&self, layer: usize, chunk: Chunk, to: &mut [f32]);
 }
 
-/// Adds a part's share to the weights' gradient (`[frequency][kd][from][pitch(to)]`) and, where
+/// Adds a part's share to the weights' gradient (`[frequency][from][pitch(to)]`) and, where
 /// `transposed` filters are given, writes the gradient of its slices of the input.
 pub(crate) fn backward(
     isa: Isa,
@@ -239,150 +217,173 @@ pub(crate) fn backward(
     weight: &mut [f32],
     input: Option<(&Filters, &mut [f32])>,
 ) {
-    let [depth, h, w] = conv.size;
-    let tiles = conv.tiles();
     let (from, to) = conv.pitches();
-    let slab = conv.slab();
-    let first = planes.start.saturating_sub(1);
-    let mut inputs = Inputs::new(conv, x, slab + 2, first);
-    let mut gradients = Ring::new(FREQUENCIES * tiles.stride(to), slab + 2, first);
-    let mut input = input.map(|(filters, dx)| (InputGradient::new(conv, filters, slab), dx));
-    for start in planes.clone().step_by(slab) {
-        let end = planes.end.min(start + slab);
-        inputs.advance(isa, depth.min(end + 1));
-        while gradients.next < depth.min(end + 1) {
-            let d = gradients.next;
-            gradient.transform(d, gradients.slot(d));
-            gradients.next += 1;
+    let many = conv.gradient_len() > 1 << 20;
+    let chunks = conv.chunks(if many { TILES_OF_MANY_CHANNELS } else { TILES });
+    let own = Conv::layers(&planes);
+    let mut input = input.map(|(filters, dx)| InputGradient::new(conv, filters, &chunks, planes, dx));
+    // The first and the last slice of a part also went into tiles of its neighbours.
+    let last = conv.size[0].div_ceil(2);
+    let layers =
+        if input.is_some() { own.start.saturating_sub(1)..last.min(own.end + 1) } else { own.clone() };
+    let mut slices = Slices::new(conv);
+    let mut inputs = Buffer::new(conv.room(&chunks, from));
+    let mut gradients = Buffer::new(conv.room(&chunks, to));
+    for layer in layers.clone() {
+        let mine = own.contains(&layer);
+        if mine {
+            slices.load(conv, x, layer);
         }
-        add_weight_gradient(isa, conv, &inputs.ring, &gradients, start..end, weight);
-        if let Some((input, dx)) = &mut input {
-            let plane = h * w * from;
-            let dx = &mut dx[(start - planes.start) * plane..(end - planes.start) * plane];
-            input.write(isa, &gradients, start..end, dx);
+        for &chunk in &chunks {
+            gradient.transform(layer, chunk, &mut gradients);
+            if mine {
+                slices.transform(isa, conv, chunk, &mut inputs);
+            }
+            for f in 0..FREQUENCIES {
+                if mine {
+                    add_weight_gradient(isa, conv, chunk, f, &inputs, &gradients, weight);
+                }
+                if let Some(input) = &mut input {
+                    input.product(isa, chunk, f, &gradients);
+                }
+            }
+            if let Some(input) = &mut input {
+                input.add(isa, chunk, layer);
+            }
         }
+        if let Some(input) = &mut input {
+            input.flush((2 * layer).checked_sub(1));
+            input.flush(Some(2 * layer));
+        }
+    }
+    if let Some(input) = &mut input {
+        input.flush(Some(2 * layers.end - 1));
     }
 }
 
-/// `dU += T Y` over the tiles of these slices, for every frequency and slice of the filter.
+/// `dU += T Y` over a chunk's tiles, for one frequency.
 fn add_weight_gradient(
     isa: Isa,
     conv: Conv,
-    inputs: &Ring,
-    gradients: &Ring,
-    planes: Range<usize>,
+    chunk: Chunk,
+    f: usize,
+    inputs: &[f32],
+    gradients: &[f32],
     weight: &mut [f32],
 ) {
-    let tiles = conv.tiles();
     let (from, to) = conv.pitches();
     let blocks = Blocks::of(to);
-    let mut taps = Vec::new();
-    for f in 0..FREQUENCIES {
-        for kd in 0..3 {
-            for block in 0..blocks.count() {
-                taps.clear();
-                for d in planes.clone() {
-                    if let Some((_, slice)) = neighbours(d, conv.size[0]).find(|(k, _)| *k == kd) {
-                        let b =
-                            gradients.offset(d) + f * tiles.stride(to) + block * tiles.count() * blocks.width;
-                        taps.push((inputs.offset(slice) + f * tiles.stride(from), b));
-                    }
-                }
-                if taps.is_empty() {
-                    continue;
-                }
-                let product = Gemm {
-                    m: conv.from,
-                    n: blocks.width / LANES,
-                    k: tiles.count(),
-                    taps: &taps,
-                    a: &inputs.values,
-                    a_m: 1,
-                    a_k: from,
-                    b: &gradients.values,
-                    b_k: blocks.width,
-                    c: &mut weight[(f * 3 + kd) * conv.from * to + block * blocks.width..],
-                    c_m: to,
-                    accumulate: true,
-                };
-                gemm(isa, product);
-            }
-        }
+    for block in 0..blocks.count() {
+        let b = f * chunk.stride(to) + block * chunk.count() * blocks.width;
+        let product = Gemm {
+            m: conv.from,
+            n: blocks.width / LANES,
+            k: chunk.count(),
+            taps: &[(f * chunk.stride(from), b)],
+            a: inputs,
+            a_m: 1,
+            a_k: from,
+            b: gradients,
+            b_k: blocks.width,
+            c: &mut weight[f * conv.from * to + block * blocks.width..],
+            c_m: to,
+            accumulate: true,
+        };
+        gemm(isa, product);
     }
 }
 
-/// Room in which the gradient of the input is made, a slab at a time.
+/// The gradient of a part's slices of the input, layer by layer.
 struct InputGradient<'a> {
     conv: Conv,
     filters: &'a Filters,
+    planes: Range<usize>,
+    dx: &'a mut [f32],
     products: Buffer,
-    bordered: Buffer,
+    /// Slice `s` of the input, with its border, is summed up in place `(s + 1) % 4`.
+    sums: Buffer,
+    len: usize,
+    taps: Vec<(usize, usize)>,
 }
 
 impl<'a> InputGradient<'a> {
-    fn new(conv: Conv, filters: &'a Filters, slab: usize) -> InputGradient<'a> {
-        let tiles = conv.tiles();
+    fn new(
+        conv: Conv,
+        filters: &'a Filters,
+        chunks: &[Chunk],
+        planes: Range<usize>,
+        dx: &'a mut [f32],
+    ) -> InputGradient<'a> {
         let (from, _) = conv.pitches();
-        let [rows, columns] = tiles.padded();
+        let len = bordered([conv.size[1], conv.size[2]], from);
+        let products = Buffer::new(conv.room(chunks, from));
         InputGradient {
             conv,
             filters,
-            products: Buffer::new(slab * FREQUENCIES * tiles.stride(from)),
-            bordered: Buffer::new(rows * columns * from),
+            planes,
+            dx,
+            products,
+            sums: Buffer::zeroed(4 * len),
+            len,
+            taps: Vec::new(),
         }
     }
 
-    /// `B (U Y)` of these slices.
-    fn write(&mut self, isa: Isa, gradients: &Ring, planes: Range<usize>, dx: &mut [f32]) {
-        let [depth, h, w] = self.conv.size;
-        let tiles = self.conv.tiles();
+    /// `U Y` of one frequency.
+    fn product(&mut self, isa: Isa, chunk: Chunk, f: usize, gradients: &[f32]) {
         let (from, to) = self.conv.pitches();
         let (blocks, columns) = (Blocks::of(to), self.filters.blocks);
-        let stride = tiles.stride(from);
-        let mut taps = Vec::new();
-        for f in 0..FREQUENCIES {
-            for column in 0..columns.count() {
-                for d in planes.clone() {
-                    taps.clear();
-                    // Slice d of the input went into the results d + 1 - kd.
-                    for (flipped, slice) in neighbours(d, depth) {
-                        for block in 0..blocks.count() {
-                            let a = gradients.offset(slice)
-                                + f * tiles.stride(to)
-                                + block * tiles.count() * blocks.width;
-                            let b = self.filters.offset(f, column, 2 - flipped)
-                                + block * blocks.width * columns.width;
-                            taps.push((a, b));
-                        }
-                    }
-                    let product = Gemm {
-                        m: tiles.count(),
-                        n: columns.width / LANES,
-                        k: blocks.width,
-                        taps: &taps,
-                        a: &gradients.values,
-                        a_m: blocks.width,
-                        a_k: 1,
-                        b: &self.filters.values,
-                        b_k: columns.width,
-                        c: &mut self.products[((d - planes.start) * FREQUENCIES + f) * stride..]
-                            [column * columns.width..],
-                        c_m: from,
-                        accumulate: false,
-                    };
-                    gemm(isa, product);
-                }
+        for column in 0..columns.count() {
+            self.taps.clear();
+            for block in 0..blocks.count() {
+                let a = f * chunk.stride(to) + block * chunk.count() * blocks.width;
+                let b = self.filters.offset(f, column) + block * blocks.width * columns.width;
+                self.taps.push((a, b));
+            }
+            let product = Gemm {
+                m: chunk.count(),
+                n: columns.width / LANES,
+                k: blocks.width,
+                taps: &self.taps,
+                a: gradients,
+                a_m: blocks.width,
+                a_k: 1,
+                b: &self.filters.values,
+                b_k: columns.width,
+                c: &mut self.products[f * chunk.stride(from) + column * columns.width..],
+                c_m: from,
+                accumulate: false,
+            };
+            gemm(isa, product);
+        }
+    }
+
+    /// Adds a chunk's `B (U Y)` to the four slices that it looked at.
+    fn add(&mut self, isa: Isa, chunk: Chunk, layer: usize) {
+        let channels = pitch(self.conv.from);
+        let row = bordered_row(self.conv.size[2], channels);
+        // Slice 2 layer - 1 is in place 2 layer % 4: the first or the third.
+        let (low, high) = self.sums.split_at_mut(2 * self.len);
+        let (first, second) = if layer % 2 == 0 { (low, high) } else { (high, low) };
+        let (a, b) = first.split_at_mut(self.len);
+        let (c, d) = second.split_at_mut(self.len);
+        add_input_gradient(isa, &self.products, row, chunk, channels, [a, b, c, d]);
+    }
+
+    /// Writes a slice that is complete, if it is one of the part's, and clears its place.
+    fn flush(&mut self, slice: Option<usize>) {
+        let [_, h, w] = self.conv.size;
+        let channels = pitch(self.conv.from);
+        let row = bordered_row(w, channels);
+        let place = slice.map_or(0, |slice| (slice + 1) % 4);
+        let sums = &mut self.sums[place * self.len..][..self.len];
+        if let Some(slice) = slice.filter(|slice| self.planes.contains(slice)) {
+            let to = &mut self.dx[(slice - self.planes.start) * h * w * channels..][..h * w * channels];
+            for (y, to) in to.chunks_exact_mut(w * channels).enumerate() {
+                to.copy_from_slice(&sums[(y + 1) * row + channels..][..w * channels]);
             }
         }
-        let row = tiles.padded()[1] * from;
-        for (slice, plane) in dx.chunks_exact_mut(h * w * from).enumerate() {
-            self.bordered.fill(0.0);
-            let products = &self.products[slice * FREQUENCIES * stride..][..FREQUENCIES * stride];
-            add_input_gradient(isa, products, tiles, from, &mut self.bordered);
-            for (y, to) in plane.chunks_exact_mut(w * from).enumerate() {
-                to.copy_from_slice(&self.bordered[(y + 1) * row + from..][..w * from]);
-            }
-        }
+        sums.fill(0.0);
     }
 }
 

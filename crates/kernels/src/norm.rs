@@ -7,7 +7,7 @@
 use crate::isa::kernel;
 use crate::layout::LANES;
 use crate::simd::Simd;
-use crate::winograd::{Blocks, Tiles, store_gradient};
+use crate::winograd::{Blocks, Chunk, store_gradient};
 
 /// The position of a result that the ReLU cut off.
 pub(crate) const CUT: u8 = 8;
@@ -214,10 +214,10 @@ pub(crate) struct Pooled<'a> {
 }
 
 kernel! {
-    /// The gradient of one slice `y` of convolution results, in the order in which
-    /// [`crate::conv::backward`] reads it.
+    /// The gradient of a chunk of a layer (one or two slices `y` of convolution results), in the order in
+    /// which [`crate::conv::backward`] reads it.
     pub(crate) fn transform_gradient(
-        y: &[f32], pooled: Option<Pooled<'_>>, by: Backward<'_>, size: [usize; 2], to: &mut [f32],
+        y: &[f32], pooled: Option<Pooled<'_>>, by: Backward<'_>, size: [usize; 2], chunk: Chunk, to: &mut [f32],
     ) = transform_gradient_on
 }
 
@@ -228,40 +228,39 @@ fn transform_gradient_on<S: Simd>(
     pooled: Option<Pooled<'_>>,
     by: Backward<'_>,
     [h, w]: [usize; 2],
+    chunk: Chunk,
     to: &mut [f32],
 ) {
     let channels = by.scale.len();
-    let tiles = Tiles::of(h, w);
     let blocks = Blocks::of(channels);
-    for i in 0..tiles.rows {
-        for j in 0..tiles.columns {
-            let whole = pooled.filter(|_| i < h / 2 && j < w / 2);
-            let result = (i * (w / 2) + j) * channels;
-            for c in (0..channels).step_by(LANES) {
-                let scale = s.load(at(by.scale, c));
-                let slope = s.load(at(by.slope, c));
-                let mean = s.load(at(by.mean, c));
-                let offset = s.load(at(by.offset, c));
-                let (place, dz) = match whole {
-                    Some(pooled) => {
-                        let dz = s.load(at(pooled.dz, result + c));
-                        (s.widen(bytes(pooled.positions, result + c)), s.mul(scale, dz))
-                    }
-                    None => (s.splat(f32::from(CUT)), s.zero()),
-                };
-                let first = whole.map_or(0, |pooled| pooled.first);
-                let mut dy = [[s.zero(); 2]; 2];
-                for q in 0..4 {
-                    let (a, b) = (q >> 1, q & 1);
-                    let (row, column) = (2 * i + a, 2 * j + b);
-                    if row < h && column < w {
-                        let value = s.sub(s.load(at(y, (row * w + column) * channels + c)), mean);
-                        let own = s.select_eq(place, s.splat((first + q) as f32), dz, s.zero());
-                        dy[a][b] = s.add(own, s.fma(slope, value, offset));
-                    }
+    let slices = y.len() / (h * w * channels);
+    for (tile, i, j) in chunk.tiles() {
+        let whole = pooled.filter(|_| i < h / 2 && j < w / 2);
+        let result = (i * (w / 2) + j) * channels;
+        for c in (0..channels).step_by(LANES) {
+            let scale = s.load(at(by.scale, c));
+            let slope = s.load(at(by.slope, c));
+            let mean = s.load(at(by.mean, c));
+            let offset = s.load(at(by.offset, c));
+            let (place, dz) = match whole {
+                Some(pooled) => {
+                    let dz = s.load(at(pooled.dz, result + c));
+                    (s.widen(bytes(pooled.positions, result + c)), s.mul(scale, dz))
                 }
-                store_gradient(s, dy, tiles, blocks, i * tiles.columns + j, c, to);
+                None => (s.splat(f32::from(CUT)), s.zero()),
+            };
+            let mut dy = [[[s.zero(); 2]; 2]; 2];
+            for q in 0..8 {
+                let (slice, a, b) = (q >> 2, q >> 1 & 1, q & 1);
+                let (row, column) = (2 * i + a, 2 * j + b);
+                if slice < slices && row < h && column < w {
+                    let voxel = ((slice * h + row) * w + column) * channels + c;
+                    let value = s.sub(s.load(at(y, voxel)), mean);
+                    let own = s.select_eq(place, s.splat(q as f32), dz, s.zero());
+                    dy[slice][a][b] = s.add(own, s.fma(slope, value, offset));
+                }
             }
+            store_gradient(s, dy, chunk, blocks, tile, c, to);
         }
     }
 }

@@ -1,12 +1,13 @@
-//! Winograd's F(2x2, 3x3) over rows and columns, and its adjoints: 16 products where the definition
-//! has 36 (Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", 4.1).
+//! Winograd's F(2x2x2, 3x3x3) and its adjoints: 64 products a tile where the definition has 216
+//! (Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", 4.1, once more nested).
 //!
 //! In one direction, with an input `d` of four values, a filter `g` of three, two results `y`:
-//! `y = Aᵀ ((G g) ⊙ (Bᵀ d))`; in two, from both sides. The backward pass is the transpose of each
+//! `y = Aᵀ ((G g) ⊙ (Bᵀ d))`; in three, the same along each. The backward pass is the transpose of each
 //! step, so that nothing is approximated: `Y = A dy`, `dU = T Y`, `dd = B (U Y)`, `dg = Gᵀ dU`.
 //!
-//! Frequencies are numbered `4 row + column`. A plane of `H x W` voxels has `ceil(H/2) x ceil(W/2)`
-//! tiles; voxels beyond an odd edge are zero.
+//! A tile is 2x2x2 results, which is also a window of the pool. Frequencies are numbered
+//! `16 slice + 4 row + column`. Two slices of `H x W` voxels make a layer of `ceil(H/2) x ceil(W/2)` tiles;
+//! voxels beyond an odd edge are zero. A chunk is some rows of a layer.
 
 use crate::isa::kernel;
 use crate::layout::LANES;
@@ -14,34 +15,43 @@ use crate::norm::{at, at_mut};
 use crate::simd::Simd;
 
 /// Frequencies of a tile.
-pub(crate) const FREQUENCIES: usize = 16;
+pub(crate) const FREQUENCIES: usize = 64;
 
-/// Tiles of a plane.
+/// Some rows of a layer's tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tiles {
+pub(crate) struct Chunk {
+    /// The first row.
+    pub(crate) first: usize,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
 }
 
-impl Tiles {
-    pub(crate) fn of(h: usize, w: usize) -> Tiles {
-        Tiles { rows: h.div_ceil(2), columns: w.div_ceil(2) }
-    }
-
+impl Chunk {
     pub(crate) fn count(self) -> usize {
         self.rows * self.columns
     }
 
-    /// Columns of a plane with its border; rows likewise.
-    pub(crate) fn padded(self) -> [usize; 2] {
-        [2 * self.rows + 2, 2 * self.columns + 2]
-    }
-
-    /// Distance between frequencies of `channels` values a tile. Not a power of two: sixteen streams
-    /// that far apart would share the same few lines of the cache.
+    /// Distance between frequencies of `channels` values a tile. Not a power of two: that many streams
+    /// so far apart would share the same few lines of the cache.
     pub(crate) fn stride(self, channels: usize) -> usize {
         self.count() * channels + 2 * LANES
     }
+
+    /// Tiles by number, row and column.
+    #[inline(always)]
+    pub(crate) fn tiles(self) -> impl Iterator<Item = (usize, usize, usize)> {
+        (0..self.count()).map(move |tile| (tile, self.first + tile / self.columns, tile % self.columns))
+    }
+}
+
+/// Values of a slice with its border: `[2 rows + 2, 2 columns + 2]` voxels, for whole layers.
+pub(crate) fn bordered([h, w]: [usize; 2], channels: usize) -> usize {
+    (2 * h.div_ceil(2) + 2) * bordered_row(w, channels)
+}
+
+/// Values of a row of such a slice.
+pub(crate) fn bordered_row(w: usize, channels: usize) -> usize {
+    (2 * w.div_ceil(2) + 2) * channels
 }
 
 /// `Bᵀ d`.
@@ -84,40 +94,68 @@ fn filter_adjoint<S: Simd>(s: S, u: [S::V; 4]) -> [S::V; 3] {
     [s.add(u[0], sum), s.mul(half, s.sub(u[1], u[2])), s.add(sum, u[3])]
 }
 
+/// `f` along rows, then along columns.
+#[inline(always)]
+fn plane<S: Simd, const N: usize, const M: usize>(
+    s: S,
+    values: [[S::V; N]; N],
+    f: impl Fn(S, [S::V; N]) -> [S::V; M] + Copy,
+) -> [[S::V; M]; M] {
+    let mut half = [[s.zero(); N]; M];
+    for b in 0..N {
+        let mut column = [s.zero(); N];
+        for a in 0..N {
+            column[a] = values[a][b];
+        }
+        let column = f(s, column);
+        for a in 0..M {
+            half[a][b] = column[a];
+        }
+    }
+    let mut whole = [[s.zero(); M]; M];
+    for a in 0..M {
+        whole[a] = f(s, half[a]);
+    }
+    whole
+}
+
 kernel! {
-    /// `T`: a plane with its border `[2 rows + 2, 2 columns + 2, channels]` to `[frequency][tile][channels]`.
-    pub(crate) fn transform_input(plane: &[f32], tiles: Tiles, channels: usize, to: &mut [f32])
+    /// `T`: four slices with their borders to `[frequency][tile][channels]`.
+    pub(crate) fn transform_input(slices: [&[f32]; 4], row: usize, chunk: Chunk, channels: usize, to: &mut [f32])
         = transform_input_on
 }
 
 #[inline(always)]
-fn transform_input_on<S: Simd>(s: S, plane: &[f32], tiles: Tiles, channels: usize, to: &mut [f32]) {
-    let row = tiles.padded()[1] * channels;
-    let stride = tiles.stride(channels);
-    assert!(plane.len() >= tiles.padded()[0] * row && to.len() >= FREQUENCIES * stride - 2 * LANES);
-    for i in 0..tiles.rows {
-        for j in 0..tiles.columns {
-            let corner = 2 * i * row + 2 * j * channels;
-            let tile = (i * tiles.columns + j) * channels;
-            for c in (0..channels).step_by(LANES) {
-                let mut d = [[s.zero(); 4]; 4];
-                for (a, d) in d.iter_mut().enumerate() {
-                    for (b, d) in d.iter_mut().enumerate() {
-                        *d = s.load(at(plane, corner + a * row + b * channels + c));
-                    }
-                }
-                // Rows first, then columns.
-                let mut t = [[s.zero(); 4]; 4];
+fn transform_input_on<S: Simd>(
+    s: S,
+    slices: [&[f32]; 4],
+    row: usize,
+    chunk: Chunk,
+    channels: usize,
+    to: &mut [f32],
+) {
+    let stride = chunk.stride(channels);
+    for (tile, i, j) in chunk.tiles() {
+        let corner = 2 * i * row + 2 * j * channels;
+        for c in (0..channels).step_by(LANES) {
+            let mut t = [[[s.zero(); 4]; 4]; 4];
+            for a in 0..4 {
                 for b in 0..4 {
-                    let column = input(s, [d[0][b], d[1][b], d[2][b], d[3][b]]);
-                    for a in 0..4 {
-                        t[a][b] = column[a];
+                    let mut d = [s.zero(); 4];
+                    for k in 0..4 {
+                        d[k] = s.load(at(slices[k], corner + a * row + b * channels + c));
+                    }
+                    let d = input(s, d);
+                    for k in 0..4 {
+                        t[k][a][b] = d[k];
                     }
                 }
-                for (a, t) in t.into_iter().enumerate() {
-                    for (b, v) in input(s, t).into_iter().enumerate() {
-                        s.store(v, at_mut(to, (4 * a + b) * stride + tile + c));
-                    }
+            }
+            for k in 0..4 {
+                let plane = plane(s, t[k], input);
+                for f in 0..16 {
+                    let place = (16 * k + f) * stride + tile * channels + c;
+                    s.store(plane[f / 4][f % 4], at_mut(to, place));
                 }
             }
         }
@@ -125,9 +163,9 @@ fn transform_input_on<S: Simd>(s: S, plane: &[f32], tiles: Tiles, channels: usiz
 }
 
 kernel! {
-    /// Products `[frequency][tile][channels]` to a plane `[h, w, channels]`.
+    /// Products `[frequency][tile][channels]` to one or two slices `[h, w, channels]`.
     pub(crate) fn transform_output(
-        products: &[f32], tiles: Tiles, size: [usize; 2], channels: usize, to: &mut [f32],
+        products: &[f32], chunk: Chunk, size: [usize; 2], channels: usize, to: &mut [f32],
     ) = transform_output_on
 }
 
@@ -135,31 +173,31 @@ kernel! {
 fn transform_output_on<S: Simd>(
     s: S,
     products: &[f32],
-    tiles: Tiles,
+    chunk: Chunk,
     [h, w]: [usize; 2],
     channels: usize,
     to: &mut [f32],
 ) {
-    let stride = tiles.stride(channels);
-    for i in 0..tiles.rows {
-        for j in 0..tiles.columns {
-            let tile = (i * tiles.columns + j) * channels;
-            for c in (0..channels).step_by(LANES) {
-                let mut half = [[s.zero(); 4]; 2];
-                for b in 0..4 {
-                    let mut m = [s.zero(); 4];
-                    for (a, m) in m.iter_mut().enumerate() {
-                        *m = s.load(at(products, (4 * a + b) * stride + tile + c));
-                    }
-                    let column = output(s, m);
-                    half[0][b] = column[0];
-                    half[1][b] = column[1];
+    let stride = chunk.stride(channels);
+    let slices = to.len() / (h * w * channels);
+    for (tile, i, j) in chunk.tiles() {
+        for c in (0..channels).step_by(LANES) {
+            let mut half = [[[s.zero(); 2]; 2]; 4];
+            for k in 0..4 {
+                let mut m = [[s.zero(); 4]; 4];
+                for f in 0..16 {
+                    let place = (16 * k + f) * stride + tile * channels + c;
+                    m[f / 4][f % 4] = s.load(at(products, place));
                 }
-                for (a, half) in half.into_iter().enumerate() {
-                    for (b, v) in output(s, half).into_iter().enumerate() {
-                        let (y, x) = (2 * i + a, 2 * j + b);
-                        if y < h && x < w {
-                            s.store(v, at_mut(to, (y * w + x) * channels + c));
+                half[k] = plane(s, m, output);
+            }
+            for a in 0..2 {
+                for b in 0..2 {
+                    let y = output(s, [half[0][a][b], half[1][a][b], half[2][a][b], half[3][a][b]]);
+                    let (row, column) = (2 * i + a, 2 * j + b);
+                    for k in 0..2 {
+                        if k < slices && row < h && column < w {
+                            s.store(y[k], at_mut(to, ((k * h + row) * w + column) * channels + c));
                         }
                     }
                 }
@@ -168,7 +206,7 @@ fn transform_output_on<S: Simd>(
     }
 }
 
-/// Where the gradient of a plane of results goes: `[frequency][block][tile][width]`.
+/// Where the gradient of a chunk of results goes: `[frequency][block][tile][width]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocks {
     pub(crate) channels: usize,
@@ -188,64 +226,72 @@ impl Blocks {
     }
 }
 
-/// `Y` of one tile and sixteen channels from its four gradients, into place.
+/// `Y` of one tile and sixteen channels from its eight gradients, into place.
 #[inline(always)]
 pub(crate) fn store_gradient<S: Simd>(
     s: S,
-    dy: [[S::V; 2]; 2],
-    tiles: Tiles,
+    dy: [[[S::V; 2]; 2]; 2],
+    chunk: Chunk,
     blocks: Blocks,
     tile: usize,
     c: usize,
     to: &mut [f32],
 ) {
-    let stride = tiles.stride(blocks.channels);
-    let place = (c / blocks.width * tiles.count() + tile) * blocks.width + c % blocks.width;
-    let mut half = [[s.zero(); 2]; 4];
-    for b in 0..2 {
-        let column = output_adjoint(s, [dy[0][b], dy[1][b]]);
-        for a in 0..4 {
-            half[a][b] = column[a];
+    let stride = chunk.stride(blocks.channels);
+    let place = (c / blocks.width * chunk.count() + tile) * blocks.width + c % blocks.width;
+    let mut half = [[[s.zero(); 2]; 2]; 4];
+    for a in 0..2 {
+        for b in 0..2 {
+            let column = output_adjoint(s, [dy[0][a][b], dy[1][a][b]]);
+            for k in 0..4 {
+                half[k][a][b] = column[k];
+            }
         }
     }
-    for (a, half) in half.into_iter().enumerate() {
-        for (b, v) in output_adjoint(s, half).into_iter().enumerate() {
-            s.store(v, at_mut(to, (4 * a + b) * stride + place));
+    for k in 0..4 {
+        let plane = plane(s, half[k], output_adjoint);
+        for f in 0..16 {
+            s.store(plane[f / 4][f % 4], at_mut(to, (16 * k + f) * stride + place));
         }
     }
 }
 
 kernel! {
-    /// Gradients `[frequency][tile][channels]` added onto a plane with its border, as
-    /// [`transform_input`] reads it.
-    pub(crate) fn add_input_gradient(products: &[f32], tiles: Tiles, channels: usize, plane: &mut [f32])
-        = add_input_gradient_on
+    /// Gradients `[frequency][tile][channels]` added onto the four slices that
+    /// [`transform_input`] reads.
+    pub(crate) fn add_input_gradient(
+        products: &[f32], row: usize, chunk: Chunk, channels: usize, slices: [&mut [f32]; 4],
+    ) = add_input_gradient_on
 }
 
 #[inline(always)]
-fn add_input_gradient_on<S: Simd>(s: S, products: &[f32], tiles: Tiles, channels: usize, plane: &mut [f32]) {
-    let row = tiles.padded()[1] * channels;
-    let stride = tiles.stride(channels);
-    for i in 0..tiles.rows {
-        for j in 0..tiles.columns {
-            let corner = 2 * i * row + 2 * j * channels;
-            let tile = (i * tiles.columns + j) * channels;
-            for c in (0..channels).step_by(LANES) {
-                let mut t = [[s.zero(); 4]; 4];
-                for b in 0..4 {
-                    let mut m = [s.zero(); 4];
-                    for (a, m) in m.iter_mut().enumerate() {
-                        *m = s.load(at(products, (4 * a + b) * stride + tile + c));
-                    }
-                    let column = input_adjoint(s, m);
-                    for a in 0..4 {
-                        t[a][b] = column[a];
-                    }
+fn add_input_gradient_on<S: Simd>(
+    s: S,
+    products: &[f32],
+    row: usize,
+    chunk: Chunk,
+    channels: usize,
+    slices: [&mut [f32]; 4],
+) {
+    let stride = chunk.stride(channels);
+    for (tile, i, j) in chunk.tiles() {
+        let corner = 2 * i * row + 2 * j * channels;
+        for c in (0..channels).step_by(LANES) {
+            let mut t = [[[s.zero(); 4]; 4]; 4];
+            for k in 0..4 {
+                let mut m = [[s.zero(); 4]; 4];
+                for f in 0..16 {
+                    let place = (16 * k + f) * stride + tile * channels + c;
+                    m[f / 4][f % 4] = s.load(at(products, place));
                 }
-                for (a, t) in t.into_iter().enumerate() {
-                    for (b, v) in input_adjoint(s, t).into_iter().enumerate() {
-                        let to = at_mut(plane, corner + a * row + b * channels + c);
-                        let sum = s.add(s.load(to), v);
+                t[k] = plane(s, m, input_adjoint);
+            }
+            for a in 0..4 {
+                for b in 0..4 {
+                    let d = input_adjoint(s, [t[0][a][b], t[1][a][b], t[2][a][b], t[3][a][b]]);
+                    for k in 0..4 {
+                        let to = at_mut(slices[k], corner + a * row + b * channels + c);
+                        let sum = s.add(s.load(to), d[k]);
                         s.store(sum, to);
                     }
                 }
@@ -255,13 +301,13 @@ fn add_input_gradient_on<S: Simd>(s: S, products: &[f32], tiles: Tiles, channels
 }
 
 kernel! {
-    /// `U` of sixteen columns: filters `[27][rows][16]` to `[frequency][kd][rows]` at `place`.
+    /// `U` of sixteen columns: filters `[27][rows][16]` to `[frequency][rows]` at `place`.
     pub(crate) fn transform_filters(filters: &[f32], rows: usize, place: Place, to: &mut [&mut [f32]])
         = transform_filters_on
 }
 
-/// Where sixteen columns of transformed filters go: row `r` of slice `kd` begins at
-/// `start + (kd rows + r) width` in the piece of its frequency.
+/// Where sixteen columns of transformed filters go: row `r` begins at `start + r width` in the piece of
+/// its frequency.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) start: usize,
@@ -270,30 +316,27 @@ pub(crate) struct Place {
 
 #[inline(always)]
 fn transform_filters_on<S: Simd>(s: S, filters: &[f32], rows: usize, place: Place, to: &mut [&mut [f32]]) {
-    for kd in 0..3 {
-        for r in 0..rows {
-            let mut half = [[s.zero(); 3]; 4];
-            for kw in 0..3 {
-                let mut g = [s.zero(); 3];
-                for (kh, g) in g.iter_mut().enumerate() {
-                    *g = s.load(at(filters, ((kd * 9 + kh * 3 + kw) * rows + r) * LANES));
-                }
-                let column = filter(s, g);
-                for a in 0..4 {
-                    half[a][kw] = column[a];
-                }
+    for r in 0..rows {
+        let mut half = [[[s.zero(); 4]; 4]; 3];
+        for kd in 0..3 {
+            let mut g = [[s.zero(); 3]; 3];
+            for tap in 0..9 {
+                g[tap / 3][tap % 3] = s.load(at(filters, ((kd * 9 + tap) * rows + r) * LANES));
             }
-            for (a, half) in half.into_iter().enumerate() {
-                for (b, v) in filter(s, half).into_iter().enumerate() {
-                    s.store(v, at_mut(to[4 * a + b], place.start + (kd * rows + r) * place.width));
-                }
+            half[kd] = plane(s, g, filter);
+        }
+        for f in 0..16 {
+            let (a, b) = (f / 4, f % 4);
+            let u = filter(s, [half[0][a][b], half[1][a][b], half[2][a][b]]);
+            for k in 0..4 {
+                s.store(u[k], at_mut(to[16 * k + f], place.start + r * place.width));
             }
         }
     }
 }
 
 kernel! {
-    /// The gradient of filters: the sum of `[frequency][3 rows][channels]` over its copies, in order,
+    /// The gradient of filters: the sum of `[frequency][rows][channels]` over its copies, in order,
     /// for sixteen channels from `c`, to `[27][rows][16]`.
     pub(crate) fn filter_gradient(
         copies: &[&[f32]], rows: usize, channels: usize, c: usize, to: &mut [f32],
@@ -309,25 +352,23 @@ fn filter_gradient_on<S: Simd>(
     c: usize,
     to: &mut [f32],
 ) {
-    for kd in 0..3 {
-        for r in 0..rows {
+    for r in 0..rows {
+        let mut half = [[[s.zero(); 3]; 3]; 4];
+        for k in 0..4 {
             let mut u = [[s.zero(); 4]; 4];
-            for (f, u) in u.as_flattened_mut().iter_mut().enumerate() {
+            for f in 0..16 {
                 for copy in copies {
-                    *u = s.add(*u, s.load(at(copy, ((f * 3 + kd) * rows + r) * channels + c)));
+                    let share = s.load(at(copy, ((16 * k + f) * rows + r) * channels + c));
+                    u[f / 4][f % 4] = s.add(u[f / 4][f % 4], share);
                 }
             }
-            let mut half = [[s.zero(); 4]; 3];
-            for b in 0..4 {
-                let column = filter_adjoint(s, [u[0][b], u[1][b], u[2][b], u[3][b]]);
-                for a in 0..3 {
-                    half[a][b] = column[a];
-                }
-            }
-            for (kh, half) in half.into_iter().enumerate() {
-                for (kw, v) in filter_adjoint(s, half).into_iter().enumerate() {
-                    s.store(v, at_mut(to, ((kd * 9 + kh * 3 + kw) * rows + r) * LANES));
-                }
+            half[k] = plane(s, u, filter_adjoint);
+        }
+        for tap in 0..9 {
+            let (a, b) = (tap / 3, tap % 3);
+            let g = filter_adjoint(s, [half[0][a][b], half[1][a][b], half[2][a][b], half[3][a][b]]);
+            for kd in 0..3 {
+                s.store(g[kd], at_mut(to, ((kd * 9 + tap) * rows + r) * LANES));
             }
         }
     }

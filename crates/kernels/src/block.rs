@@ -15,9 +15,15 @@ use crate::winograd::Chunk;
 
 /// PyTorch's BatchNorm default.
 const EPSILON: f64 = 1e-5;
-/// Private copies of the weights' gradient. A constant, so that sums are the same on any number of
-/// threads; it is also the number of threads that a backward pass can use.
-const GROUPS: usize = 8;
+/// Parts of a batch in a forward pass, at least: what they sum up is small.
+const PARTS: usize = 32;
+
+/// Private copies of the weights' gradient for a batch of `n`. It depends on the data alone, so that
+/// sums are the same on any number of threads; it is also the number of threads that a backward pass can
+/// use. A part of a sample computes some of its neighbours' work again, which a whole one need not.
+fn groups(n: usize) -> usize {
+    n.clamp(8, 16)
+}
 
 /// Values in all private copies together (256 MB) above which they are not kept all at once.
 const LARGE: usize = 1 << 26;
@@ -118,9 +124,10 @@ struct Part {
     planes: Range<usize>,
 }
 
-fn parts(extent: Extent) -> Vec<Part> {
+/// At least so many parts, where there are enough slices.
+fn parts(extent: Extent, wanted: usize) -> Vec<Part> {
     let [depth, _, _] = extent.size;
-    let each = GROUPS.div_ceil(extent.n.max(1));
+    let each = wanted.div_ceil(extent.n.max(1));
     (0..extent.n)
         .flat_map(|sample| {
             ranges(depth / 2, each).into_iter().map(move |pooled| {
@@ -326,7 +333,7 @@ fn forward_any(
     let projection = block.skip.map(|[weight, _]| transpose(weight, block.from, block.to));
     let any = Any { isa, extent, conv, block, x: &x, projection };
     let filters = Filters::new(isa, block.weight, block.from, block.to, false);
-    let parts = parts(extent);
+    let parts = parts(extent, PARTS);
     let count = (extent.n * extent.voxels()) as f64;
     let from_batch = matches!(statistics, Statistics::Batch);
     let at_once = keep == Keep::Nothing && !from_batch;
@@ -532,7 +539,7 @@ fn backward_any(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>, dz: &
     let x = x.channels_last(extent, block.from);
     let conv = Conv { size: extent.size, from: block.from, to: block.to };
     let channels = pitch(block.to);
-    let parts = parts(extent);
+    let parts = parts(extent, groups(extent.n));
     let mean = lanes(block.to, |c| saved.mean[c]);
     let (plain, weighted) = results_gradient_sums(isa, conv, &saved, dz, &mean, &parts);
     let by = coefficients(&saved, block, &plain, &weighted);
@@ -560,7 +567,7 @@ fn backward_any(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>, dz: &
     };
     // A group's parts, one after the other, onto its own copy of the weights' gradient.
     let mut work = Vec::new();
-    for range in ranges(parts.len(), GROUPS).into_iter().rev() {
+    for range in ranges(parts.len(), groups(extent.n)).into_iter().rev() {
         let pieces = pieces.split_off(range.start);
         work.push(parts[range].iter().zip(pieces).collect::<Vec<_>>());
     }
@@ -785,7 +792,7 @@ fn backward_first(isa: Isa, saved: &Saved, x: Volumes<'_>, block: &Block<'_>, dz
     let pooled = extent.pooled();
     let border_plane = (h + 2) * (w + 2);
     let pooled_plane = pooled.size[1] * pooled.size[2] * channels;
-    let sums = each(parts(extent), |_, part: Part| {
+    let sums = each(parts(extent, PARTS), |_, part: Part| {
         let mut sums = vec![0.0; (1 + TAPS) * channels];
         for d in part.pooled {
             let start = (part.sample * (depth + 2) + 2 * d) * border_plane;

@@ -50,14 +50,9 @@ impl Conv {
         ranges(rows, parts).into_iter().map(chunk).collect()
     }
 
-    /// Values of the largest chunk, for every frequency.
-    fn room(self, chunks: &[Chunk], channels: usize) -> usize {
-        FREQUENCIES * chunks.iter().map(|chunk| chunk.stride(channels)).max().unwrap_or(0)
-    }
-
     /// The layers of a part.
     fn layers(planes: &Range<usize>) -> Range<usize> {
-        debug_assert!(planes.start % 2 == 0, "a part begins at an even slice");
+        debug_assert!(planes.start.is_multiple_of(2), "a part begins at an even slice");
         planes.start / 2..planes.end.div_ceil(2)
     }
 
@@ -65,6 +60,11 @@ impl Conv {
     pub(crate) fn gradient_len(self) -> usize {
         FREQUENCIES * self.from * pitch(self.to)
     }
+}
+
+/// Values of the largest chunk, for every frequency.
+fn room(chunks: &[Chunk], channels: usize) -> usize {
+    FREQUENCIES * chunks.iter().map(|chunk| chunk.stride(channels)).max().unwrap_or(0)
 }
 
 /// Filters, transformed and in the order in which a product reads them.
@@ -169,8 +169,8 @@ pub(crate) fn forward(
     let (from, to) = conv.pitches();
     let chunks = conv.chunks(TILES);
     let mut slices = Slices::new(conv);
-    let mut inputs = Buffer::new(conv.room(&chunks, from));
-    let mut products = Buffer::new(conv.room(&chunks, to));
+    let mut inputs = Buffer::new(room(&chunks, from));
+    let mut products = Buffer::new(room(&chunks, to));
     let layers = Conv::layers(&planes);
     for (layer, y) in layers.zip(y.chunks_mut(2 * h * w * to)) {
         slices.load(conv, x, layer);
@@ -227,8 +227,8 @@ pub(crate) fn backward(
     let layers =
         if input.is_some() { own.start.saturating_sub(1)..last.min(own.end + 1) } else { own.clone() };
     let mut slices = Slices::new(conv);
-    let mut inputs = Buffer::new(conv.room(&chunks, from));
-    let mut gradients = Buffer::new(conv.room(&chunks, to));
+    let mut inputs = Buffer::new(room(&chunks, from));
+    let mut gradients = Buffer::new(room(&chunks, to));
     for layer in layers.clone() {
         let mine = own.contains(&layer);
         if mine {
@@ -316,7 +316,7 @@ impl<'a> InputGradient<'a> {
     ) -> InputGradient<'a> {
         let (from, _) = conv.pitches();
         let len = bordered([conv.size[1], conv.size[2]], from);
-        let products = Buffer::new(conv.room(chunks, from));
+        let products = Buffer::new(room(chunks, from));
         InputGradient {
             conv,
             filters,
@@ -364,7 +364,7 @@ impl<'a> InputGradient<'a> {
         let row = bordered_row(self.conv.size[2], channels);
         // Slice 2 layer - 1 is in place 2 layer % 4: the first or the third.
         let (low, high) = self.sums.split_at_mut(2 * self.len);
-        let (first, second) = if layer % 2 == 0 { (low, high) } else { (high, low) };
+        let (first, second) = if layer.is_multiple_of(2) { (low, high) } else { (high, low) };
         let (a, b) = first.split_at_mut(self.len);
         let (c, d) = second.split_at_mut(self.len);
         add_input_gradient(isa, &self.products, row, chunk, channels, [a, b, c, d]);

@@ -265,6 +265,7 @@ kernel! {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_pass_by_value)] // it lends the slices, which are its to write
 fn add_input_gradient_on<S: Simd>(
     s: S,
     products: &[f32],

@@ -12,8 +12,8 @@ fn the_same_phantoms_give_the_same_bytes_as_ever() {
     let sandbox = Sandbox::new();
     sandbox.ctpipe(&["run", "--to", "split"]).expect(0);
     let golden = [
-        ("ingest", 1, "9c8a62cdc3d3e9d1b11f831044408db5b81a51960bbef12b51d7746242ec9978"),
-        ("preprocess", 1, "7fe5f5e4ff5266fda2aeefd684583df5b9a0a89710e11c296977829d752c3efe"),
+        ("ingest", 2, "0fe274a50aea89cb1dfd8052f1f9c566172ec52349357e16a0c2e44790162d1b"),
+        ("preprocess", 2, "be715df183c6e5d3a30e6cfb5a8d0b6b8e8840ec989919c221cb2c9f9f145bc7"),
         ("split", 1, "f3c8af8d53805810cd4316a3d3210d225837bc68150611fa17664bcec31eabf3"),
     ];
     for (stage, version, digest) in golden {

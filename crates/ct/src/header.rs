@@ -1,17 +1,16 @@
 //! What one DICOM file says of itself, pixel data not read. Knows no other file of the series.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
-use dicom_core::Tag;
-use dicom_dictionary_std::tags;
-use dicom_object::{DefaultDicomObject, OpenFileOptions};
+use crate::dicom::{DataSet, Part10, Problem};
 
 /// The attributes that ctpipe uses. Units are DICOM's: millimetres in the patient's LPS coordinates.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Header {
+    /// (0008,0016), empty when missing.
+    pub class: String,
+    /// (0008,0008): `ORIGINAL`, `PRIMARY`, `AXIAL`, ...
+    pub image_type: Vec<String>,
     /// (0008,0018), empty when missing.
     pub sop_instance_uid: String,
     /// (0020,000D), empty when missing.
@@ -24,22 +23,14 @@ pub struct Header {
     pub patient_id: String,
     /// (0010,1010) in years.
     pub age: Option<f64>,
-    /// (0010,0040).
+    /// (0010,0040): `F`, `M` or `O`; anything else is left out.
     pub sex: Option<String>,
-    /// (0020,0032): centre of the first voxel.
-    pub position: Option<[f64; 3]>,
-    /// (0020,0037): direction along a row, then along a column.
-    pub orientation: Option<[f64; 6]>,
-    /// (0028,0030): distance between rows, then between columns.
-    pub pixel_spacing: Option<[f64; 2]>,
-    /// (0018,0050).
-    pub slice_thickness: Option<f64>,
     /// (0028,0010).
     pub rows: u32,
     /// (0028,0011).
     pub columns: u32,
-    /// (0028,0008), 1 when missing.
-    pub frames: u32,
+    /// (0028,0002), 1 when missing.
+    pub samples: u32,
     /// (0020,0013).
     pub instance_number: Option<i32>,
     /// (0008,0070).
@@ -54,6 +45,26 @@ pub struct Header {
     pub bits_stored: u32,
     /// Transfer syntax UID.
     pub transfer_syntax: String,
+    /// Whether there is pixel data.
+    pub has_pixels: bool,
+    /// A plane a frame: one, but for multi-frame files.
+    pub planes: Vec<Plane>,
+}
+
+/// Where one frame lies in the patient, and in what its values are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plane {
+    /// (0020,0032): centre of the first voxel.
+    pub position: Option<[f64; 3]>,
+    /// (0020,0037): direction along a row, then along a column.
+    pub orientation: Option<[f64; 6]>,
+    /// (0028,0030): distance between rows, then between columns.
+    pub pixel_spacing: Option<[f64; 2]>,
+    /// (0018,0050).
+    pub slice_thickness: Option<f64>,
+    /// Values are HU as far as the file says: rescale type (0028,1054) HU, US or missing, and no
+    /// lookup table.
+    pub in_hu: bool,
 }
 
 /// Media Storage Directory Storage (PS3.4, table I.4-1).
@@ -70,103 +81,155 @@ pub enum Scanned {
     Unreadable(String),
 }
 
+/// Bytes read at first: the header of most files, and one read for a small one.
+const FIRST: usize = 16 << 10;
+/// A header above this is none that a scanner wrote.
+const LARGEST: usize = 16 << 20;
+
 /// Reads the header of a file.
 ///
+/// `room` is reused from file to file.
+///
 /// # Errors
-/// When the file cannot be opened or read at all.
-pub fn scan(path: &Path) -> io::Result<Scanned> {
-    if !has_preamble(path)? {
+/// When the file cannot be read at all.
+pub fn scan(mut file: impl Read, room: &mut Vec<u8>) -> io::Result<Scanned> {
+    room.clear();
+    let mut wanted = FIRST;
+    loop {
+        let missing = wanted - room.len();
+        let complete = (&mut file).take(missing as u64).read_to_end(room)? < missing;
+        match read(room, complete, wanted) {
+            Err(Problem::NeedsMore) if wanted < LARGEST && !complete => wanted *= 4,
+            Err(Problem::NeedsMore) => {
+                let problem = format!("no pixel data within the first {} MB", wanted >> 20);
+                return Ok(Scanned::Unreadable(problem));
+            }
+            Err(problem) => return Ok(Scanned::Unreadable(problem.to_string())),
+            Ok(scanned) => return Ok(scanned),
+        }
+    }
+}
+
+/// Reads the header from the first bytes of a file.
+fn read(bytes: &[u8], complete: bool, limit: usize) -> Result<Scanned, Problem> {
+    let Some(part) = Part10::open(bytes) else { return Ok(Scanned::NotDicom) };
+    // A DICOMDIR is an index of files and no image.
+    if part.class.starts_with(DIRECTORY) {
         return Ok(Scanned::NotDicom);
     }
-    // A parser that panics on a damaged file must cost that file only.
-    let parsed = catch_unwind(AssertUnwindSafe(|| {
-        OpenFileOptions::new().read_until(tags::PIXEL_DATA).open_file(path)
-    }));
-    Ok(match parsed {
-        // A DICOMDIR is an index of files and no image.
-        Ok(Ok(object)) if object.meta().media_storage_sop_class_uid().starts_with(DIRECTORY) => {
-            Scanned::NotDicom
-        }
-        Ok(Ok(object)) => Scanned::Dicom(Box::new(header(&object))),
-        Ok(Err(error)) => Scanned::Unreadable(without_path(&chain(&error), path)),
-        Err(_) => Scanned::Unreadable("the parser gave up on it".to_owned()),
-    })
+    let (body, whole) = part.body(complete, (8 * limit).min(LARGEST))?;
+    let set = DataSet::read(&body, whole)?;
+    Ok(Scanned::Dicom(Box::new(header(&part, &set))))
 }
 
-/// PS3.10 section 7.1: 128 bytes of anything, then "DICM".
-fn has_preamble(path: &Path) -> io::Result<bool> {
-    let mut start = [0; 132];
-    let mut file = File::open(path)?;
-    match file.read_exact(&mut start) {
-        Ok(()) => Ok(&start[128..] == b"DICM"),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-/// What an error says, without the path: a folder may be named after a person, and the text goes into a
-/// table.
-pub(crate) fn without_path(text: &str, path: &Path) -> String {
-    text.replace(&*path.to_string_lossy(), "it")
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
-}
-
-fn header(object: &DefaultDicomObject) -> Header {
+pub(crate) fn header(part: &Part10<'_>, set: &DataSet<'_>) -> Header {
+    let text = |tag| set.text(tag);
+    let word = |tag| set.word(tag).map(u32::from);
+    let class = set.uid(0x0008_0016).unwrap_or_else(|| part.class.clone());
+    let sex = text(0x0010_0040).filter(|sex| ["F", "M", "O"].contains(&sex.as_str()));
     Header {
-        sop_instance_uid: text(object, tags::SOP_INSTANCE_UID).unwrap_or_default(),
-        study_uid: text(object, tags::STUDY_INSTANCE_UID).unwrap_or_default(),
-        series_uid: text(object, tags::SERIES_INSTANCE_UID).unwrap_or_default(),
-        modality: text(object, tags::MODALITY).unwrap_or_default(),
-        patient_id: text(object, tags::PATIENT_ID).unwrap_or_default(),
-        age: text(object, tags::PATIENT_AGE).as_deref().and_then(years),
-        sex: text(object, tags::PATIENT_SEX),
-        position: numbers(object, tags::IMAGE_POSITION_PATIENT),
-        orientation: numbers(object, tags::IMAGE_ORIENTATION_PATIENT),
-        pixel_spacing: numbers(object, tags::PIXEL_SPACING),
-        slice_thickness: number(object, tags::SLICE_THICKNESS),
-        rows: integer(object, tags::ROWS).unwrap_or(0),
-        columns: integer(object, tags::COLUMNS).unwrap_or(0),
-        frames: integer(object, tags::NUMBER_OF_FRAMES).unwrap_or(1),
-        instance_number: text(object, tags::INSTANCE_NUMBER).and_then(|t| t.parse().ok()),
-        manufacturer: text(object, tags::MANUFACTURER),
-        model: text(object, tags::MANUFACTURER_MODEL_NAME),
-        kernel: text(object, tags::CONVOLUTION_KERNEL),
-        kvp: number(object, tags::KVP),
-        bits_stored: integer(object, tags::BITS_STORED).unwrap_or(0),
-        transfer_syntax: object.meta().transfer_syntax().trim_end_matches(['\0', ' ']).to_owned(),
+        class,
+        image_type: text(0x0008_0008)
+            .map_or_else(Vec::new, |t| t.split('\\').map(|part| part.trim().to_ascii_uppercase()).collect()),
+        sop_instance_uid: set.uid(0x0008_0018).unwrap_or_default(),
+        study_uid: set.uid(0x0020_000D).unwrap_or_default(),
+        series_uid: set.uid(0x0020_000E).unwrap_or_default(),
+        modality: text(0x0008_0060).unwrap_or_default(),
+        patient_id: text(0x0010_0020).unwrap_or_default(),
+        age: text(0x0010_1010).as_deref().and_then(years),
+        sex,
+        rows: word(0x0028_0010).unwrap_or(0),
+        columns: word(0x0028_0011).unwrap_or(0),
+        samples: word(0x0028_0002).unwrap_or(1),
+        instance_number: text(0x0020_0013).and_then(|t| t.parse().ok()),
+        manufacturer: text(0x0008_0070),
+        model: text(0x0008_1090),
+        kernel: text(0x0018_1210),
+        kvp: set.number(0x0018_0060),
+        bits_stored: word(0x0028_0101).unwrap_or(0),
+        transfer_syntax: part.transfer_syntax.clone(),
+        has_pixels: crate::dicom::frames::pixel_data(set).is_some(),
+        planes: planes(set),
     }
 }
 
-/// The value as text without padding; `None` when missing or empty.
-pub(crate) fn text(object: &DefaultDicomObject, tag: Tag) -> Option<String> {
-    let value = object.element_opt(tag).ok()??.to_str().ok()?;
-    let value = value.trim_matches(['\0', ' ']);
-    (!value.is_empty()).then(|| value.to_owned())
+const POSITION: u32 = 0x0020_0032;
+const ORIENTATION: u32 = 0x0020_0037;
+const SPACING: u32 = 0x0028_0030;
+const THICKNESS: u32 = 0x0018_0050;
+const RESCALE_TYPE: u32 = 0x0028_1054;
+const MODALITY_LUT: u32 = 0x0028_3000;
+const PER_FRAME: u32 = 0x5200_9230;
+const SHARED: u32 = 0x5200_9229;
+
+/// Number of frames (0028,0008), 1 when missing or not a number.
+pub(crate) fn frames(set: &DataSet<'_>) -> usize {
+    set.number(0x0028_0008).map_or(1, |n| n.clamp(1.0, 1e9) as usize)
 }
 
-pub(crate) fn number(object: &DefaultDicomObject, tag: Tag) -> Option<f64> {
-    let value = object.element_opt(tag).ok()??;
-    value.to_float64().ok().filter(|x| x.is_finite())
+/// A plane a frame. Frames that have no functional groups of their own (PS3.3 section C.7.6.16) cannot
+/// be told apart: they share what the file says of all, and a claimed number of them makes two planes.
+fn planes(set: &DataSet<'_>) -> Vec<Plane> {
+    let mut common = Plane { in_hu: true, ..Plane::default() };
+    describe(&mut common, set);
+    if set.get(MODALITY_LUT).is_some() {
+        common.in_hu = false;
+    }
+    if let Some(shared) = set.items(SHARED).next() {
+        describe_groups(&mut common, &shared);
+    }
+    let mut planes: Vec<Plane> = set
+        .items(PER_FRAME)
+        .map(|groups| {
+            let mut plane = common.clone();
+            describe_groups(&mut plane, &groups);
+            plane
+        })
+        .collect();
+    let frames = frames(set);
+    planes.truncate(frames);
+    if planes.len() < frames {
+        planes = vec![common; frames.min(2)];
+    }
+    planes
 }
 
-pub(crate) fn integer(object: &DefaultDicomObject, tag: Tag) -> Option<u32> {
-    object.element_opt(tag).ok()??.to_int().ok()
+/// Plane Position, Plane Orientation, Pixel Measures and Pixel Value Transformation, in which the
+/// attributes are called what they are called in a file of one frame.
+const GROUPS: [u32; 4] = [0x0020_9113, 0x0020_9116, 0x0028_9110, 0x0028_9145];
+
+fn describe_groups(plane: &mut Plane, groups: &DataSet<'_>) {
+    for group in GROUPS {
+        if let Some(item) = groups.items(group).next() {
+            describe(plane, &item);
+        }
+    }
 }
 
-/// Exactly `N` finite numbers.
-fn numbers<const N: usize>(object: &DefaultDicomObject, tag: Tag) -> Option<[f64; N]> {
-    let values = object.element_opt(tag).ok()??.to_multi_float64().ok()?;
-    values.try_into().ok().filter(|v: &[f64; N]| v.iter().all(|x| x.is_finite()))
+fn describe(plane: &mut Plane, set: &DataSet<'_>) {
+    plane.position = set.array(POSITION).or(plane.position);
+    plane.orientation = set.array(ORIENTATION).or(plane.orientation);
+    plane.pixel_spacing = set.array(SPACING).or(plane.pixel_spacing);
+    plane.slice_thickness = set.number(THICKNESS).or(plane.slice_thickness);
+    if let Some(unit) = set.text(RESCALE_TYPE) {
+        // US is "unspecified": what writers put where they must put something.
+        plane.in_hu = ["HU", "US", "UNSPECIFIED"].contains(&unit.to_ascii_uppercase().as_str());
+    }
+}
+
+/// Slope and intercept of each frame: its own, those shared by all, or the file's; 1 and 0 when missing.
+pub(crate) fn rescales(set: &DataSet<'_>) -> Vec<(f64, f64)> {
+    let of = |set: &DataSet<'_>| {
+        let slope = set.number(0x0028_1053);
+        let intercept = set.number(0x0028_1052);
+        (slope.is_some() || intercept.is_some()).then(|| (slope.unwrap_or(1.0), intercept.unwrap_or(0.0)))
+    };
+    let transformed = |groups: &DataSet<'_>| groups.items(GROUPS[3]).next().and_then(|item| of(&item));
+    let shared = set.items(SHARED).next().as_ref().and_then(transformed);
+    let common = shared.or_else(|| of(set)).unwrap_or((1.0, 0.0));
+    let own: Vec<(f64, f64)> =
+        set.items(PER_FRAME).map(|groups| transformed(&groups).unwrap_or(common)).collect();
+    if own.is_empty() { vec![common] } else { own }
 }
 
 /// Age String (PS3.5 section 6.2): three digits and D, W, M or Y.

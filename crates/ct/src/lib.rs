@@ -1,18 +1,29 @@
-//! DICOM series to a 64 x 64 x 64 volume of HU. Knows no table and no stage.
+//! DICOM files to a cube of HU. Knows no table and no stage.
 //!
 //! [`header`] reads what a file says of itself, [`series`] holds the files of a series against each
-//! other, [`pixels`] decodes one slice to HU and [`volume`] resamples slice by slice, so that no full
-//! volume is ever in memory.
+//! other, [`geometry`] puts their slices into a stack, [`pixels`] gives the frames of a file and
+//! [`volume`] resamples slice by slice, so that no full volume is ever in memory. The DICOM reader and
+//! the codecs below these take any bytes: nothing that a file claims is allocated before it is held
+//! against the bytes that are there.
 
+mod codec;
+mod dicom;
+mod fit;
+pub mod geometry;
 pub mod header;
 pub mod pixels;
+mod plane;
+mod quality;
 mod resample;
 pub mod series;
 pub mod volume;
 
-pub use header::{Header, Scanned, scan};
-pub use series::{Assessment, Code, Rules, assess};
-pub use volume::{Quality, SIZE, Volume, VolumeError, build};
+pub use codec::CodecError;
+pub use fit::Fit;
+pub use header::{Header, Plane, Scanned, scan};
+pub use quality::{Flag, Quality};
+pub use series::{Assessment, Code, Rules, Slice, assess};
+pub use volume::{Request, Source, Volume, VolumeError, build};
 
 /// Air, in HU: what padding becomes.
 pub const AIR_HU: f32 = -1000.0;

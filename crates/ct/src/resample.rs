@@ -1,80 +1,116 @@
-//! Resampling along one axis: area averaging where it shrinks, linear where it grows. Knows no
-//! DICOM.
+//! Resampling along one axis in physical space: area averaging where it shrinks, linear where it
+//! grows. Knows no DICOM.
 
-/// For each output sample, the first input sample that it reads and the weights from there on.
+/// For each output sample, the first input sample that it reads and the weights from there on. The
+/// weights add up to the part of the output's cell that the input covers: the rest is air.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Axis(Vec<(usize, Vec<f32>)>);
 
+/// Output cells along one axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Cells {
+    /// Where the first begins, in mm.
+    pub(crate) low: f64,
+    /// How long each is, in mm.
+    pub(crate) step: f64,
+    pub(crate) count: usize,
+}
+
+impl Cells {
+    /// `count` cells from `low` to `high`.
+    pub(crate) fn over((low, high): (f64, f64), count: usize) -> Cells {
+        Cells { low, step: (high - low) / count as f64, count }
+    }
+}
+
+/// Relative; so little of a neighbouring cell is the rounding of positions.
+const SLIVER: f64 = 1e-6;
+
 impl Axis {
-    /// From `n` samples to `m` over the same extent. Both must be at least 1.
+    /// From input samples at rising `centres` with cells between `borders` (one more than centres).
     ///
-    /// Shrinking: output `i` is the mean of the input over `[i n/m, (i + 1) n/m)`, samples at the
-    /// edge counted by the part that lies inside, so that nothing aliases. Growing: linear between
-    /// sample centres, constant beyond the outermost.
-    pub(crate) fn new(n: usize, m: usize) -> Axis {
-        let ratio = n as f64 / m as f64;
-        Axis((0..m).map(|i| if n >= m { area(i, n, ratio) } else { linear(i, n, ratio) }).collect())
+    /// Shrinking (input cells are on average no longer than output cells): the mean of the input over
+    /// the output's cell, samples at its edge counted by the part that lies inside, so that nothing
+    /// aliases. Growing: linear between the centres of input samples, constant from the outermost to
+    /// their borders.
+    pub(crate) fn new(centres: &[f64], borders: &[f64], cells: Cells) -> Axis {
+        let length = (borders[borders.len() - 1] - borders[0]) / centres.len() as f64;
+        let shrinks = length <= cells.step * (1.0 + SLIVER);
+        let cell = |i: usize| (cells.low + i as f64 * cells.step, cells.low + (i + 1) as f64 * cells.step);
+        Axis(
+            (0..cells.count)
+                .map(|i| if shrinks { area(borders, cell(i)) } else { linear(centres, borders, cell(i)) })
+                .collect(),
+        )
+    }
+
+    /// From `count` samples of one `spacing`, the first centred at `first`.
+    pub(crate) fn even(first: f64, spacing: f64, count: usize, cells: Cells) -> Axis {
+        let centres: Vec<f64> = (0..count).map(|k| first + k as f64 * spacing).collect();
+        let borders: Vec<f64> = (0..=count).map(|k| first + (k as f64 - 0.5) * spacing).collect();
+        Axis::new(&centres, &borders, cells)
     }
 
     /// Output samples, each as (first input, weights).
     pub(crate) fn outputs(&self) -> impl Iterator<Item = (usize, &[f32])> {
         self.0.iter().map(|(first, weights)| (*first, weights.as_slice()))
     }
-}
 
-fn area(i: usize, n: usize, ratio: f64) -> (usize, Vec<f32>) {
-    let (low, high) = (i as f64 * ratio, (i + 1) as f64 * ratio);
-    let first = (low.floor() as usize).min(n - 1);
-    let last = (high.ceil() as usize).clamp(first + 1, n);
-    let weights = (first..last)
-        .map(|k| ((high.min((k + 1) as f64) - low.max(k as f64)).max(0.0) / ratio) as f32)
-        .collect();
-    (first, weights)
-}
-
-fn linear(i: usize, n: usize, ratio: f64) -> (usize, Vec<f32>) {
-    let centre = ((i as f64 + 0.5) * ratio - 0.5).clamp(0.0, (n - 1) as f64);
-    let first = (centre.floor() as usize).min(n.saturating_sub(2));
-    let part = (centre - first as f64) as f32;
-    if n == 1 { (0, vec![1.0]) } else { (first, vec![1.0 - part, part]) }
-}
-
-/// Reduces a `rows x columns` plane to `m x m`, row by row.
-pub(crate) fn plane(
-    values: &[f32],
-    columns: usize,
-    along_rows: &Axis,
-    along_columns: &Axis,
-    m: usize,
-) -> Vec<f32> {
-    // First each row to m values, then the rows: each input value is touched once.
-    let narrow: Vec<f32> = values
-        .chunks_exact(columns)
-        .flat_map(|row| {
-            along_columns.outputs().map(move |(first, weights)| {
-                weights.iter().zip(&row[first..]).map(|(w, v)| w * v).sum::<f32>()
-            })
-        })
-        .collect();
-    let mut out = Vec::with_capacity(m * m);
-    for (first, weights) in along_rows.outputs() {
-        let mut sums = vec![0.0; m];
-        for (weight, row) in weights.iter().zip(narrow.chunks_exact(m).skip(first)) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += weight * value;
+    /// For each input sample, the output samples that read it and the weight.
+    pub(crate) fn inputs(&self, count: usize) -> Vec<Vec<(usize, f32)>> {
+        let mut inputs = vec![Vec::new(); count];
+        for (output, (first, weights)) in self.outputs().enumerate() {
+            for (input, &weight) in inputs[first..].iter_mut().zip(weights) {
+                input.push((output, weight));
             }
         }
-        out.extend(sums);
+        inputs
     }
-    out
+}
+
+fn area(borders: &[f64], (low, high): (f64, f64)) -> (usize, Vec<f32>) {
+    let length = high - low;
+    let sliver = SLIVER * length;
+    let count = borders.len() - 1;
+    let first = borders[1..].partition_point(|&end| end <= low + sliver);
+    let last = borders[..count].partition_point(|&start| start < high - sliver);
+    if first >= last {
+        return (0, Vec::new());
+    }
+    // The outermost by what lies inside; what rounding makes of those in between must not matter.
+    let part = |k: usize| {
+        let inside = high.min(borders[k + 1]) - low.max(borders[k]);
+        (inside / length).clamp(0.0, 1.0) as f32
+    };
+    (first, (first..last).map(part).collect())
+}
+
+fn linear(centres: &[f64], borders: &[f64], (low, high): (f64, f64)) -> (usize, Vec<f32>) {
+    let at = 0.5 * (low + high);
+    let sliver = SLIVER * (high - low);
+    let last = centres.len() - 1;
+    if at < borders[0] - sliver || at > borders[last + 1] + sliver {
+        return (0, Vec::new());
+    }
+    let after = centres.partition_point(|&c| c <= at);
+    if after == 0 || after > last {
+        return (if after == 0 { 0 } else { last }, vec![1.0]);
+    }
+    let part = (at - centres[after - 1]) / (centres[after] - centres[after - 1]);
+    (after - 1, vec![(1.0 - part) as f32, part as f32])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// As far as the input reaches, cells of one length.
     fn apply(values: &[f32], m: usize) -> Vec<f32> {
-        let axis = Axis::new(values.len(), m);
+        let n = values.len();
+        sums(values, &Axis::even(0.5, 1.0, n, Cells::over((0.0, n as f64), m)))
+    }
+
+    fn sums(values: &[f32], axis: &Axis) -> Vec<f32> {
         axis.outputs().map(|(first, w)| w.iter().zip(&values[first..]).map(|(w, v)| w * v).sum()).collect()
     }
 
@@ -91,7 +127,13 @@ mod tests {
     #[test]
     fn every_output_is_an_average_and_every_input_counts_alike_when_shrinking() {
         for n in [64, 65, 100, 133, 512, 1000] {
-            let axis = Axis::new(n, 64);
+            let spacing = 0.7371;
+            let axis = Axis::even(
+                -123.4,
+                spacing,
+                n,
+                Cells::over((-123.4 - 0.5 * spacing, -123.4 + (n as f64 - 0.5) * spacing), 64),
+            );
             let mut seen = vec![0.0_f64; n];
             for (first, weights) in axis.outputs() {
                 assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
@@ -102,10 +144,26 @@ mod tests {
     }
 
     #[test]
-    fn a_plane_is_reduced_along_both_axes() {
-        // Rows 0 1 / 2 3 / 4 5 / 6 7 to 2 x 2.
-        let values: Vec<f32> = (0..8_u8).map(f32::from).collect();
-        let out = plane(&values, 2, &Axis::new(4, 2), &Axis::new(2, 2), 2);
-        assert_eq!(out, [1.0, 2.0, 5.0, 6.0]);
+    fn uneven_samples_count_by_their_length_and_nothing_beyond_the_borders_does() {
+        // Cells 0..2, 2..4, 4..10 to 0..5, 5..10.
+        let axis =
+            Axis::new(&[1.0, 3.0, 7.0], &[0.0, 2.0, 4.0, 10.0], Cells { low: 0.0, step: 5.0, count: 2 });
+        assert_eq!(sums(&[10.0, 20.0, 30.0], &axis), [(20.0 + 40.0 + 30.0) / 5.0, 30.0]);
+        // From -5: half of the first cell lies outside.
+        let axis = Axis::even(0.5, 1.0, 10, Cells { low: -5.0, step: 10.0, count: 2 });
+        assert_eq!(sums(&[1.0; 10], &axis), [0.5, 0.5]);
+        // Growing: centres at 0 and 4, uneven on purpose.
+        let axis =
+            Axis::new(&[0.0, 4.0, 6.0], &[-2.0, 2.0, 5.0, 7.0], Cells { low: -3.0, step: 1.0, count: 10 });
+        let found = sums(&[0.0, 8.0, 4.0], &axis);
+        assert_eq!(found, [0.0, 0.0, 0.0, 1.0, 3.0, 5.0, 7.0, 7.0, 5.0, 4.0]);
+    }
+
+    #[test]
+    fn inputs_are_the_outputs_the_other_way_round() {
+        let axis = Axis::even(0.5, 1.0, 3, Cells::over((0.0, 3.0), 2));
+        let third = 1.0_f32 / 1.5;
+        let sixth = 0.5_f32 / 1.5;
+        assert_eq!(axis.inputs(3), [vec![(0, third)], vec![(0, sixth), (1, sixth)], vec![(1, third)]]);
     }
 }

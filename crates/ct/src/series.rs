@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::header::Header;
+use crate::geometry::{ORIENTATION_TOLERANCE, POSITION_TOLERANCE, Shift, Stack};
+use crate::header::{Header, Plane};
 
 /// What a series must be to be used.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,63 +16,89 @@ pub struct Rules {
     pub max_thickness: f64,
 }
 
-/// Why a series cannot be used, or what is worth knowing about it, in a word that a program reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
-    /// Rejected: modality is not CT.
-    NotCt,
-    /// Rejected: one file holds several frames.
-    MultiFrame,
-    /// Rejected: fewer than `min_slices`.
-    TooFewSlices,
-    /// Rejected: no slice thickness.
-    ThicknessMissing,
-    /// Rejected: slice thickness out of range.
-    ThicknessOutOfRange,
-    /// Rejected: position, orientation, pixel spacing, rows or columns missing or not usable.
-    GeometryMissing,
-    /// Rejected: slices of different orientation (a localizer among them, say).
-    MixedOrientation,
-    /// Rejected: slices of different rows, columns or pixel spacing.
-    MixedSize,
-    /// Rejected: two slices at one position.
-    RepeatedPosition,
-    /// Rejected: a gap of one and a half slice distances or more.
-    MissingSlice,
-    /// Rejected: slice distances that differ by more than a tenth.
-    IrregularSpacing,
-    /// Rejected: slices are shifted against each other, as with a tilted gantry.
-    GantryTilt,
-    /// Rejected: two files claim to be the same instance.
-    RepeatedInstance,
-    /// Warning: fewer than 64 slices.
-    FewSlices,
-    /// Warning: not 512 x 512.
-    UnusualMatrix,
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)*) => {
+        /// Why a series cannot be used, or what is worth knowing about it, in a word that a program reads.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Code {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &[Code] = &[$(Code::$name),*];
+
+            /// As it stands in tables: `too_few_slices`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Code::$name => $text,)*
+                }
+            }
+
+            /// What it means, for people.
+            pub fn doc(self) -> &'static str {
+                match self {
+                    $(Code::$name => concat!($($doc),*).trim_ascii_start(),)*
+                }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// As it stands in tables: `too_few_slices`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Code::NotCt => "not_ct",
-            Code::MultiFrame => "multi_frame",
-            Code::TooFewSlices => "too_few_slices",
-            Code::ThicknessMissing => "thickness_missing",
-            Code::ThicknessOutOfRange => "thickness_out_of_range",
-            Code::GeometryMissing => "geometry_missing",
-            Code::MixedOrientation => "mixed_orientation",
-            Code::MixedSize => "mixed_size",
-            Code::RepeatedPosition => "repeated_position",
-            Code::MissingSlice => "missing_slice",
-            Code::IrregularSpacing => "irregular_spacing",
-            Code::GantryTilt => "gantry_tilt",
-            Code::RepeatedInstance => "repeated_instance",
-            Code::FewSlices => "few_slices",
-            Code::UnusualMatrix => "unusual_matrix",
-        }
-    }
+codes! {
+    /// Rejected: modality is not CT.
+    NotCt = "not_ct",
+    /// Rejected: says CT, but is a segmentation, a secondary capture or another object that is no CT image.
+    NotACtImage = "not_a_ct_image",
+    /// Rejected: an overview (scout, topogram) and no slices.
+    Localizer = "localizer",
+    /// Rejected: a reformat, projection or rendering that was made of other slices.
+    DerivedReformat = "derived_reformat",
+    /// Rejected: values are not HU (another rescale type, or a lookup table).
+    NotInHu = "not_in_hu",
+    /// Rejected: colour.
+    NotSingleChannel = "not_single_channel",
+    /// Rejected: files without pixel data.
+    NoPixelData = "no_pixel_data",
+    /// Rejected: one file holds several frames that do not say where they lie.
+    MultiFrame = "multi_frame",
+    /// Rejected: fewer slices than `min_slices`.
+    TooFewSlices = "too_few_slices",
+    /// Rejected: no slice thickness, and no distance of slices to take for it.
+    ThicknessMissing = "thickness_missing",
+    /// Rejected: slice thickness out of range.
+    ThicknessOutOfRange = "thickness_out_of_range",
+    /// Rejected: position, orientation, pixel spacing, rows or columns missing or not usable.
+    GeometryMissing = "geometry_missing",
+    /// Rejected: slices of different orientation.
+    MixedOrientation = "mixed_orientation",
+    /// Rejected: slices that lie between the patient's axes.
+    Oblique = "oblique",
+    /// Rejected: slices of different rows, columns or pixel spacing.
+    MixedSize = "mixed_size",
+    /// Rejected: different slices at one position.
+    RepeatedPosition = "repeated_position",
+    /// Rejected: a lone gap that is a whole multiple of its neighbours.
+    MissingSlice = "missing_slice",
+    /// Rejected: different files claim to be the same instance.
+    RepeatedInstance = "repeated_instance",
+    /// Warning: slices were there twice, pixel by pixel; one of each is used.
+    RepeatedSlice = "repeated_slice",
+    /// Warning: slice distances differ by more than a tenth; true positions are used.
+    IrregularSpacing = "irregular_spacing",
+    /// Warning: the gantry was tilted; slices are sheared back.
+    GantryTilt = "gantry_tilt",
+    /// Warning: slices are shifted against each other, not all alike; true positions are used.
+    ShiftedSlices = "shifted_slices",
+    /// Warning: no slice thickness; the distance of slices is taken for it.
+    ThicknessFromSpacing = "thickness_from_spacing",
+    /// Warning: slices lie further apart than twice their thickness.
+    SparseSlices = "sparse_slices",
+    /// Warning: fewer than 64 slices.
+    FewSlices = "few_slices",
+    /// Warning: not 512 x 512.
+    UnusualMatrix = "unusual_matrix",
 }
 
 /// What was found out about a series.
@@ -81,143 +108,213 @@ pub struct Assessment {
     pub reasons: Vec<Code>,
     /// What is worth knowing, sorted.
     pub warnings: Vec<Code>,
-    /// Indices into the headers, in order along the normal of the slice plane (for an axial series
-    /// from the feet to the head); empty when there is no order.
+    /// Indices into the slices, in order along the normal of the slice plane (for an axial series
+    /// from the feet to the head), repeated ones left out; empty when there is no order.
     pub order: Vec<usize>,
-    /// Median distance between neighbouring slices in mm.
-    pub slice_spacing: Option<f64>,
+    /// The slices in that order.
+    pub stack: Option<Stack>,
+    /// Slice thickness in mm, as the first file says or taken from the distances.
+    pub slice_thickness: Option<f64>,
+}
+
+/// One slice: a file, or a frame of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Slice<'a> {
+    /// Of the file.
+    pub header: &'a Header,
+    /// Of the frame.
+    pub plane: &'a Plane,
+}
+
+/// The slices of files, in their order: index of the file, index of the frame, and the slice.
+pub fn slices<'a>(headers: &[&'a Header]) -> Vec<(usize, usize, Slice<'a>)> {
+    let of = |(index, header): (usize, &&'a Header)| {
+        let header = *header;
+        let each = header.planes.iter().enumerate();
+        each.map(move |(frame, plane)| (index, frame, Slice { header, plane })).collect::<Vec<_>>()
+    };
+    headers.iter().enumerate().flat_map(of).collect()
 }
 
 /// Warned about below this.
 const COMFORTABLE_SLICES: usize = 64;
-/// Direction cosines of one orientation may differ by this (they are written with six digits or so).
-const ORIENTATION_TOLERANCE: f64 = 1e-3;
-/// Positions closer than this, in mm, are one position.
-const POSITION_TOLERANCE: f64 = 0.01;
-/// Relative difference of slice distances.
-const SPACING_TOLERANCE: f64 = 0.1;
-/// Sideways shift from slice to slice, relative to their distance, beyond which the stack is tilted.
-const TILT_TOLERANCE: f64 = 0.02;
+/// CT, Enhanced CT and Legacy Converted Enhanced CT Image Storage (PS3.4, table B.5-1).
+const CT_IMAGES: [&str; 3] =
+    ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"];
+/// Words of Image Type (0008,0008) for what was made of other slices (PS3.3 sections C.8.2.1.1.1 and
+/// C.8.16.1, and what scanners write).
+const DERIVED: &[&str] = &[
+    "REFORMATTED",
+    "MPR",
+    "CPR",
+    "MIP",
+    "MINIP",
+    "MAX_IP",
+    "MIN_IP",
+    "PROJECTION IMAGE",
+    "VOLUME RENDERED",
+    "VRT",
+    "SSD",
+    "CURVED_MPR",
+    "VOLREN",
+    "VIRTUAL_ENDOSCOPY",
+];
 
-/// Holds the files of a series against each other and against the rules.
-pub fn assess(headers: &[&Header], rules: &Rules) -> Assessment {
+/// Holds the slices of a series against each other and against the rules.
+///
+/// `same` tells whether two slices at one position hold the same pixels; it is asked for those only.
+pub fn assess(slices: &[Slice<'_>], rules: &Rules, same: &dyn Fn(usize, usize) -> bool) -> Assessment {
     let mut found = Assessment::default();
+    let mut reasons = Vec::new();
+    let any = |test: &dyn Fn(&Slice<'_>) -> bool| slices.iter().any(test);
+    let typed = |words: &[&str]| any(&|s| s.header.image_type.iter().any(|t| words.contains(&t.as_str())));
     let mut reject = |code: Code, applies: bool| {
         if applies {
-            found.reasons.push(code);
+            reasons.push(code);
         }
     };
-    reject(Code::NotCt, headers.iter().any(|h| h.modality != "CT"));
-    reject(Code::MultiFrame, headers.iter().any(|h| h.frames != 1));
-    reject(Code::TooFewSlices, headers.len() < rules.min_slices);
-    let thicknesses: Vec<f64> = headers.iter().filter_map(|h| h.slice_thickness).collect();
-    reject(Code::ThicknessMissing, thicknesses.len() < headers.len());
-    let allowed = rules.min_thickness..=rules.max_thickness;
-    reject(Code::ThicknessOutOfRange, thicknesses.iter().any(|t| !allowed.contains(t)));
-    let first = headers.first().copied();
+    reject(Code::NotCt, any(&|s| s.header.modality != "CT"));
+    let class = |s: &Slice<'_>| s.header.class.is_empty() || CT_IMAGES.contains(&s.header.class.as_str());
+    reject(Code::NotACtImage, any(&|s| s.header.modality == "CT" && !class(s)));
+    reject(Code::Localizer, typed(&["LOCALIZER", "SCOUT"]));
+    reject(Code::DerivedReformat, typed(DERIVED));
+    reject(Code::NotInHu, any(&|s| !s.plane.in_hu));
+    reject(Code::NotSingleChannel, any(&|s| s.header.samples != 1));
+    reject(Code::NoPixelData, any(&|s| !s.header.has_pixels));
+    let unplaced = |s: &Slice<'_>| {
+        s.header.planes.len() > 1 && s.header.planes.iter().all(|p| p.position == s.header.planes[0].position)
+    };
+    reject(Code::MultiFrame, any(&unplaced));
+    let first = slices.first().copied();
     let differs =
-        |f: &dyn Fn(&Header, &Header) -> bool| first.is_some_and(|a| headers.iter().any(|b| f(a, b)));
-    reject(
-        Code::MixedSize,
-        differs(&|a, b| (a.rows, a.columns, a.pixel_spacing) != (b.rows, b.columns, b.pixel_spacing)),
-    );
-    reject(Code::MixedOrientation, differs(&|a, b| !same_orientation(a, b)));
-    let mut instances: Vec<&str> = headers.iter().map(|h| h.sop_instance_uid.as_str()).collect();
-    instances.sort_unstable();
-    reject(Code::RepeatedInstance, instances.windows(2).any(|pair| pair[0] == pair[1]));
-    let placed: Option<Vec<[f64; 3]>> = headers.iter().map(|h| h.position.filter(|_| drawable(h))).collect();
-    let normal = first.and_then(|h| h.orientation).and_then(normal);
-    match (placed, normal) {
-        (Some(positions), Some(normal)) if !positions.is_empty() => {
-            let stack = Stack::new(&positions, normal);
-            reject(Code::RepeatedPosition, stack.repeated());
-            reject(Code::MissingSlice, stack.missing());
-            reject(Code::IrregularSpacing, stack.irregular());
-            reject(Code::GantryTilt, stack.tilted());
-            found.slice_spacing = stack.spacing;
-            found.order = stack.order;
+        |f: &dyn Fn(&Slice<'_>, &Slice<'_>) -> bool| first.is_some_and(|a| slices.iter().any(|b| f(&a, b)));
+    let size = |s: &Slice<'_>| (s.header.rows, s.header.columns, s.plane.pixel_spacing);
+    reject(Code::MixedSize, differs(&|a, b| size(a) != size(b)));
+    reject(Code::MixedOrientation, differs(&|a, b| !same_orientation(a.plane, b.plane)));
+
+    let stack = stack(slices);
+    reject(Code::GeometryMissing, stack.is_none());
+    let mut spacing = None;
+    if let Some((stack, order)) = stack {
+        let repeated = Repeated::find(slices, &stack, &order, same);
+        reject(Code::RepeatedPosition, repeated.position);
+        reject(Code::RepeatedInstance, repeated.instance);
+        let (stack, order) = repeated.without(stack, order);
+        reject(Code::MissingSlice, stack.missing());
+        reject(Code::Oblique, stack.directions.oblique());
+        let mut warn = |code: Code, applies: bool| {
+            if applies {
+                found.warnings.push(code);
+            }
+        };
+        warn(Code::RepeatedSlice, !repeated.dropped.is_empty());
+        warn(Code::IrregularSpacing, !stack.missing() && !repeated.position && stack.irregular());
+        match stack.shifted() {
+            Some(Shift::Tilt) => warn(Code::GantryTilt, true),
+            Some(Shift::Uneven) => warn(Code::ShiftedSlices, true),
+            None => {}
         }
-        _ => reject(Code::GeometryMissing, true),
+        spacing = stack.spacing();
+        (found.order, found.stack) = (order, Some(stack));
     }
-    if (rules.min_slices..COMFORTABLE_SLICES).contains(&headers.len()) {
+    let count = if found.stack.is_some() { found.order.len() } else { slices.len() };
+    reject(Code::TooFewSlices, count < rules.min_slices);
+    let own: Vec<f64> = slices.iter().filter_map(|s| s.plane.slice_thickness).filter(|&t| t > 0.0).collect();
+    let allowed = rules.min_thickness..=rules.max_thickness;
+    if own.len() == slices.len() {
+        reject(Code::ThicknessOutOfRange, own.iter().any(|t| !allowed.contains(t)));
+        found.slice_thickness = own.first().copied();
+        let sparse = spacing.is_some_and(|s| own.iter().all(|t| s > 2.0 * t + POSITION_TOLERANCE));
+        if sparse {
+            found.warnings.push(Code::SparseSlices);
+        }
+    } else {
+        reject(Code::ThicknessMissing, spacing.is_none());
+        reject(Code::ThicknessOutOfRange, spacing.is_some_and(|s| !allowed.contains(&s)));
+        found.slice_thickness = spacing;
+        found.warnings.extend(spacing.map(|_| Code::ThicknessFromSpacing));
+    }
+    if (rules.min_slices..COMFORTABLE_SLICES).contains(&count) {
         found.warnings.push(Code::FewSlices);
     }
-    if headers.iter().any(|h| (h.rows, h.columns) != (512, 512)) {
+    if slices.iter().any(|s| (s.header.rows, s.header.columns) != (512, 512)) {
         found.warnings.push(Code::UnusualMatrix);
     }
-    found.reasons.sort_unstable();
+    reasons.sort();
+    found.reasons = reasons;
+    found.warnings.sort();
     found
 }
 
-/// Everything but the position that is needed to place a slice.
-fn drawable(header: &Header) -> bool {
-    header.orientation.is_some()
-        && header.pixel_spacing.is_some_and(|spacing| spacing.iter().all(|&s| s > 0.0))
-        && header.rows > 0
-        && header.columns > 0
+/// The slices as a stack, if each of them can be placed.
+fn stack(slices: &[Slice<'_>]) -> Option<(Stack, Vec<usize>)> {
+    let first = slices.first()?;
+    let (directions, spacing) = first.plane.drawable()?;
+    let positions: Option<Vec<[f64; 3]>> =
+        slices.iter().map(|s| s.plane.position.filter(|_| s.plane.drawable().is_some())).collect();
+    let size = [first.header.rows as usize, first.header.columns as usize];
+    (size[0] > 0 && size[1] > 0)
+        .then_some(())
+        .and(positions)
+        .map(|p| Stack::new(directions, size, spacing, &p))
 }
 
-fn same_orientation(a: &Header, b: &Header) -> bool {
+fn same_orientation(a: &Plane, b: &Plane) -> bool {
     match (a.orientation, b.orientation) {
         (Some(a), Some(b)) => a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= ORIENTATION_TOLERANCE),
         (a, b) => a.is_none() && b.is_none(),
     }
 }
 
-/// Unit normal of the slice plane: row direction x column direction (PS3.3 section C.7.6.2.1.1).
-fn normal([ax, ay, az, bx, by, bz]: [f64; 6]) -> Option<[f64; 3]> {
-    let n = [ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx];
-    let length = n.iter().map(|x| x * x).sum::<f64>().sqrt();
-    (length > 0.5).then(|| n.map(|x| x / length))
+/// Slices that are there twice.
+struct Repeated {
+    /// Different slices lie at one place.
+    position: bool,
+    /// Different slices have one name.
+    instance: bool,
+    /// Places in the order of slices that are the same as one before them.
+    dropped: Vec<usize>,
 }
 
-/// Slices along their normal.
-struct Stack {
-    order: Vec<usize>,
-    gaps: Vec<f64>,
-    shifts: Vec<f64>,
-    spacing: Option<f64>,
-}
-
-impl Stack {
-    fn new(positions: &[[f64; 3]], normal: [f64; 3]) -> Stack {
-        let along = |p: &[f64; 3]| p.iter().zip(&normal).map(|(p, n)| p * n).sum::<f64>();
-        let mut order: Vec<usize> = (0..positions.len()).collect();
-        // Position first; the index, which is the order of the sorted file names, breaks ties.
-        order.sort_by(|&a, &b| along(&positions[a]).total_cmp(&along(&positions[b])).then(a.cmp(&b)));
-        let (mut gaps, mut shifts) = (Vec::new(), Vec::new());
-        for pair in order.windows(2) {
-            let (a, b) = (&positions[pair[0]], &positions[pair[1]]);
-            let step: Vec<f64> = b.iter().zip(a).map(|(b, a)| b - a).collect();
-            let gap = along(b) - along(a);
-            let sideways = step.iter().zip(&normal).map(|(s, n)| (s - gap * n).powi(2)).sum::<f64>().sqrt();
-            gaps.push(gap);
-            shifts.push(sideways);
+impl Repeated {
+    fn find(
+        slices: &[Slice<'_>],
+        stack: &Stack,
+        order: &[usize],
+        same: &dyn Fn(usize, usize) -> bool,
+    ) -> Repeated {
+        let (mut position, mut dropped) = (false, Vec::new());
+        let mut kept = 0;
+        for at in 1..order.len() {
+            let apart: f64 = (0..3).map(|a| (stack.origins[at][a] - stack.origins[kept][a]).powi(2)).sum();
+            let along = stack.origins[at][2] - stack.origins[kept][2];
+            if along > POSITION_TOLERANCE {
+                kept = at;
+            } else if apart.sqrt() <= POSITION_TOLERANCE && same(order[kept], order[at]) {
+                dropped.push(at);
+            } else {
+                position = true;
+            }
         }
-        let mut sorted = gaps.clone();
-        sorted.sort_by(f64::total_cmp);
-        let spacing = sorted.get(sorted.len() / 2).copied().filter(|&s| s > POSITION_TOLERANCE);
-        Stack { order, gaps, shifts, spacing }
+        let mut names: Vec<(&str, *const Header)> = (0..order.len())
+            .filter(|at| !dropped.contains(at))
+            .map(|at| slices[order[at]].header)
+            .map(|header| (header.sop_instance_uid.as_str(), std::ptr::from_ref(header)))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let instance = names.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        Repeated { position, instance, dropped }
     }
 
-    fn repeated(&self) -> bool {
-        self.gaps.iter().any(|&gap| gap <= POSITION_TOLERANCE)
-    }
-
-    fn missing(&self) -> bool {
-        self.spacing.is_some_and(|s| self.gaps.iter().any(|&gap| gap >= 1.5 * s))
-    }
-
-    fn irregular(&self) -> bool {
-        let off = |gap: f64, s: f64| {
-            gap > POSITION_TOLERANCE && gap < 1.5 * s && (gap - s).abs() > SPACING_TOLERANCE * s
-        };
-        self.spacing.is_some_and(|s| self.gaps.iter().any(|&gap| off(gap, s)))
-    }
-
-    fn tilted(&self) -> bool {
-        self.spacing
-            .is_some_and(|s| self.shifts.iter().any(|&shift| shift > TILT_TOLERANCE * s + POSITION_TOLERANCE))
+    fn without(&self, mut stack: Stack, mut order: Vec<usize>) -> (Stack, Vec<usize>) {
+        let mut place = 0..;
+        let mut keep = || place.next().is_none_or(|at| !self.dropped.contains(&at));
+        order.retain(|_| keep());
+        let mut place = 0..;
+        let mut keep = || place.next().is_none_or(|at| !self.dropped.contains(&at));
+        stack.origins.retain(|_| keep());
+        (stack, order)
     }
 }
 
@@ -228,16 +325,21 @@ mod tests {
     const RULES: Rules = Rules { min_slices: 4, min_thickness: 1.0, max_thickness: 5.0 };
 
     fn slice(z: f64) -> Header {
-        Header {
-            sop_instance_uid: format!("1.{z}"),
-            modality: "CT".into(),
+        let plane = Plane {
             position: Some([-100.0, -90.0, z]),
             orientation: Some([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
             pixel_spacing: Some([0.7, 0.7]),
             slice_thickness: Some(2.0),
+            in_hu: true,
+        };
+        Header {
+            sop_instance_uid: format!("1.{z}"),
+            modality: "CT".into(),
             rows: 512,
             columns: 512,
-            frames: 1,
+            samples: 1,
+            has_pixels: true,
+            planes: vec![plane],
             ..Header::default()
         }
     }
@@ -246,75 +348,102 @@ mod tests {
         [4.0, 0.0, 2.0, 6.0, 8.0].map(slice).to_vec()
     }
 
-    fn reasons(headers: &[Header]) -> Vec<Code> {
-        assess(&headers.iter().collect::<Vec<_>>(), &RULES).reasons
+    fn found(headers: &[Header], same: bool) -> Assessment {
+        let headers: Vec<&Header> = headers.iter().collect();
+        let slices: Vec<Slice<'_>> = slices(&headers).into_iter().map(|(_, _, slice)| slice).collect();
+        assess(&slices, &RULES, &|_, _| same)
+    }
+
+    fn edited(edit: &dyn Fn(&mut Vec<Header>)) -> Assessment {
+        let mut headers = stack();
+        edit(&mut headers);
+        found(&headers, false)
     }
 
     #[test]
     fn a_good_stack_is_ordered_by_position_and_not_by_the_order_of_its_files() {
-        let headers = stack();
-        let found = assess(&headers.iter().collect::<Vec<_>>(), &RULES);
+        let found = found(&stack(), false);
         assert_eq!(found.reasons, []);
         assert_eq!(found.order, [1, 2, 0, 3, 4]);
-        assert_eq!(found.slice_spacing, Some(2.0));
+        assert_eq!(found.stack.and_then(|s| s.spacing()), Some(2.0));
         assert_eq!(found.warnings, [Code::FewSlices]);
     }
 
     #[test]
     fn each_fault_has_its_reason_and_all_that_apply_are_given() {
-        let edit = |f: &dyn Fn(&mut Vec<Header>)| {
-            let mut headers = stack();
-            f(&mut headers);
-            reasons(&headers)
-        };
+        let edit = |f: &dyn Fn(&mut Vec<Header>)| edited(f).reasons;
+        let plane = |f: &'static dyn Fn(&mut Plane)| edit(&move |h| f(&mut h[2].planes[0]));
         assert_eq!(edit(&|h| h[1].modality = "MR".into()), [Code::NotCt]);
+        let segmentation = "1.2.840.10008.5.1.4.1.1.66.4";
+        assert_eq!(edit(&|h| h[1].class = segmentation.into()), [Code::NotACtImage]);
+        assert_eq!(edit(&|h| h[1].image_type = vec!["LOCALIZER".into()]), [Code::Localizer]);
+        assert_eq!(edit(&|h| h[1].image_type = vec!["MPR".into()]), [Code::DerivedReformat]);
+        assert_eq!(plane(&|p| p.in_hu = false), [Code::NotInHu]);
         assert_eq!(edit(&|h| h.truncate(3)), [Code::TooFewSlices]);
-        assert_eq!(edit(&|h| h[2].slice_thickness = None), [Code::ThicknessMissing]);
-        assert_eq!(edit(&|h| h[2].slice_thickness = Some(7.0)), [Code::ThicknessOutOfRange]);
+        assert_eq!(plane(&|p| p.slice_thickness = Some(7.0)), [Code::ThicknessOutOfRange]);
         assert_eq!(edit(&|h| h[2].rows = 256), [Code::MixedSize]);
-        assert_eq!(edit(&|h| h[2].position = None), [Code::GeometryMissing]);
-        assert_eq!(
-            edit(&|h| h[2].orientation = Some([0.0, 1.0, 0.0, 0.0, 0.0, -1.0])),
-            [Code::MixedOrientation]
-        );
-        assert_eq!(edit(&|h| h[2].position = h[0].position), [Code::RepeatedPosition, Code::MissingSlice]);
-        assert_eq!(
-            edit(&|h| {
-                h.remove(2);
-            }),
-            [Code::MissingSlice]
-        );
-        assert_eq!(edit(&|h| h[4].position = Some([-100.0, -90.0, 8.5])), [Code::IrregularSpacing]);
+        assert_eq!(plane(&|p| p.position = None), [Code::GeometryMissing]);
+        let across = Some([0.0, 1.0, 0.0, 0.0, 0.0, -1.0]);
+        assert_eq!(edit(&|h| h[2].planes[0].orientation = across), [Code::MixedOrientation]);
+        assert_eq!(edit(&|h| drop(h.remove(2))), [Code::MissingSlice]);
         assert_eq!(
             edit(&|h| h[4].sop_instance_uid = h[3].sop_instance_uid.clone()),
             [Code::RepeatedInstance]
         );
-        assert_eq!(edit(&|h| h[4].frames = 2), [Code::MultiFrame]);
-        let tilt = |h: &mut Vec<Header>| {
-            for header in h {
-                let [x, y, z] = header.position.unwrap_or_default();
-                header.position = Some([x, y + 0.3 * z, z]);
-            }
-        };
-        assert_eq!(edit(&tilt), [Code::GantryTilt]);
         let two = edit(&|h| {
             h[0].modality = "MR".into();
-            h[1].slice_thickness = Some(9.0);
+            h[1].planes[0].slice_thickness = Some(9.0);
         });
         assert_eq!(two, [Code::NotCt, Code::ThicknessOutOfRange]);
     }
 
     #[test]
+    fn a_slice_that_is_there_twice_is_dropped_if_its_pixels_are_the_same() {
+        let mut headers = stack();
+        headers.push(slice(4.0));
+        let twice = found(&headers, true);
+        assert_eq!((twice.reasons, twice.order), (vec![], vec![1, 2, 0, 3, 4]));
+        assert!(twice.warnings.contains(&Code::RepeatedSlice));
+        headers[5].sop_instance_uid = "1.77".into();
+        assert_eq!(found(&headers, false).reasons, [Code::RepeatedPosition]);
+    }
+
+    #[test]
+    fn tilt_and_irregular_distances_are_told_and_no_reason() {
+        let tilted = edited(&|headers| {
+            for header in headers {
+                let [x, y, z] = header.planes[0].position.unwrap_or_default();
+                header.planes[0].position = Some([x, y + 0.3 * z, z]);
+            }
+        });
+        assert_eq!((tilted.reasons, tilted.warnings), (vec![], vec![Code::GantryTilt, Code::FewSlices]));
+        let irregular = edited(&|h| h[4].planes[0].position = Some([-100.0, -90.0, 8.5]));
+        assert_eq!(irregular.warnings, [Code::IrregularSpacing, Code::FewSlices]);
+        let thick = edited(&|h| h.iter_mut().for_each(|h| h.planes[0].slice_thickness = None));
+        assert_eq!((thick.reasons, thick.slice_thickness), (vec![], Some(2.0)));
+    }
+
+    #[test]
     fn a_coronal_stack_is_ordered_along_its_own_normal() {
-        let headers: Vec<Header> = [3.0, 1.0, 2.0, 0.0]
-            .map(|y| Header {
-                position: Some([0.0, y, 0.0]),
-                orientation: Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]),
-                ..slice(y)
-            })
-            .to_vec();
+        let headers = [3.0, 1.0, 2.0, 0.0].map(|y| {
+            let mut header = slice(y);
+            header.planes[0].position = Some([0.0, y, 0.0]);
+            header.planes[0].orientation = Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0]);
+            header
+        });
         // x cross -z is +y: from the front to the back.
-        let found = assess(&headers.iter().collect::<Vec<_>>(), &RULES);
+        let found = found(&headers, false);
         assert_eq!((found.order, found.reasons), (vec![3, 1, 2, 0], vec![]));
+    }
+
+    #[test]
+    fn every_code_has_its_own_word_and_says_what_it_means() {
+        let mut words: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Code::ALL.len());
+        assert!(
+            Code::ALL.iter().all(|c| c.doc().starts_with("Rejected: ") || c.doc().starts_with("Warning: "))
+        );
     }
 }

@@ -1,12 +1,17 @@
-//! A series to one volume of 64³, slice by slice. Knows no table and no shard.
+//! A series to one volume, slice by slice. Knows no table and no shard.
 
-use std::path::Path;
+use std::io;
+use std::path::PathBuf;
 
+use rayon::prelude::*;
+
+use crate::AIR_HU;
+use crate::fit::{self, Fit, Fitted};
+use crate::geometry::{Canonical, Stack};
 use crate::pixels::{self, PixelError};
-use crate::resample::{Axis, plane};
-
-/// Edge of the volume in voxels.
-pub const SIZE: usize = 64;
+use crate::plane::{Tally, reduce};
+use crate::quality::Quality;
+use crate::resample::{Axis, Cells};
 
 /// The window that becomes 0..1, in HU.
 pub const WINDOW_HU: (f32, f32) = (-1000.0, 400.0);
@@ -14,34 +19,45 @@ pub const WINDOW_HU: (f32, f32) = (-1000.0, 400.0);
 /// A resampled and windowed series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Volume {
-    /// `64³` voxels, slice by slice in the order given, row by row: 0 is -1000 HU or less, 65535 is
-    /// 400 HU or more.
+    /// Voxels along each axis.
+    pub size: usize,
+    /// `size³` voxels from the feet to the head, each slice from the front to the back, each line from
+    /// the patient's right to the left: 0 is -1000 HU or less, 65535 is 400 HU or more.
     pub voxels: Vec<u16>,
     /// What it is like.
     pub quality: Quality,
 }
 
-/// Numbers that tell whether a volume is what it should be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Quality {
-    /// Smallest and largest HU of the source; padding counts as air.
-    pub min_hu: f32,
-    /// See `min_hu`.
-    pub max_hu: f32,
-    /// Mean HU of the resampled volume before the window.
-    pub mean_hu: f32,
-    /// Share of source voxels that are padding.
-    pub padding_share: f64,
-    /// Share of the volume's voxels below -950 HU.
-    pub air_share: f64,
-    /// Share of the volume's voxels within -150..150 HU.
-    pub soft_tissue_share: f64,
+/// Where a slice is to be had.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// The frame in it, from 0.
+    pub frame: usize,
+}
+
+/// How a series becomes a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Voxels along each axis.
+    pub size: usize,
+    /// What of the series fills the volume.
+    pub fit: Fit,
 }
 
 /// Why a series could not be made a volume.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
-    /// A slice could not be read: its place in the stack and why.
+    /// A slice's file could not be read.
+    #[error("slice {slice}: cannot read the file: {problem}")]
+    File {
+        /// Index in the stack, from 0.
+        slice: usize,
+        /// Why.
+        problem: io::ErrorKind,
+    },
+    /// A slice could not be decoded: its place in the stack and why.
     #[error("slice {slice}: {source}")]
     Slice {
         /// Index in the stack, from 0.
@@ -63,6 +79,12 @@ pub enum VolumeError {
         /// The first slice's columns.
         expected_columns: usize,
     },
+    /// The rescale slope is zero or no number.
+    #[error("slice {slice}: the rescale slope is zero or no number")]
+    Slope {
+        /// Index in the stack, from 0.
+        slice: usize,
+    },
     /// There are no slices.
     #[error("there are no slices")]
     Empty,
@@ -72,81 +94,180 @@ impl VolumeError {
     /// The reason as it stands in tables.
     pub fn code(&self) -> &'static str {
         match self {
-            VolumeError::Slice { source: PixelError::Read(_), .. } => "unreadable_file",
-            VolumeError::Slice { source: PixelError::Decode(_), .. } => "decode_failed",
-            VolumeError::Slice { source: PixelError::Truncated { .. }, .. } => "pixel_data_truncated",
-            VolumeError::Slice { source: PixelError::Layout(_), .. } => "unsupported_pixels",
+            VolumeError::File { .. } => "unreadable_file",
+            VolumeError::Slice { source, .. } => source.code(),
             VolumeError::Size { .. } => "mixed_size",
+            VolumeError::Slope { .. } => "rescale_not_usable",
             VolumeError::Empty => "no_slices",
         }
     }
 }
 
-/// Reads the slices in the order given and resamples them to 64³. In memory at a time: one slice at
-/// full size, and 16 KB for each that was read.
+/// Reads the slices of a stack, in its order, and resamples them. In memory at a time: a file a
+/// thread, and `size²` numbers for each slice.
 ///
 /// # Errors
 /// The first slice that cannot be used.
-pub fn build<P: AsRef<Path>>(slices: &[P]) -> Result<Volume, VolumeError> {
-    let mut planes = Vec::with_capacity(slices.len());
-    let mut size = None;
-    let mut axes = None;
-    let (mut min_hu, mut max_hu) = (f32::INFINITY, f32::NEG_INFINITY);
-    let (mut padding, mut voxels) = (0, 0);
-    for (index, path) in slices.iter().enumerate() {
-        let slice =
-            pixels::read(path.as_ref()).map_err(|source| VolumeError::Slice { slice: index, source })?;
-        let (rows, columns) = *size.get_or_insert((slice.rows, slice.columns));
-        if (slice.rows, slice.columns) != (rows, columns) || slice.hu.is_empty() {
+pub fn build(stack: &Stack, sources: &[Source], request: Request) -> Result<Volume, VolumeError> {
+    let (hu, tally, fitted) = resampled(stack, sources, request)?;
+    let quality = Quality::of(&hu, &tally, stack, &fitted);
+    Ok(Volume { size: request.size, voxels: hu.into_iter().map(window).collect(), quality })
+}
+
+/// The volume in HU, what its source is like, and what of it was taken.
+fn resampled(
+    stack: &Stack,
+    sources: &[Source],
+    request: Request,
+) -> Result<(Vec<f32>, Tally, Fitted), VolumeError> {
+    let whole = Fitted::whole(stack);
+    match request.fit {
+        Fit::Stretch => {
+            let (hu, tally) = gather(stack, sources, &whole.cells(request.size))?;
+            Ok((turn(&hu, request.size, stack), tally, whole))
+        }
+        Fit::Isotropic => {
+            let fitted = whole.cube();
+            let (hu, tally) = gather(stack, sources, &fitted.cells(request.size))?;
+            Ok((turn(&hu, request.size, stack), tally, fitted))
+        }
+        Fit::Lungs => {
+            let (overview, tally) = gather(stack, sources, &whole.cells(fit::OVERVIEW))?;
+            let fitted = whole.lungs(&overview, stack);
+            let (hu, _) = gather(stack, sources, &fitted.cells(request.size))?;
+            Ok((turn(&hu, request.size, stack), tally, fitted))
+        }
+    }
+}
+
+/// A file, and the frames that are wanted of it with their places in the stack.
+type Part<'a> = (&'a PathBuf, Vec<(usize, usize)>);
+
+/// Resamples onto cells along the stack's own directions (along a row, along a column, the normal):
+/// HU, slowest along the normal.
+fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<f32>, Tally), VolumeError> {
+    if sources.is_empty() || sources.len() != stack.origins.len() {
+        return Err(VolumeError::Empty);
+    }
+    let centres: Vec<f64> = stack.origins.iter().map(|o| o[2]).collect();
+    let along = Axis::new(&centres, &stack.borders(), cells[2]);
+    let used = along.inputs(sources.len());
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    for (place, source) in sources.iter().enumerate() {
+        // Frames of one file mostly follow each other; where they do not, it is read again.
+        match parts.last_mut() {
+            Some((path, frames)) if **path == source.path => frames.push((source.frame, place)),
+            _ => parts.push((&source.path, vec![(source.frame, place)])),
+        }
+    }
+    let read = |part: &Part<'_>| part_planes(stack, part, cells, &used);
+    let found: Vec<Result<Planes, VolumeError>> = parts.par_iter().map(read).collect();
+    let mut tally = Tally::new();
+    let mut planes: Vec<Option<Vec<f32>>> = vec![None; sources.len()];
+    for part in found {
+        let part = part?;
+        tally.add(&part.tally);
+        for (place, plane) in part.planes {
+            planes[place] = Some(plane);
+        }
+    }
+    let area = cells[0].count * cells[1].count;
+    let mut hu = Vec::with_capacity(area * cells[2].count);
+    for (first, weights) in along.outputs() {
+        let mut sums = vec![0.0; area];
+        for (weight, plane) in weights.iter().zip(&planes[first..]) {
+            for (sum, value) in sums.iter_mut().zip(plane.iter().flatten()) {
+                *sum += weight * value;
+            }
+        }
+        hu.extend(sums.iter().map(|above| above + AIR_HU));
+    }
+    Ok((hu, tally))
+}
+
+/// Slices of one file, reduced in their plane, by their place in the stack.
+struct Planes {
+    planes: Vec<(usize, Vec<f32>)>,
+    tally: Tally,
+}
+
+fn part_planes(
+    stack: &Stack,
+    (path, wanted): &Part<'_>,
+    cells: &[Cells; 3],
+    used: &[Vec<(usize, f32)>],
+) -> Result<Planes, VolumeError> {
+    let first = wanted.first().map_or(0, |(_, place)| *place);
+    // Slices outside of what is wanted are not even read.
+    let wanted: Vec<(usize, usize)> =
+        wanted.iter().copied().filter(|(_, place)| !used[*place].is_empty()).collect();
+    let mut found = Planes { planes: Vec::with_capacity(wanted.len()), tally: Tally::new() };
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    let bytes = std::fs::read(path).map_err(|e| VolumeError::File { slice: first, problem: e.kind() })?;
+    let frames: Vec<usize> = wanted.iter().map(|(frame, _)| *frame).collect();
+    let mut places = wanted.iter().map(|(_, place)| *place);
+    let mut axes: Option<([f64; 2], [Axis; 2])> = None;
+    let mut last = first;
+    let result = pixels::frames(&bytes, &frames, |_, frame| {
+        let slice = places.next().unwrap_or(last);
+        last = slice;
+        let frame = frame.map_err(|source| VolumeError::Slice { slice, source })?;
+        let [rows, columns] = stack.size;
+        if [frame.rows, frame.columns] != stack.size {
             return Err(VolumeError::Size {
-                slice: index,
-                rows: slice.rows,
-                columns: slice.columns,
+                slice,
+                rows: frame.rows,
+                columns: frame.columns,
                 expected_rows: rows,
                 expected_columns: columns,
             });
         }
-        for &hu in &slice.hu {
-            min_hu = min_hu.min(hu);
-            max_hu = max_hu.max(hu);
+        let [u, v, _] = stack.origins[slice];
+        if axes.as_ref().is_none_or(|(at, _)| *at != [u, v]) {
+            let [row_spacing, column_spacing] = stack.pixel_spacing;
+            let along_rows = Axis::even(u, column_spacing, columns, cells[0]);
+            let along_columns = Axis::even(v, row_spacing, rows, cells[1]);
+            axes = Some(([u, v], [along_rows, along_columns]));
         }
-        padding += slice.padding;
-        voxels += slice.hu.len();
-        let (along_rows, along_columns) =
-            axes.get_or_insert_with(|| (Axis::new(rows, SIZE), Axis::new(columns, SIZE)));
-        planes.push(plane(&slice.hu, columns, along_rows, along_columns, SIZE));
+        let Some((_, [along_rows, along_columns])) = &axes else { return Ok(()) };
+        let plane = reduce(&frame, along_columns, along_rows, &mut found.tally);
+        found.planes.push((slice, plane.ok_or(VolumeError::Slope { slice })?));
+        Ok(())
+    });
+    match result {
+        Ok(()) => Ok(found),
+        Err(VolumeError::Slice { slice: usize::MAX, source }) => {
+            Err(VolumeError::Slice { slice: first, source })
+        }
+        Err(error) => Err(error),
     }
-    if planes.is_empty() {
-        return Err(VolumeError::Empty);
-    }
-    let hu = stack(&planes);
-    let share =
-        |inside: &dyn Fn(f32) -> bool| hu.iter().filter(|&&v| inside(v)).count() as f64 / hu.len() as f64;
-    let quality = Quality {
-        min_hu,
-        max_hu,
-        mean_hu: (hu.iter().map(|&v| f64::from(v)).sum::<f64>() / hu.len() as f64) as f32,
-        padding_share: padding as f64 / voxels as f64,
-        air_share: share(&|v| v < -950.0),
-        soft_tissue_share: share(&|v| (-150.0..=150.0).contains(&v)),
-    };
-    Ok(Volume { voxels: hu.into_iter().map(window).collect(), quality })
 }
 
-/// Resamples along the third axis.
-fn stack(planes: &[Vec<f32>]) -> Vec<f32> {
-    let axis = Axis::new(planes.len(), SIZE);
-    let mut hu = Vec::with_capacity(SIZE.pow(3));
-    for (first, weights) in axis.outputs() {
-        let mut sums = vec![0.0; SIZE * SIZE];
-        for (weight, plane) in weights.iter().zip(&planes[first..]) {
-            for (sum, value) in sums.iter_mut().zip(plane) {
-                *sum += weight * value;
-            }
-        }
-        hu.extend(sums);
+impl From<PixelError> for VolumeError {
+    /// Of the file as a whole; the caller knows which slice that is.
+    fn from(source: PixelError) -> VolumeError {
+        VolumeError::Slice { slice: usize::MAX, source }
     }
-    hu
+}
+
+/// From the stack's own directions to the patient's: x to the left, y to the back, z to the head.
+fn turn(values: &[f32], size: usize, stack: &Stack) -> Vec<f32> {
+    let Canonical(axes) = stack.directions.canonical();
+    // Steps through the values along each direction of the stack.
+    let steps = [1, size, size * size];
+    let at = |axis: usize, index: usize| {
+        let (of, against) = axes[axis];
+        steps[of] * if against { size - 1 - index } else { index }
+    };
+    let mut turned = Vec::with_capacity(values.len());
+    for z in 0..size {
+        for y in 0..size {
+            turned.extend((0..size).map(|x| values[at(2, z) + at(1, y) + at(0, x)]));
+        }
+    }
+    turned
 }
 
 /// HU to 0..65535 over [`WINDOW_HU`]; one step is 0.02 HU.

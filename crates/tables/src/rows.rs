@@ -76,10 +76,12 @@ impl FromStr for Part {
 }
 
 table! {
-    /// One DICOM file, written by ingest.
+    /// One DICOM file, or one frame of a multi-frame file, written by ingest.
     InstanceRow in "instances.parquet" {
         /// Path below the DICOM folder, with `/`.
         path: String,
+        /// Frame of a multi-frame file, from 0; 0 where there is one.
+        frame: u32,
         /// Empty where the header could not be read.
         series_uid: String,
         /// Empty where the header could not be read.
@@ -96,7 +98,8 @@ table! {
         position_z: Option<f64>,
         /// Transfer syntax UID.
         transfer_syntax: String,
-        /// Place in the stack along the slice normal, from 0; null where the series has no order.
+        /// Place in the stack along the slice normal, from 0; null where the series has no order, and for
+        /// a slice that is there twice.
         slice_index: Option<u32>,
         /// Why the header could not be read; null where it could.
         problem: Option<String>,
@@ -122,7 +125,7 @@ table! {
         split: Option<String>,
         /// (0008,0060).
         modality: String,
-        /// Files.
+        /// Slices: files, or frames of multi-frame files.
         slices: u32,
         /// (0028,0010).
         rows: u32,
@@ -132,7 +135,19 @@ table! {
         row_spacing: Option<f64>,
         /// (0028,0030) between columns, mm.
         column_spacing: Option<f64>,
-        /// (0018,0050), mm.
+        /// (0020,0037) x of the direction along a row.
+        along_row_x: Option<f64>,
+        /// (0020,0037) y of the direction along a row.
+        along_row_y: Option<f64>,
+        /// (0020,0037) z of the direction along a row.
+        along_row_z: Option<f64>,
+        /// (0020,0037) x of the direction along a column.
+        along_column_x: Option<f64>,
+        /// (0020,0037) y of the direction along a column.
+        along_column_y: Option<f64>,
+        /// (0020,0037) z of the direction along a column.
+        along_column_z: Option<f64>,
+        /// (0018,0050), mm; the distance of slices where that is missing.
         slice_thickness: Option<f64>,
         /// Median distance between slices, mm.
         slice_spacing: Option<f64>,
@@ -168,7 +183,7 @@ table! {
         shard: String,
         /// Record batch within the shard.
         batch: u32,
-        /// Smallest HU of the source; padding counts as air.
+        /// Smallest HU of the source, without padding.
         min_hu: Option<f64>,
         /// Largest HU of the source.
         max_hu: Option<f64>,
@@ -180,6 +195,20 @@ table! {
         air_share: Option<f64>,
         /// Share of the volume within -150..150 HU.
         soft_tissue_share: Option<f64>,
+        /// Most frequent HU about air; null where there is hardly any.
+        air_hu: Option<f64>,
+        /// Most frequent HU about soft tissue; null where there is hardly any.
+        soft_tissue_hu: Option<f64>,
+        /// Standard deviation of the noise in soft tissue, HU.
+        noise_hu: Option<f64>,
+        /// What the source covers from left to right, mm.
+        coverage_x_mm: Option<f64>,
+        /// What the source covers from front to back, mm.
+        coverage_y_mm: Option<f64>,
+        /// What the source covers from feet to head, mm.
+        coverage_z_mm: Option<f64>,
+        /// Codes of what is not as it should be.
+        flags: Vec<String>,
         /// accepted or rejected.
         status: String,
         /// Why it was rejected.

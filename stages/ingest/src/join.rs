@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ctpipe_ct::{Code, Header, Rules, Scanned, assess};
+use ctpipe_ct::geometry::Stack;
+use ctpipe_ct::series::slices;
+use ctpipe_ct::{Code, Header, Plane, Rules, Scanned, Slice, assess};
 use ctpipe_tables::labels::Label;
 use ctpipe_tables::{InstanceRow, SeriesRow, Status};
 
@@ -31,156 +33,183 @@ pub(crate) struct Joined {
     pub(crate) series: Vec<SeriesRow>,
 }
 
-/// Rows of both tables: instances by path, series by UID.
-pub(crate) fn join(
-    files: &[Found],
-    labels: &[Label],
-    rules: &Rules,
-    patient_is: &PatientIs,
-    hasher: &Hasher,
-    keep: &[String],
-) -> Joined {
-    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, file) in files.iter().enumerate() {
-        if let Some(header) = file.header() {
-            members.entry(&header.series_uid).or_default().push(index);
-        }
-    }
-    let mut by_series: BTreeMap<&str, Vec<&Label>> = BTreeMap::new();
-    for label in labels {
-        by_series.entry(&label.series_uid).or_default().push(label);
-    }
-    let mut order: BTreeMap<usize, u32> = BTreeMap::new();
-    let mut series = Vec::new();
-    let uids: BTreeSet<&str> = members.keys().chain(by_series.keys()).copied().collect();
-    for uid in uids {
-        let indices = members.get(uid).map_or(&[][..], Vec::as_slice);
-        let headers: Vec<&Header> = indices.iter().filter_map(|&i| files[i].header()).collect();
-        let labels = by_series.get(uid).map_or(&[][..], Vec::as_slice);
-        let (row, places) = row(uid, &headers, labels, rules, patient_is, hasher, keep);
-        order.extend(places.iter().enumerate().map(|(place, &member)| (indices[member], place as u32)));
-        series.push(row);
-    }
-    let instances = files
-        .iter()
-        .enumerate()
-        .filter_map(|(index, file)| instance(file, order.get(&index).copied()))
-        .collect();
-    Joined { instances, series }
+/// A slice by the path of its file and the frame.
+pub(crate) type Place<'a> = (&'a str, usize);
+
+/// How files and labels become rows.
+pub(crate) struct Join<'a> {
+    pub(crate) rules: Rules,
+    pub(crate) patient_is: &'a PatientIs,
+    pub(crate) hasher: &'a Hasher,
+    pub(crate) keep: &'a [String],
+    /// Whether two slices hold the same pixels.
+    pub(crate) same: &'a (dyn Fn(Place<'_>, Place<'_>) -> bool + Sync),
 }
 
-fn instance(file: &Found, slice_index: Option<u32>) -> Option<InstanceRow> {
+impl Join<'_> {
+    /// Rows of both tables: instances by path and frame, series by UID.
+    pub(crate) fn rows(&self, files: &[Found], labels: &[Label]) -> Joined {
+        let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, file) in files.iter().enumerate() {
+            if let Some(header) = file.header() {
+                members.entry(&header.series_uid).or_default().push(index);
+            }
+        }
+        let mut by_series: BTreeMap<&str, Vec<&Label>> = BTreeMap::new();
+        for label in labels {
+            by_series.entry(&label.series_uid).or_default().push(label);
+        }
+        let mut order: BTreeMap<(usize, usize), u32> = BTreeMap::new();
+        let mut series = Vec::new();
+        let uids: BTreeSet<&str> = members.keys().chain(by_series.keys()).copied().collect();
+        for uid in uids {
+            let indices = members.get(uid).map_or(&[][..], Vec::as_slice);
+            let own: Vec<&Found> = indices.iter().map(|&index| &files[index]).collect();
+            let labels = by_series.get(uid).map_or(&[][..], Vec::as_slice);
+            let (row, places) = self.row(uid, &own, labels);
+            let numbered = places.into_iter().zip(0..);
+            order.extend(numbered.map(|((file, frame), place)| ((indices[file], frame), place)));
+            series.push(row);
+        }
+        let place = |file, frame| order.get(&(file, frame)).copied();
+        let instances = files
+            .iter()
+            .enumerate()
+            .flat_map(|(index, file)| instances(file, &|frame| place(index, frame)))
+            .collect();
+        Joined { instances, series }
+    }
+}
+
+/// A row a frame; one for a file that cannot be read, none for one that is no DICOM.
+fn instances(file: &Found, place: &dyn Fn(usize) -> Option<u32>) -> Vec<InstanceRow> {
     let path = file.path.clone();
     match &file.what {
-        Scanned::NotDicom => None,
+        Scanned::NotDicom => Vec::new(),
         Scanned::Unreadable(problem) => {
-            Some(InstanceRow { path, problem: Some(problem.clone()), ..InstanceRow::default() })
+            vec![InstanceRow { path, problem: Some(problem.clone()), ..InstanceRow::default() }]
         }
         Scanned::Dicom(header) => {
-            let [x, y, z] = header.position.map_or([None; 3], |p| p.map(Some));
-            Some(InstanceRow {
-                path,
-                series_uid: header.series_uid.clone(),
-                study_uid: header.study_uid.clone(),
-                sop_instance_uid: header.sop_instance_uid.clone(),
-                instance_number: header.instance_number.map(f64::from),
-                position_x: x,
-                position_y: y,
-                position_z: z,
-                transfer_syntax: header.transfer_syntax.clone(),
-                slice_index,
-                problem: None,
-            })
+            let row = |(frame, plane): (usize, &Plane)| {
+                let [x, y, z] = plane.position.map_or([None; 3], |p| p.map(Some));
+                InstanceRow {
+                    path: path.clone(),
+                    frame: frame as u32,
+                    series_uid: header.series_uid.clone(),
+                    study_uid: header.study_uid.clone(),
+                    sop_instance_uid: header.sop_instance_uid.clone(),
+                    instance_number: header.instance_number.map(f64::from),
+                    position_x: x,
+                    position_y: y,
+                    position_z: z,
+                    transfer_syntax: header.transfer_syntax.clone(),
+                    slice_index: place(frame),
+                    problem: None,
+                }
+            };
+            header.planes.iter().enumerate().map(row).collect()
         }
     }
 }
 
-/// One series, and the order of its members along the slice normal.
-fn row(
-    uid: &str,
-    headers: &[&Header],
-    labels: &[&Label],
-    rules: &Rules,
-    patient_is: &PatientIs,
-    hasher: &Hasher,
-    keep: &[String],
-) -> (SeriesRow, Vec<usize>) {
-    let mut reasons: Vec<String> = Vec::new();
-    let mut warnings: Vec<String> = Vec::new();
-    let mut reject = |code: &str, applies: bool| {
-        if applies && !reasons.iter().any(|r| r == code) {
-            reasons.push(code.to_owned());
+impl Join<'_> {
+    /// One series, and its slices (file and frame) in order along the slice normal.
+    fn row(&self, uid: &str, files: &[&Found], labels: &[&Label]) -> (SeriesRow, Vec<(usize, usize)>) {
+        let Join { rules, patient_is, hasher, keep, same } = self;
+        let headers: Vec<&Header> = files.iter().filter_map(|file| file.header()).collect();
+        let mut reasons: Vec<String> = Vec::new();
+        let mut warnings: Vec<String> = Vec::new();
+        let mut reject = |code: &str, applies: bool| {
+            if applies && !reasons.iter().any(|r| r == code) {
+                reasons.push(code.to_owned());
+            }
+        };
+        let label = labels.first().copied();
+        let study = headers.first().map(|h| h.study_uid.as_str()).or(label.map(|l| l.study_uid.as_str()));
+        let study = study.unwrap_or_default();
+        reject(reason::SERIES_UID_MISSING, uid.is_empty());
+        reject(reason::NO_FILES, headers.is_empty());
+        reject(reason::MIXED_STUDY, headers.iter().any(|h| h.study_uid != study));
+        let first_patient = headers.first().map(|h| h.patient_id.as_str()).unwrap_or_default();
+        reject(reason::SEVERAL_PATIENTS, headers.iter().any(|h| h.patient_id != first_patient));
+        reject(reason::NO_LABEL, label.is_none());
+        reject(reason::NOT_0_OR_1, labels.iter().any(|l| l.pathology.is_none()));
+        reject(reason::BAD_SPLIT, labels.iter().any(|l| l.bad_split.is_some()));
+        reject(reason::STUDY_MISMATCH, !headers.is_empty() && labels.iter().any(|l| l.study_uid != study));
+        let contradicts =
+            |l: &&&Label| label.is_some_and(|f| (f.pathology, f.split) != (l.pathology, l.split));
+        reject(reason::CONFLICTING, labels.iter().any(|l| contradicts(&l)));
+        if labels.len() > 1 {
+            warnings.push(reason::REPEATED.to_owned());
         }
-    };
-    let label = labels.first().copied();
-    let study = headers.first().map(|h| h.study_uid.as_str()).or(label.map(|l| l.study_uid.as_str()));
-    let study = study.unwrap_or_default();
-    reject(reason::SERIES_UID_MISSING, uid.is_empty());
-    reject(reason::NO_FILES, headers.is_empty());
-    reject(reason::MIXED_STUDY, headers.iter().any(|h| h.study_uid != study));
-    let first_patient = headers.first().map(|h| h.patient_id.as_str()).unwrap_or_default();
-    reject(reason::SEVERAL_PATIENTS, headers.iter().any(|h| h.patient_id != first_patient));
-    reject(reason::NO_LABEL, label.is_none());
-    reject(reason::NOT_0_OR_1, labels.iter().any(|l| l.pathology.is_none()));
-    reject(reason::BAD_SPLIT, labels.iter().any(|l| l.bad_split.is_some()));
-    reject(reason::STUDY_MISMATCH, !headers.is_empty() && labels.iter().any(|l| l.study_uid != study));
-    let contradicts = |l: &&&Label| label.is_some_and(|f| (f.pathology, f.split) != (l.pathology, l.split));
-    reject(reason::CONFLICTING, labels.iter().any(|l| contradicts(&l)));
-    if labels.len() > 1 {
-        warnings.push(reason::REPEATED.to_owned());
+        let named = match patient_is {
+            PatientIs::Column(name) => label.and_then(|l| l.kept.get(name)).map_or("", String::as_str),
+            _ => "",
+        };
+        // One person under a name here and under a study there could end up on two sides of the split.
+        let nameless = matches!(patient_is, PatientIs::Column(_)) && label.is_some() && named.is_empty();
+        reject(reason::NO_PATIENT, nameless);
+        let members = slices(&headers);
+        let own: Vec<Slice<'_>> = members.iter().map(|(_, _, slice)| *slice).collect();
+        let place = |index: usize| (files[members[index].0].path.as_str(), members[index].1);
+        let mut order = Vec::new();
+        let (mut spacing, mut thickness) = (None, None);
+        if !headers.is_empty() {
+            let found = assess(&own, rules, &|a, b| same(place(a), place(b)));
+            found.reasons.iter().for_each(|code: &Code| reject(code.as_str(), true));
+            warnings.extend(found.warnings.iter().map(|code| code.as_str().to_owned()));
+            order = found.order.iter().map(|&index| (members[index].0, members[index].1)).collect();
+            spacing = found.stack.as_ref().and_then(Stack::spacing);
+            thickness = found.slice_thickness;
+        }
+        let plane = own.first().map(|slice| slice.plane.clone()).unwrap_or_default();
+        let first = headers.first().copied().cloned().unwrap_or_default();
+        let patient_key = match patient_is {
+            PatientIs::PatientId if !first.patient_id.is_empty() => {
+                hasher.hash("patient_id", &first.patient_id)
+            }
+            PatientIs::Column(_) if !named.is_empty() => hasher.hash("column", named),
+            _ => hasher.hash("study", study),
+        };
+        let kept =
+            keep.iter().filter_map(|name| Some(format!("{name}={}", label?.kept.get(name)?))).collect();
+        let [row_spacing, column_spacing] = plane.pixel_spacing.map_or([None; 2], |s| s.map(Some));
+        let along = plane.orientation.map_or([None; 6], |o| o.map(Some));
+        let row = SeriesRow {
+            series_uid: uid.to_owned(),
+            study_uid: study.to_owned(),
+            patient_key,
+            label: label.and_then(|l| l.pathology),
+            age: label.and_then(|l| l.age).or(first.age),
+            sex: label.and_then(|l| l.sex.clone()).or(first.sex),
+            split: label.and_then(|l| l.split).map(|part| part.as_str().to_owned()),
+            modality: first.modality,
+            slices: own.len() as u32,
+            rows: first.rows,
+            columns: first.columns,
+            row_spacing,
+            column_spacing,
+            along_row_x: along[0],
+            along_row_y: along[1],
+            along_row_z: along[2],
+            along_column_x: along[3],
+            along_column_y: along[4],
+            along_column_z: along[5],
+            slice_thickness: thickness,
+            slice_spacing: spacing,
+            kvp: first.kvp,
+            manufacturer: first.manufacturer,
+            model: first.model,
+            kernel: first.kernel,
+            bits_stored: first.bits_stored,
+            transfer_syntax: first.transfer_syntax,
+            kept,
+            status: Status::of(&reasons).as_str().to_owned(),
+            reasons,
+            warnings,
+        };
+        (row, order)
     }
-    let named = match patient_is {
-        PatientIs::Column(name) => label.and_then(|l| l.kept.get(name)).map_or("", String::as_str),
-        _ => "",
-    };
-    // One person under a name here and under a study there could end up on two sides of the split.
-    let nameless = matches!(patient_is, PatientIs::Column(_)) && label.is_some() && named.is_empty();
-    reject(reason::NO_PATIENT, nameless);
-    let mut order = Vec::new();
-    let mut spacing = None;
-    if !headers.is_empty() {
-        let found = assess(headers, rules);
-        found.reasons.iter().for_each(|code: &Code| reject(code.as_str(), true));
-        warnings.extend(found.warnings.iter().map(|code| code.as_str().to_owned()));
-        order = found.order;
-        spacing = found.slice_spacing;
-    }
-    let first = headers.first().copied().cloned().unwrap_or_default();
-    let patient_key = match patient_is {
-        PatientIs::PatientId if !first.patient_id.is_empty() => hasher.hash("patient_id", &first.patient_id),
-        PatientIs::Column(_) if !named.is_empty() => hasher.hash("column", named),
-        _ => hasher.hash("study", study),
-    };
-    let kept = keep.iter().filter_map(|name| Some(format!("{name}={}", label?.kept.get(name)?))).collect();
-    let [row_spacing, column_spacing] = first.pixel_spacing.map_or([None; 2], |s| s.map(Some));
-    let row = SeriesRow {
-        series_uid: uid.to_owned(),
-        study_uid: study.to_owned(),
-        patient_key,
-        label: label.and_then(|l| l.pathology),
-        age: label.and_then(|l| l.age).or(first.age),
-        sex: label.and_then(|l| l.sex.clone()).or(first.sex),
-        split: label.and_then(|l| l.split).map(|part| part.as_str().to_owned()),
-        modality: first.modality,
-        slices: headers.len() as u32,
-        rows: first.rows,
-        columns: first.columns,
-        row_spacing,
-        column_spacing,
-        slice_thickness: first.slice_thickness,
-        slice_spacing: spacing,
-        kvp: first.kvp,
-        manufacturer: first.manufacturer,
-        model: first.model,
-        kernel: first.kernel,
-        bits_stored: first.bits_stored,
-        transfer_syntax: first.transfer_syntax,
-        kept,
-        status: Status::of(&reasons).as_str().to_owned(),
-        reasons,
-        warnings,
-    };
-    (row, order)
 }
 
 #[cfg(test)]
@@ -197,13 +226,17 @@ mod tests {
             series_uid: series.into(),
             modality: "CT".into(),
             patient_id: "P1".into(),
-            position: Some([0.0, 0.0, z]),
-            orientation: Some([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
-            pixel_spacing: Some([1.0, 1.0]),
-            slice_thickness: Some(2.0),
             rows: 512,
             columns: 512,
-            frames: 1,
+            samples: 1,
+            has_pixels: true,
+            planes: vec![Plane {
+                position: Some([0.0, 0.0, z]),
+                orientation: Some([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+                pixel_spacing: Some([1.0, 1.0]),
+                slice_thickness: Some(2.0),
+                in_hu: true,
+            }],
             ..Header::default()
         };
         Found { path: format!("{series}/{z}"), what: Scanned::Dicom(Box::new(header)) }
@@ -222,7 +255,8 @@ mod tests {
         let key = dir.path().join("key");
         std::fs::write(&key, "secret").unwrap();
         let hasher = Hasher::open(&key).unwrap();
-        join(files, labels, &RULES, patient_is, &hasher, &[])
+        let join = Join { rules: RULES, patient_is, hasher: &hasher, keep: &[], same: &|_, _| false };
+        join.rows(files, labels)
     }
 
     fn reasons_of(joined: &Joined) -> Vec<(String, Vec<String>)> {

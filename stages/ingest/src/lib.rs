@@ -1,5 +1,5 @@
 //! Stage ingest: DICOM headers and the labels CSV to `instances.parquet`, `series.parquet` and
-//! `summary.json`. Reads no pixels.
+//! `summary.json`. Reads no pixels, but of slices that seem to be there twice.
 
 mod join;
 mod patient;
@@ -9,7 +9,7 @@ mod summary;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ctpipe_ct::Rules;
+use ctpipe_ct::{Rules, pixels};
 use ctpipe_engine::{Finding, Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, IngestSummary};
 use ctpipe_tables::{InstanceRow, SeriesRow, Table, labels};
@@ -86,7 +86,7 @@ impl Stage for Ingest {
         "ingest"
     }
     fn version(&self) -> u32 {
-        1
+        2
     }
     fn doc(&self) -> &'static str {
         "reads DICOM headers and labels, and judges which series can be used"
@@ -142,7 +142,15 @@ impl Stage for Ingest {
             min_thickness: config.min_slice_thickness,
             max_thickness: config.max_slice_thickness,
         };
-        let joined = join::join(&files, &labels, &rules, &patient_is, &hasher, &config.keep_columns);
+        let folder = task.input("dicom")?;
+        let join = join::Join {
+            rules,
+            patient_is: &patient_is,
+            hasher: &hasher,
+            keep: &config.keep_columns,
+            same: &|a, b| same_pixels(folder, a, b),
+        };
+        let joined = join.rows(&files, &labels);
         let summary = summary::summarise(&files, &labels, &joined.series, &patient_is);
         for note in &summary.notes {
             task.log(Level::Warning, note.clone());
@@ -155,6 +163,15 @@ impl Stage for Ingest {
             return Err(StageError::failed(summary::nothing_left(&summary)));
         }
         Ok(())
+    }
+}
+
+/// Reads two slices; one that cannot be read is like no other.
+fn same_pixels(folder: &Path, (a, frame_a): join::Place<'_>, (b, frame_b): join::Place<'_>) -> bool {
+    let read = |path: &str| std::fs::read(folder.join(path));
+    match (read(a), read(b)) {
+        (Ok(a), Ok(b)) => pixels::same((&a, frame_a), (&b, frame_b)),
+        _ => false,
     }
 }
 

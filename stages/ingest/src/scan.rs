@@ -30,7 +30,7 @@ pub(crate) fn scan(task: &Task<'_>) -> Result<Vec<Found>, StageError> {
             task.check_stop()?;
             let found = match entry {
                 Ok((path, file)) => {
-                    let what = scan_file(&file).unwrap_or_else(|e| Scanned::Unreadable(e.to_string()));
+                    let what = read(&file).unwrap_or_else(|e| Scanned::Unreadable(e.kind().to_string()));
                     Found { path, what }
                 }
                 Err(found) => found,
@@ -43,6 +43,16 @@ pub(crate) fn scan(task: &Task<'_>) -> Result<Vec<Found>, StageError> {
         })
         .collect::<Result<Vec<_>, StageError>>()?;
     Ok(files)
+}
+
+thread_local! {
+    /// Reused from file to file.
+    static ROOM: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+fn read(path: &Path) -> std::io::Result<Scanned> {
+    let file = std::fs::File::open(path)?;
+    ROOM.with_borrow_mut(|room| scan_file(file, room))
 }
 
 type Entry = Result<(String, PathBuf), Found>;

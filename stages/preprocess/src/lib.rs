@@ -1,14 +1,15 @@
-//! Stage preprocess: the accepted series to shards of 64³ volumes and `volumes.parquet`. Knows no
-//! labels.
+//! Stage preprocess: the accepted series to shards of cubes and `volumes.parquet`. Knows no labels.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use ctpipe_ct::{SIZE, Volume, VolumeError, build};
-use ctpipe_engine::{Level, Output, Param, Port, Stage, StageError, Task};
+use ctpipe_ct::geometry::{Directions, Stack};
+use ctpipe_ct::{Fit, Request, Source, Volume, VolumeError, build};
+use ctpipe_engine::{Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::shards::{ShardWriter, make_folder};
 use ctpipe_tables::{InstanceRow, SeriesRow, Status, Table, VolumeRow};
 use rayon::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
 
 /// The stage.
 pub struct Preprocess;
@@ -19,9 +20,34 @@ const PORTS: &[Port] = &[
 ];
 
 const OUTPUTS: &[Output] = &[
-    Output { path: "volumes/", doc: "shards of compressed 64 x 64 x 64 volumes" },
+    Output {
+        path: "volumes/",
+        doc: "shards of compressed volumes, 64 x 64 x 64 voxels unless another size is asked for",
+    },
     Output { path: VolumeRow::FILE, doc: "where each volume is, and what it is like" },
 ];
+
+const PARAMS: &[Param] = &[
+    Param {
+        name: "size",
+        kind: Kind::Int { default: 64, min: 16, max: 256 },
+        unit: "voxels",
+        doc: "edge of a volume; a multiple of 16, which is what the network halves it by",
+    },
+    Param {
+        name: "fit",
+        kind: Kind::Choice { default: "stretch", options: Fit::NAMES },
+        unit: "",
+        doc: "what fills a volume: stretch (all of the series), isotropic (all of it in true proportions, \
+              air around it), lungs (the lungs with a margin of 10 mm)",
+    },
+];
+
+#[derive(Debug, Deserialize)]
+struct Config {
+    size: usize,
+    fit: String,
+}
 
 /// Shards of an artifact. Fixed, so that adding a series touches one shard and leaves the rest.
 const SHARDS: u8 = 32;
@@ -31,22 +57,31 @@ impl Stage for Preprocess {
         "preprocess"
     }
     fn version(&self) -> u32 {
-        1
+        2
     }
     fn doc(&self) -> &'static str {
-        "orders, decodes, converts to HU, resamples to 64 x 64 x 64 and windows -1000..400 HU to 0..1"
+        "orders, decodes, converts to HU, resamples to a cube and windows -1000..400 HU to 0..1"
     }
     fn ports(&self) -> &'static [Port] {
         PORTS
     }
     fn params(&self) -> &'static [Param] {
-        &[]
+        PARAMS
     }
     fn outputs(&self) -> &'static [Output] {
         OUTPUTS
     }
 
+    fn check(&self, params: &Params) -> Result<(), String> {
+        match params.get("size").and_then(Value::as_u64) {
+            Some(size) if size % 16 != 0 => Err(format!("size {size} is not a multiple of 16")),
+            _ => Ok(()),
+        }
+    }
+
     fn run(&self, task: &Task<'_>) -> Result<(), StageError> {
+        let config: Config = task.params()?;
+        let request = Request { size: config.size, fit: Fit::named(&config.fit).unwrap_or_default() };
         let work = work(task)?;
         let folder = make_folder(task.out()).map_err(StageError::failed)?;
         let total = work.len() as u64;
@@ -56,7 +91,7 @@ impl Stage for Preprocess {
         // the slowest. The order of the shards does not depend on who was first.
         for batch in work.chunks(2 * rayon::current_num_threads()) {
             let built: Vec<Result<Volume, VolumeError>> =
-                batch.par_iter().map(|item| build(&item.slices)).collect();
+                batch.par_iter().map(|item| item.build(request)).collect();
             task.check_stop()?;
             for (item, result) in batch.iter().zip(built) {
                 rows.push(match result {
@@ -73,7 +108,7 @@ impl Stage for Preprocess {
                             }
                         };
                         let place = writer
-                            .push(&item.series_uid, SIZE as u32, &volume.voxels)
+                            .push(&item.series_uid, volume.size as u32, &volume.voxels)
                             .map_err(StageError::failed)?;
                         accepted(item, place, &volume)
                     }
@@ -107,27 +142,52 @@ impl Stage for Preprocess {
 struct Item {
     series_uid: String,
     shard: String,
-    slices: Vec<PathBuf>,
+    directions: Option<Directions>,
+    size: [usize; 2],
+    pixel_spacing: [f64; 2],
+    /// Each slice with its position, in order.
+    slices: Vec<(Source, [f64; 3])>,
+}
+
+impl Item {
+    fn build(&self, request: Request) -> Result<Volume, VolumeError> {
+        let positions: Vec<[f64; 3]> = self.slices.iter().map(|(_, position)| *position).collect();
+        let directions = self.directions.ok_or(VolumeError::Empty)?;
+        let (stack, order) = Stack::new(directions, self.size, self.pixel_spacing, &positions);
+        let sources: Vec<Source> = order.iter().map(|&index| self.slices[index].0.clone()).collect();
+        build(&stack, &sources, request)
+    }
 }
 
 /// Accepted series with their files in order, sorted by shard and UID.
 fn work(task: &Task<'_>) -> Result<Vec<Item>, StageError> {
     let series = task.input("series")?;
     let dicom = task.input("dicom")?;
-    let mut slices: BTreeMap<String, BTreeMap<u32, PathBuf>> = BTreeMap::new();
+    let mut slices: BTreeMap<String, BTreeMap<u32, (Source, [f64; 3])>> = BTreeMap::new();
     for row in InstanceRow::read(series).map_err(StageError::failed)? {
+        let position = [row.position_x, row.position_y, row.position_z].map(Option::unwrap_or_default);
         if let Some(index) = row.slice_index {
-            slices.entry(row.series_uid).or_default().insert(index, dicom.join(row.path));
+            let source = Source { path: dicom.join(row.path), frame: row.frame as usize };
+            slices.entry(row.series_uid).or_default().insert(index, (source, position));
         }
     }
     let mut items: Vec<Item> = SeriesRow::read(series)
         .map_err(StageError::failed)?
         .into_iter()
         .filter(|row| row.status == Status::Accepted.as_str())
-        .map(|row| Item {
-            shard: shard_of(&row.series_uid),
-            slices: slices.remove(&row.series_uid).unwrap_or_default().into_values().collect(),
-            series_uid: row.series_uid,
+        .map(|row| {
+            let along_row = [row.along_row_x, row.along_row_y, row.along_row_z];
+            let along_column = [row.along_column_x, row.along_column_y, row.along_column_z];
+            let [a, b, c] = along_row.map(Option::unwrap_or_default);
+            let [d, e, f] = along_column.map(Option::unwrap_or_default);
+            Item {
+                shard: shard_of(&row.series_uid),
+                directions: Directions::new([a, b, c, d, e, f]),
+                size: [row.rows as usize, row.columns as usize],
+                pixel_spacing: [row.row_spacing, row.column_spacing].map(Option::unwrap_or_default),
+                slices: slices.remove(&row.series_uid).unwrap_or_default().into_values().collect(),
+                series_uid: row.series_uid,
+            }
         })
         .collect();
     items.sort_by(|a, b| (&a.shard, &a.series_uid).cmp(&(&b.shard, &b.series_uid)));
@@ -140,7 +200,8 @@ fn shard_of(series_uid: &str) -> String {
 }
 
 fn accepted(item: &Item, batch: u32, volume: &Volume) -> VolumeRow {
-    let quality = volume.quality;
+    let quality = &volume.quality;
+    let [x, y, z] = quality.coverage_mm.map(Some);
     VolumeRow {
         series_uid: item.series_uid.clone(),
         shard: item.shard.clone(),
@@ -151,6 +212,13 @@ fn accepted(item: &Item, batch: u32, volume: &Volume) -> VolumeRow {
         padding_share: Some(quality.padding_share),
         air_share: Some(quality.air_share),
         soft_tissue_share: Some(quality.soft_tissue_share),
+        air_hu: quality.air_hu,
+        soft_tissue_hu: quality.soft_tissue_hu,
+        noise_hu: quality.noise_hu,
+        coverage_x_mm: x,
+        coverage_y_mm: y,
+        coverage_z_mm: z,
+        flags: quality.flags.iter().map(|flag| flag.as_str().to_owned()).collect(),
         status: Status::Accepted.as_str().to_owned(),
         reasons: Vec::new(),
         problem: None,

@@ -36,7 +36,7 @@ pub(super) fn forward(call: Call<'_>, x: Volumes<'_>) -> Results {
     let Call { isa, extent, block, statistics: _, keep } = call;
     let x = one_channel(x, extent);
     let count = call.count();
-    let correlation = call.from_batch().then(|| Correlation::of(isa, &x, extent.size));
+    let correlation = call.by_batch().then(|| Correlation::of(isa, &x, extent.size));
     let moments = correlation.as_ref().map(|correlation| {
         let weight = |o: usize, t: usize| f64::from(block.weight[o * TAPS + t]);
         let mean: Vec<f64> = (0..block.to)

@@ -114,7 +114,7 @@ pub(super) fn forward(call: Call<'_>, x: Volumes<'_>) -> Results {
     let any = Any { isa, extent, conv, x: &x, projection };
     let filters = Filters::new(isa, block.weight, block.from, block.to, false);
     let parts = parts(extent, PARTS);
-    let from_batch = call.from_batch();
+    let from_batch = call.by_batch();
     let at_once = keep == Keep::Nothing && !from_batch;
     let (results, moments) =
         if at_once { (Vec::new(), None) } else { any.convolve(&filters, &parts, from_batch) };

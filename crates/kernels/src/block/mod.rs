@@ -183,7 +183,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn from_batch(&self) -> bool {
+    fn by_batch(&self) -> bool {
         matches!(self.statistics, Statistics::Batch)
     }
 
@@ -248,7 +248,7 @@ impl Normal {
             positions: kept.positions,
             mean: self.mean,
             inverse: self.inverse,
-            from_batch: call.from_batch(),
+            from_batch: call.by_batch(),
             keep: call.keep,
             correlation: kept.correlation,
         };

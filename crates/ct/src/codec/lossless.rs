@@ -1,0 +1,94 @@
+//! Lossless JPEG (ITU-T T.81, annex H).
+
+use super::CodecError;
+use super::bits::Bits;
+use super::huffman::{Huffman, receive};
+use super::jpeg::{Stream, damaged};
+
+pub(super) fn decode(stream: &Stream<'_>) -> Result<Vec<u16>, CodecError> {
+    if !(1..=7).contains(&stream.selection) {
+        return Err(damaged("a predictor that is none of 1 to 7"));
+    }
+    let (rows, columns) = (stream.rows, stream.columns);
+    // A restart begins a line: anything else is not in the standard.
+    let restart = stream.restart / columns;
+    if !stream.restart.is_multiple_of(columns) {
+        return Err(damaged("a restart interval within a line"));
+    }
+    let mut samples = vec![0_u16; rows * columns];
+    let mut bits = Bits::new(stream.bytes, stream.at);
+    let initial = 1_i32 << (stream.precision - stream.shift - 1);
+    for row in 0..rows {
+        let (above, from) = samples.split_at_mut(row * columns);
+        let line = &mut from[..columns];
+        let fresh = row == 0 || (restart > 0 && row % restart == 0);
+        if fresh && row > 0 && !bits.restart() {
+            return Err(damaged("a restart marker is missing"));
+        }
+        if fresh {
+            first_line(&stream.dc, &mut bits, initial, line);
+        } else {
+            let above = &above[(row - 1) * columns..];
+            next_line(stream, &mut bits, above, line);
+        }
+        if bits.overrun() {
+            return Err(damaged("the frame ends early"));
+        }
+    }
+    if stream.shift > 0 {
+        for sample in &mut samples {
+            *sample <<= stream.shift;
+        }
+    }
+    Ok(samples)
+}
+
+/// A difference, modulo 2^16 (section H.1.2.2).
+#[inline]
+fn difference(table: &Huffman, bits: &mut Bits<'_>) -> i32 {
+    bits.fill();
+    match table.symbol(bits) {
+        16 => 1 << 15,
+        // 255 is no code: what follows is garbage anyway.
+        size => receive(bits, u32::from(size).min(16)),
+    }
+}
+
+/// Each sample by the one on its left.
+fn first_line(table: &Huffman, bits: &mut Bits<'_>, initial: i32, line: &mut [u16]) {
+    let mut left = initial;
+    for to in line {
+        left = (left + difference(table, bits)) & 0xFFFF;
+        *to = left as u16;
+    }
+}
+
+/// The first sample by the one above it, the others by the scan's predictor.
+fn next_line(stream: &Stream<'_>, bits: &mut Bits<'_>, above: &[u16], line: &mut [u16]) {
+    macro_rules! by {
+        (|$a:ident, $b:ident, $c:ident| $predicted:expr) => {{
+            let mut $c = i32::from(above[0]);
+            let mut $a = ($c + difference(&stream.dc, bits)) & 0xFFFF;
+            line[0] = $a as u16;
+            for (to, over) in line[1..].iter_mut().zip(&above[1..]) {
+                let $b = i32::from(*over);
+                $a = ($predicted + difference(&stream.dc, bits)) & 0xFFFF;
+                *to = $a as u16;
+                #[allow(unused_assignments)]
+                {
+                    $c = $b;
+                }
+            }
+        }};
+    }
+    // Left, above, above left (table H.1).
+    match stream.selection {
+        1 => by!(|a, _b, c| a),
+        2 => by!(|a, b, c| b),
+        3 => by!(|a, _b, c| c),
+        4 => by!(|a, b, c| a + b - c),
+        5 => by!(|a, b, c| a + ((b - c) >> 1)),
+        6 => by!(|a, b, c| b + ((a - c) >> 1)),
+        _ => by!(|a, b, c| (a + b) >> 1),
+    }
+}

@@ -1,0 +1,106 @@
+//! One coded frame to its samples. Knows no data set.
+
+mod bits;
+mod dct;
+mod huffman;
+mod jpeg;
+mod jpegls;
+mod lossless;
+mod rle;
+mod wavelet;
+mod xl;
+
+use crate::dicom::Syntax;
+
+/// What the data set says of a frame; a stream that says otherwise is not decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Rows.
+    pub(crate) rows: usize,
+    /// Columns.
+    pub(crate) columns: usize,
+    /// Bits of a sample in [`Decoded`]: 8, 16 or 32.
+    pub(crate) bits: usize,
+    /// Whether the data set reads its samples as signed.
+    pub(crate) signed: bool,
+}
+
+impl Shape {
+    pub(crate) fn samples(self) -> usize {
+        self.rows * self.columns
+    }
+
+    pub(crate) fn bytes(self) -> usize {
+        self.samples() * (self.bits / 8)
+    }
+}
+
+/// `rows x columns` samples, row by row, little endian.
+pub(crate) type Decoded = Vec<u8>;
+
+/// Why a frame could not be decoded. The text holds no value of the file but sizes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The stream is damaged.
+    #[error("{codec}: {problem}")]
+    Damaged {
+        /// Which codec.
+        codec: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The stream is not what the data set says.
+    #[error("{codec}: the stream is {found}, the data set says {expected}")]
+    Mismatch {
+        /// Which codec.
+        codec: &'static str,
+        /// What the stream is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+}
+
+impl CodecError {
+    fn damaged(codec: &'static str, problem: &(impl ToString + ?Sized)) -> CodecError {
+        CodecError::Damaged { codec, problem: problem.to_string() }
+    }
+}
+
+/// Refuses a stream of another size before anything is allocated for it.
+fn expect_size(codec: &'static str, found: [usize; 3], shape: Shape) -> Result<(), CodecError> {
+    let [rows, columns, components] = found;
+    if [rows, columns, components] == [shape.rows, shape.columns, 1] {
+        return Ok(());
+    }
+    Err(CodecError::Mismatch {
+        codec,
+        found: format!("{rows} x {columns} of {components} components"),
+        expected: format!("{} x {} of one", shape.rows, shape.columns),
+    })
+}
+
+/// Decodes a frame.
+pub(crate) fn decode(syntax: Syntax, bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> {
+    match syntax {
+        Syntax::Rle => rle::decode(bytes, shape),
+        Syntax::Jpeg => jpeg::decode(bytes, shape),
+        Syntax::JpegLs => jpegls::decode(bytes, shape),
+        Syntax::Jpeg2000 => wavelet::decode(bytes, shape),
+        Syntax::JpegXl => xl::decode(bytes, shape),
+        Syntax::Native | Syntax::Deflated | Syntax::Refused(_) | Syntax::Unknown => {
+            Err(CodecError::damaged("pixel data", "not a coded frame"))
+        }
+    }
+}
+
+/// Samples as bytes of the shape's width; wider ones are cut.
+fn pack(samples: impl Iterator<Item = i32>, shape: Shape) -> Decoded {
+    let mut out = Vec::with_capacity(shape.bytes());
+    let width = shape.bits / 8;
+    for sample in samples.take(shape.samples()) {
+        out.extend_from_slice(&sample.to_le_bytes()[..width]);
+    }
+    out.resize(shape.bytes(), 0);
+    out
+}

@@ -1,0 +1,141 @@
+//! A file: preamble, file meta information, and a data set behind it (PS3.10 chapter 7). Each of the
+//! first two may be missing or damaged. Knows no attribute of the data set.
+
+use std::borrow::Cow;
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::dataset::{DataSet, Element, Encoding};
+use super::{Problem, Syntax};
+
+/// What stands before the data set.
+#[derive(Debug, Clone)]
+pub(crate) struct Part10<'a> {
+    /// Empty where the file does not say.
+    pub(crate) transfer_syntax: String,
+    /// (0002,0002), empty where the file does not say.
+    pub(crate) class: String,
+    pub(crate) syntax: Syntax,
+    body: &'a [u8],
+}
+
+const IMPLICIT: &str = "1.2.840.10008.1.2";
+const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+
+/// DEFLATE cannot do better than this.
+const RATIO: usize = 1032;
+
+impl<'a> Part10<'a> {
+    /// Finds the data set; `None` where the bytes are no DICOM.
+    pub(crate) fn open(bytes: &'a [u8]) -> Option<Part10<'a>> {
+        let marked = bytes.get(128..132) == Some(b"DICM");
+        let start = if marked { &bytes[132..] } else { bytes };
+        let (meta, body) = meta(start);
+        if !marked && meta.is_empty() && !looks_like_a_data_set(body) {
+            return None;
+        }
+        let of = |tag| {
+            let element: &Element<'_> = meta.iter().find(|e| e.tag == tag)?;
+            let text = std::str::from_utf8(element.value).ok()?;
+            Some(text.trim_matches(['\0', ' ']).to_owned())
+        };
+        let class = of(0x0002_0002).unwrap_or_default();
+        let transfer_syntax = of(0x0002_0010).filter(|uid| !uid.is_empty());
+        let transfer_syntax = transfer_syntax.unwrap_or_else(|| {
+            let uid = match Encoding::guess(body) {
+                Some(Encoding { big_endian: true, .. }) => BIG_ENDIAN,
+                Some(Encoding { explicit: true, .. }) => EXPLICIT,
+                _ => IMPLICIT,
+            };
+            uid.to_owned()
+        });
+        Some(Part10 { syntax: Syntax::of(&transfer_syntax), transfer_syntax, class, body })
+    }
+
+    /// The data set's bytes, `limit` of them at most where they are deflated; whether those are all.
+    pub(crate) fn body(&self, complete: bool, limit: usize) -> Result<(Cow<'a, [u8]>, bool), Problem> {
+        if self.syntax != Syntax::Deflated {
+            return Ok((Cow::Borrowed(self.body), complete));
+        }
+        let (bytes, ended) = inflate(self.body, limit, complete)?;
+        Ok((Cow::Owned(bytes), ended))
+    }
+}
+
+/// The elements of group 0002, whatever their group length says, and what follows them.
+fn meta(bytes: &[u8]) -> (Vec<Element<'_>>, &[u8]) {
+    // Always explicit little endian, but for writers that forget.
+    let encoding = match bytes.get(..6) {
+        Some([2, 0, _, _, a, b]) if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Encoding::EXPLICIT,
+        _ => Encoding::IMPLICIT,
+    };
+    let mut elements = Vec::new();
+    let mut at = 0;
+    while bytes.get(at..at + 2) == Some(&[2, 0]) {
+        match DataSet::element(bytes, at, encoding) {
+            Some((element, next)) => {
+                elements.push(element);
+                at = next;
+            }
+            None => break,
+        }
+    }
+    (elements, &bytes[at.min(bytes.len())..])
+}
+
+/// Files without a preamble begin with group 0008 in practice. Some of its first elements must follow
+/// each other in order; text or a picture does not get through that.
+fn looks_like_a_data_set(body: &[u8]) -> bool {
+    let Some(encoding) = Encoding::guess(body) else { return false };
+    let mut last = 0;
+    let mut at = 0;
+    for count in 0..3 {
+        let Some((element, next)) = DataSet::element(body, at, encoding) else { return count > 1 };
+        let group = element.tag >> 16;
+        if group != 0x0008 || element.tag <= last || element.tag > 0x0008_FFFF {
+            return false;
+        }
+        (last, at) = (element.tag, next);
+    }
+    true
+}
+
+/// Inflates until `limit` bytes; whether the stream ended before.
+fn inflate(bytes: &[u8], limit: usize, complete: bool) -> Result<(Vec<u8>, bool), Problem> {
+    const STEP: usize = 1 << 16;
+    let limit = limit.min(bytes.len().saturating_mul(RATIO));
+    let mut state = Decompress::new(false);
+    let mut out = Vec::new();
+    loop {
+        let room = STEP.min(limit.saturating_sub(out.len()));
+        if room == 0 {
+            return Ok((out, false));
+        }
+        out.reserve(room);
+        let before = (state.total_in(), out.len());
+        let rest = bytes.get(state.total_in() as usize..).unwrap_or_default();
+        let status =
+            state.decompress_vec(rest, &mut out, FlushDecompress::None).map_err(|_| Problem::Deflate)?;
+        match status {
+            Status::StreamEnd => return Ok((out, true)),
+            // A cut file gives what is there.
+            _ if (state.total_in(), out.len()) == before => return Ok((out, complete)),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_pictures_are_no_data_sets() {
+        assert!(Part10::open(b"study_uid,series_uid,pathology\n1,2,0\n").is_none());
+        assert!(Part10::open(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").is_none());
+        assert!(Part10::open(&[0; 4096]).is_none());
+        assert!(Part10::open(b"").is_none());
+        assert!(Part10::open(b"DICM").is_none());
+    }
+}

@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Stages,
     /// Write a synthetic data set: chest phantoms as DICOM, labels, and where the lesions are.
     Synth(Synth),
+    /// Show what is in DICOM files, folders or zip archives: series, geometry, quality, and what speaks
+    /// against them.
+    Inspect(Inspect),
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +90,22 @@ pub(crate) struct Status {
 pub(crate) struct Why {
     /// The stage.
     pub(crate) stage: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Files, folders or zip archives. Needs no pipeline; `--set ingest.min_slices=8` and the like apply.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Only this series.
+    #[arg(long, value_name = "UID")]
+    pub(crate) series: Option<String>,
+    /// Write the series in HU on its own grid (`.nii` or `.nii.gz`).
+    #[arg(long, value_name = "OUT.nii.gz")]
+    pub(crate) nifti: Option<PathBuf>,
+    /// Write a contact sheet of the series and of the volume that it becomes.
+    #[arg(long, value_name = "OUT.png")]
+    pub(crate) png: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod inspect;
 mod run;
 mod stages;
 mod status;
@@ -17,6 +18,7 @@ pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Why(args) => why::why(global, args),
         Command::Stages => stages::stages(global),
         Command::Synth(args) => synth::synth(global, args),
+        Command::Inspect(args) => inspect::inspect(global, args),
     }
 }
 
@@ -24,6 +26,9 @@ pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<ctpipe_engine::Error>() {
         return error.exit_code();
+    }
+    if error.is::<inspect::Usage>() {
+        return 2;
     }
     match error.downcast_ref::<ctpipe_phantom::Error>() {
         Some(error) => synth::exit_code(error),

@@ -58,6 +58,16 @@ impl Directions {
         Canonical(std::array::from_fn(|axis| (best[axis], self.0[best[axis]][axis] < 0.0)))
     }
 
+    /// What a stack of these slices is called, by the patient axis that its normal runs along.
+    pub fn plane_name(&self) -> &'static str {
+        let Canonical(axes) = self.canonical();
+        match axes.iter().position(|(of, _)| *of == 2) {
+            Some(0) => "sagittal",
+            Some(1) => "coronal",
+            _ => "axial",
+        }
+    }
+
     /// Whether some axis of the stack lies between two of the patient's.
     pub(crate) fn oblique(&self) -> bool {
         let Canonical(axes) = self.canonical();
@@ -152,6 +162,13 @@ impl Stack {
             off(0).hypot(off(1)) <= TILT_TOLERANCE * whole[2].abs() + POSITION_TOLERANCE
         });
         Some(if even { Shift::Tilt } else { Shift::Uneven })
+    }
+
+    /// Angle between the way from slice to slice and the slice normal, in degrees.
+    pub fn tilt(&self) -> f64 {
+        let (Some(first), Some(last)) = (self.origins.first(), self.origins.last()) else { return 0.0 };
+        let whole = minus(*last, *first);
+        if whole[2] > 0.0 { whole[0].hypot(whole[1]).atan2(whole[2]).to_degrees() } else { 0.0 }
     }
 
     /// Extent along the three directions: from the edge of the outermost voxels to the other.

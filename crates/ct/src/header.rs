@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use crate::dicom::{DataSet, Part10, Problem};
+use crate::source;
 
 /// The attributes that ctpipe uses. Units are DICOM's: millimetres in the patient's LPS coordinates.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -77,6 +78,8 @@ pub enum Scanned {
     Dicom(Box<Header>),
     /// Something else: ignored.
     NotDicom,
+    /// A zip archive: what is in it counts.
+    Archive,
     /// DICOM that cannot be read, and why.
     Unreadable(String),
 }
@@ -112,6 +115,9 @@ pub fn scan(mut file: impl Read, room: &mut Vec<u8>) -> io::Result<Scanned> {
 
 /// Reads the header from the first bytes of a file.
 fn read(bytes: &[u8], complete: bool, limit: usize) -> Result<Scanned, Problem> {
+    if bytes.starts_with(source::SIGNATURE) {
+        return Ok(Scanned::Archive);
+    }
     let Some(part) = Part10::open(bytes) else { return Ok(Scanned::NotDicom) };
     // A DICOMDIR is an index of files and no image.
     if part.class.starts_with(DIRECTORY) {

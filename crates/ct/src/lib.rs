@@ -8,22 +8,29 @@
 
 mod codec;
 mod dicom;
+pub mod discover;
 mod fit;
 pub mod geometry;
 pub mod header;
+pub mod nifti;
 pub mod pixels;
 mod plane;
 mod quality;
 mod resample;
 pub mod series;
+pub mod sheet;
+mod source;
 pub mod volume;
 
 pub use codec::CodecError;
+pub use discover::{Found, discover};
 pub use fit::Fit;
+pub use geometry::Stack;
 pub use header::{Header, Plane, Scanned, scan};
 pub use quality::{Flag, Quality};
 pub use series::{Assessment, Code, Rules, Slice, assess};
-pub use volume::{Request, Source, Volume, VolumeError, build};
+pub use source::Source;
+pub use volume::{Request, Volume, VolumeError, build};
 
 /// Air, in HU: what padding becomes.
 pub const AIR_HU: f32 = -1000.0;

@@ -63,6 +63,11 @@ impl PixelError {
     }
 }
 
+/// What pixel data of a transfer syntax is coded in, for people.
+pub fn codec_name(transfer_syntax: &str) -> &'static str {
+    Syntax::of(transfer_syntax).name()
+}
+
 /// How a stored value lies in its bits (PS3.5 section 8.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {

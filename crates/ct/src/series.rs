@@ -190,10 +190,13 @@ pub fn assess(slices: &[Slice<'_>], rules: &Rules, same: &dyn Fn(usize, usize) -
         |f: &dyn Fn(&Slice<'_>, &Slice<'_>) -> bool| first.is_some_and(|a| slices.iter().any(|b| f(&a, b)));
     let size = |s: &Slice<'_>| (s.header.rows, s.header.columns, s.plane.pixel_spacing);
     reject(Code::MixedSize, differs(&|a, b| size(a) != size(b)));
-    reject(Code::MixedOrientation, differs(&|a, b| !same_orientation(a.plane, b.plane)));
+    let mixed = differs(&|a, b| !same_orientation(a.plane, b.plane));
+    reject(Code::MixedOrientation, mixed);
 
     let stack = stack(slices);
     reject(Code::GeometryMissing, stack.is_none());
+    // Slices of several directions have no order to speak of.
+    let stack = stack.filter(|_| !mixed);
     let mut spacing = None;
     if let Some((stack, order)) = stack {
         let repeated = Repeated::find(slices, &stack, &order, same);

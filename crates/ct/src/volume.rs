@@ -1,7 +1,6 @@
 //! A series to one volume, slice by slice. Knows no table and no shard.
 
 use std::io;
-use std::path::PathBuf;
 
 use rayon::prelude::*;
 
@@ -12,6 +11,7 @@ use crate::pixels::{self, PixelError};
 use crate::plane::{Tally, reduce};
 use crate::quality::Quality;
 use crate::resample::{Axis, Cells};
+use crate::source::Source;
 
 /// The window that becomes 0..1, in HU.
 pub const WINDOW_HU: (f32, f32) = (-1000.0, 400.0);
@@ -26,15 +26,6 @@ pub struct Volume {
     pub voxels: Vec<u16>,
     /// What it is like.
     pub quality: Quality,
-}
-
-/// Where a slice is to be had.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Source {
-    /// The file.
-    pub path: PathBuf,
-    /// The frame in it, from 0.
-    pub frame: usize,
 }
 
 /// How a series becomes a volume.
@@ -141,7 +132,7 @@ fn resampled(
 }
 
 /// A file, and the frames that are wanted of it with their places in the stack.
-type Part<'a> = (&'a PathBuf, Vec<(usize, usize)>);
+type Part<'a> = (&'a Source, Vec<(usize, usize)>);
 
 /// Resamples onto cells along the stack's own directions (along a row, along a column, the normal):
 /// HU, slowest along the normal.
@@ -156,8 +147,8 @@ fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<
     for (place, source) in sources.iter().enumerate() {
         // Frames of one file mostly follow each other; where they do not, it is read again.
         match parts.last_mut() {
-            Some((path, frames)) if **path == source.path => frames.push((source.frame, place)),
-            _ => parts.push((&source.path, vec![(source.frame, place)])),
+            Some((file, frames)) if file.same_file(source) => frames.push((source.frame, place)),
+            _ => parts.push((source, vec![(source.frame, place)])),
         }
     }
     let read = |part: &Part<'_>| part_planes(stack, part, cells, &used);
@@ -193,7 +184,7 @@ struct Planes {
 
 fn part_planes(
     stack: &Stack,
-    (path, wanted): &Part<'_>,
+    (file, wanted): &Part<'_>,
     cells: &[Cells; 3],
     used: &[Vec<(usize, f32)>],
 ) -> Result<Planes, VolumeError> {
@@ -205,7 +196,7 @@ fn part_planes(
     if wanted.is_empty() {
         return Ok(found);
     }
-    let bytes = std::fs::read(path).map_err(|e| VolumeError::File { slice: first, problem: e.kind() })?;
+    let bytes = file.read().map_err(|e| VolumeError::File { slice: first, problem: e.kind() })?;
     let frames: Vec<usize> = wanted.iter().map(|(frame, _)| *frame).collect();
     let mut places = wanted.iter().map(|(_, place)| *place);
     let mut axes: Option<([f64; 2], [Axis; 2])> = None;

@@ -80,6 +80,8 @@ table! {
     InstanceRow in "instances.parquet" {
         /// Path below the DICOM folder, with `/`.
         path: String,
+        /// Name of the member, where the file is a zip archive.
+        member: Option<String>,
         /// Frame of a multi-frame file, from 0; 0 where there is one.
         frame: u32,
         /// Empty where the header could not be read.

@@ -10,7 +10,7 @@ use ctpipe_tables::labels::Label;
 use ctpipe_tables::{InstanceRow, SeriesRow, Status};
 
 use crate::patient::{Hasher, PatientIs};
-use crate::scan::Found;
+use ctpipe_ct::Found;
 
 /// Reasons and warnings that come from the labels; those of the files are [`Code`]'s.
 mod reason {
@@ -33,8 +33,8 @@ pub(crate) struct Joined {
     pub(crate) series: Vec<SeriesRow>,
 }
 
-/// A slice by the path of its file and the frame.
-pub(crate) type Place<'a> = (&'a str, usize);
+/// A slice by its file and the frame.
+pub(crate) type Place<'a> = (&'a Found, usize);
 
 /// How files and labels become rows.
 pub(crate) struct Join<'a> {
@@ -83,17 +83,18 @@ impl Join<'_> {
 
 /// A row a frame; one for a file that cannot be read, none for one that is no DICOM.
 fn instances(file: &Found, place: &dyn Fn(usize) -> Option<u32>) -> Vec<InstanceRow> {
-    let path = file.path.clone();
+    let (path, member) = (file.path.clone(), file.member.clone());
     match &file.what {
-        Scanned::NotDicom => Vec::new(),
+        Scanned::NotDicom | Scanned::Archive => Vec::new(),
         Scanned::Unreadable(problem) => {
-            vec![InstanceRow { path, problem: Some(problem.clone()), ..InstanceRow::default() }]
+            vec![InstanceRow { path, member, problem: Some(problem.clone()), ..InstanceRow::default() }]
         }
         Scanned::Dicom(header) => {
             let row = |(frame, plane): (usize, &Plane)| {
                 let [x, y, z] = plane.position.map_or([None; 3], |p| p.map(Some));
                 InstanceRow {
                     path: path.clone(),
+                    member: member.clone(),
                     frame: frame as u32,
                     series_uid: header.series_uid.clone(),
                     study_uid: header.study_uid.clone(),
@@ -151,7 +152,7 @@ impl Join<'_> {
         reject(reason::NO_PATIENT, nameless);
         let members = slices(&headers);
         let own: Vec<Slice<'_>> = members.iter().map(|(_, _, slice)| *slice).collect();
-        let place = |index: usize| (files[members[index].0].path.as_str(), members[index].1);
+        let place = |index: usize| (files[members[index].0], members[index].1);
         let mut order = Vec::new();
         let (mut spacing, mut thickness) = (None, None);
         if !headers.is_empty() {
@@ -239,7 +240,7 @@ mod tests {
             }],
             ..Header::default()
         };
-        Found { path: format!("{series}/{z}"), what: Scanned::Dicom(Box::new(header)) }
+        Found { path: format!("{series}/{z}"), member: None, what: Scanned::Dicom(Box::new(header)) }
     }
 
     fn label(series: &str, pathology: Option<u32>) -> Label {

@@ -168,8 +168,7 @@ impl Stage for Ingest {
 
 /// Reads two slices; one that cannot be read is like no other.
 fn same_pixels(folder: &Path, (a, frame_a): join::Place<'_>, (b, frame_b): join::Place<'_>) -> bool {
-    let read = |path: &str| std::fs::read(folder.join(path));
-    match (read(a), read(b)) {
+    match (a.source(folder, frame_a).read(), b.source(folder, frame_b).read()) {
         (Ok(a), Ok(b)) => pixels::same((&a, frame_a), (&b, frame_b)),
         _ => false,
     }

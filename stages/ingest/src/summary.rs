@@ -8,7 +8,7 @@ use ctpipe_tables::labels::Label;
 use ctpipe_tables::{SeriesRow, Status};
 
 use crate::patient::PatientIs;
-use crate::scan::Found;
+use ctpipe_ct::Found;
 
 pub(crate) fn summarise(
     files: &[Found],

@@ -167,7 +167,8 @@ fn work(task: &Task<'_>) -> Result<Vec<Item>, StageError> {
     for row in InstanceRow::read(series).map_err(StageError::failed)? {
         let position = [row.position_x, row.position_y, row.position_z].map(Option::unwrap_or_default);
         if let Some(index) = row.slice_index {
-            let source = Source { path: dicom.join(row.path), frame: row.frame as usize };
+            let path = dicom.join(row.path);
+            let source = Source { path, member: row.member, frame: row.frame as usize };
             slices.entry(row.series_uid).or_default().insert(index, (source, position));
         }
     }

@@ -114,9 +114,10 @@ impl<'a> DataSet<'a> {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    /// A UID: digits and dots. Nothing else can name a series or a file of ours.
+    /// A UID: digits and dots by the standard, letters and dashes too from some anonymisers.
     pub(crate) fn uid(&self, tag: Tag) -> Option<String> {
-        self.text(tag).filter(|uid| uid.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+        let usual = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+        self.text(tag).filter(|uid| uid.len() <= 128 && uid.bytes().all(usual))
     }
 
     /// Decimal strings, or binary numbers where the VR says so.

@@ -20,6 +20,21 @@ pub(crate) enum Syntax {
 }
 
 impl Syntax {
+    /// For people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Syntax::Native => "uncompressed",
+            Syntax::Deflated => "deflated",
+            Syntax::Rle => "RLE",
+            Syntax::Jpeg => "JPEG",
+            Syntax::JpegLs => "JPEG-LS",
+            Syntax::Jpeg2000 => "JPEG 2000",
+            Syntax::JpegXl => "JPEG XL",
+            Syntax::Refused(name) => name,
+            Syntax::Unknown => "unknown",
+        }
+    }
+
     pub(crate) fn of(uid: &str) -> Syntax {
         const PREFIX: &str = "1.2.840.10008.1.2";
         match uid.strip_prefix(PREFIX) {

@@ -1,0 +1,158 @@
+//! Finds the files below a folder, and the members of archives among them, and reads their headers in
+//! parallel. Judges nothing.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+use walkdir::WalkDir;
+
+use crate::header::{Header, Scanned, scan};
+use crate::source::{self, Source};
+
+/// One file, or one member of an archive, with what it turned out to be.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Path below the folder, with `/`.
+    pub path: String,
+    /// Name of the member, where the file is an archive.
+    pub member: Option<String>,
+    /// What it is.
+    pub what: Scanned,
+}
+
+impl Found {
+    /// The header, when it is DICOM.
+    pub fn header(&self) -> Option<&Header> {
+        match &self.what {
+            Scanned::Dicom(header) => Some(header),
+            _ => None,
+        }
+    }
+
+    /// Where a frame of it is to be had.
+    pub fn source(&self, root: &Path, frame: usize) -> Source {
+        // A root that is the file itself has nothing below.
+        let path = if self.path.is_empty() { root.to_owned() } else { root.join(&self.path) };
+        Source { path, member: self.member.clone(), frame }
+    }
+}
+
+/// Members of an archive that one thread reads in a row.
+const MEMBERS: usize = 64;
+
+/// Every file below `root` (or `root` itself, if it is a file) in the order of their paths; members of
+/// archives in the order of the archive.
+///
+/// `tell` is told how many of how many files are done; its error ends the search.
+///
+/// # Errors
+/// What `tell` says.
+pub fn discover<E: Send>(
+    root: &Path,
+    tell: &(dyn Fn(u64, u64) -> Result<(), E> + Sync),
+) -> Result<Vec<Found>, E> {
+    let paths = list(root);
+    let total = paths.len() as u64;
+    let done = AtomicU64::new(0);
+    let found: Vec<Vec<Found>> = paths
+        .into_par_iter()
+        .map(|entry| {
+            let found = match entry {
+                Ok((path, file)) => look(path, &file),
+                Err(found) => vec![found],
+            };
+            tell(done.fetch_add(1, Ordering::Relaxed) + 1, total)?;
+            Ok(found)
+        })
+        .collect::<Result<_, E>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+type Entry = Result<(String, PathBuf), Found>;
+
+/// Sorted by name, folder by folder, so that the order is the same on every file system.
+fn list(root: &Path) -> Vec<Entry> {
+    let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+    WalkDir::new(root)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Ok(entry) if entry.file_type().is_file() => Some(Ok((relative(entry.path()), entry.into_path()))),
+            Ok(_) => None,
+            // A loop of links, or a folder that went away while it was read.
+            Err(error) => {
+                let path = error.path().map(relative).unwrap_or_default();
+                // The error's own words hold the full path of this machine.
+                let problem = match error.io_error() {
+                    Some(e) => format!("cannot be listed: {}", e.kind()),
+                    None => "a link that leads back to a folder that it is in".to_owned(),
+                };
+                Some(Err(Found { path, member: None, what: Scanned::Unreadable(problem) }))
+            }
+        })
+        .collect()
+}
+
+thread_local! {
+    /// Reused from file to file.
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn scan_here(file: impl Read) -> io::Result<Scanned> {
+    ROOM.with_borrow_mut(|room| scan(file, room))
+}
+
+fn unreadable(error: &io::Error) -> Scanned {
+    Scanned::Unreadable(format!("cannot be read: {}", error.kind()))
+}
+
+/// A file, or what is in it.
+fn look(path: String, file: &Path) -> Vec<Found> {
+    match File::open(file).and_then(scan_here) {
+        Ok(Scanned::Archive) => look_into(&path, file),
+        Ok(what) => vec![Found { path, member: None, what }],
+        Err(error) => vec![Found { path, member: None, what: unreadable(&error) }],
+    }
+}
+
+fn look_into(path: &str, file: &Path) -> Vec<Found> {
+    let refused = |problem: String| {
+        vec![Found { path: path.to_owned(), member: None, what: Scanned::Unreadable(problem) }]
+    };
+    let archive = match source::open(file) {
+        Ok(archive) => archive,
+        Err(error) => return refused(error.to_string()),
+    };
+    let length = std::fs::metadata(file).map_or(0, |m| m.len());
+    if let Err(problem) = source::check(&archive, length) {
+        return refused(format!("an archive that is not read: {problem}"));
+    }
+    let indices: Vec<usize> = (0..archive.len()).collect();
+    let read = |indices: &[usize]| -> Vec<Found> {
+        let Ok(mut archive) = source::open(file) else { return Vec::new() };
+        let mut found = Vec::with_capacity(indices.len());
+        for &index in indices {
+            let name = archive.name_for_index(index).unwrap_or_default().to_owned();
+            if name.ends_with('/') {
+                continue;
+            }
+            let what = match source::member_at(&mut archive, index) {
+                Ok((file, _)) => match scan_here(file) {
+                    // Archives in archives are left alone.
+                    Ok(Scanned::Archive) => Scanned::NotDicom,
+                    Ok(what) => what,
+                    Err(error) => unreadable(&error),
+                },
+                Err(problem) => Scanned::Unreadable(problem),
+            };
+            found.push(Found { path: path.to_owned(), member: Some(name), what });
+        }
+        found
+    };
+    indices.par_chunks(MEMBERS).flat_map_iter(read).collect()
+}

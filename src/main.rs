@@ -9,7 +9,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// How we call ourselves to decode frames (see `ctpipe_ct::isolate_decoders`); nobody types it.
+const DECODER: &str = "__decode";
+
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == DECODER) {
+        return if ctpipe_ct::serve_decoder().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if let Ok(program) = std::env::current_exe() {
+        ctpipe_ct::isolate_decoders(program, vec![DECODER.to_owned()]);
+    }
     let cli = cli::Cli::parse();
     match commands::dispatch(&cli) {
         Ok(code) => ExitCode::from(code),

@@ -22,7 +22,7 @@ pub mod sheet;
 mod source;
 pub mod volume;
 
-pub use codec::CodecError;
+pub use codec::{CodecError, isolate_decoders, serve_decoder};
 pub use discover::{Found, discover};
 pub use fit::Fit;
 pub use geometry::Stack;

@@ -224,6 +224,9 @@ impl<'a, 'd> Image<'a, 'd> {
         let bits = word(0x0028_0101).filter(|bits| (1..=allocated).contains(bits)).unwrap_or(allocated);
         let unpacked = allocated.max(8);
         let shape = Shape { rows: rows as usize, columns: columns as usize, bits: unpacked as usize, signed };
+        // A codec's samples have no foreign bits above them, and a lossy one's may overshoot.
+        let clean = matches!(syntax, Syntax::Jpeg | Syntax::JpegLs | Syntax::Jpeg2000 | Syntax::JpegXl);
+        let bits = if clean && !signed { unpacked } else { bits };
         let stored = Stored { allocated: unpacked, bits, signed };
         let frames = header::frames(set);
         Ok(Image { set, pixels, syntax, shape, allocated, stored, padding: padding(set, stored), frames })

@@ -3,6 +3,7 @@
 mod bits;
 mod dct;
 mod huffman;
+mod isolated;
 mod jpeg;
 mod jpegls;
 mod lossless;
@@ -11,6 +12,8 @@ mod wavelet;
 mod xl;
 
 use crate::dicom::Syntax;
+
+pub use isolated::{isolate_decoders, serve_decoder};
 
 /// What the data set says of a frame; a stream that says otherwise is not decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +89,7 @@ pub(crate) fn decode(syntax: Syntax, bytes: &[u8], shape: Shape) -> Result<Decod
         Syntax::Rle => rle::decode(bytes, shape),
         Syntax::Jpeg => jpeg::decode(bytes, shape),
         Syntax::JpegLs => jpegls::decode(bytes, shape),
-        Syntax::Jpeg2000 => wavelet::decode(bytes, shape),
-        Syntax::JpegXl => xl::decode(bytes, shape),
+        Syntax::Jpeg2000 | Syntax::JpegXl => isolated::decode(syntax, bytes, shape),
         Syntax::Native | Syntax::Deflated | Syntax::Refused(_) | Syntax::Unknown => {
             Err(CodecError::damaged("pixel data", "not a coded frame"))
         }

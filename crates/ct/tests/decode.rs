@@ -1,0 +1,117 @@
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+//! Every fixture decodes to what a peer made of it (fixtures/make.py: pydicom and imagecodecs), and
+//! files without a geometry of their own to what they were made of.
+
+use std::fs;
+use std::path::PathBuf;
+
+use ctpipe_ct::pixels::{self, PixelError};
+use ctpipe_ct::{Header, Scanned, scan};
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn values(bytes: &[u8]) -> Result<Vec<Vec<i32>>, PixelError> {
+    let mut found = Vec::new();
+    pixels::frames::<PixelError>(bytes, &[], |_, frame| {
+        found.push(frame?.values().collect());
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn header(bytes: &[u8]) -> Header {
+    match scan(bytes, &mut Vec::new()) {
+        Ok(Scanned::Dicom(header)) => *header,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Name, name of the peer's values, frames, and by how much values may differ.
+fn expected() -> Vec<(String, String, usize, i32)> {
+    let table = String::from_utf8(fixture("expected.tsv")).expect("text");
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let number = |cell: usize| cells[cell].parse::<i32>().expect("a number");
+        (cells[0].to_owned(), cells[1].to_owned(), number(2) as usize, number(3))
+    };
+    table.lines().map(row).collect()
+}
+
+#[test]
+fn every_transfer_syntax_and_oddity_decodes_to_what_peers_make_of_it() {
+    let all = expected();
+    assert!(all.len() >= 35, "{} fixtures", all.len());
+    for (name, peer, frames, tolerance) in all {
+        let found = values(&fixture(&format!("{name}.dcm"))).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(found.len(), frames, "{name}");
+        let wanted = fixture(&format!("{peer}.raw"));
+        let wanted = wanted.as_chunks::<2>().0.iter().map(|b| match peer.as_str() {
+            "signed" => i32::from(i16::from_le_bytes(*b)),
+            _ => i32::from(u16::from_le_bytes(*b)),
+        });
+        let found: Vec<i32> = found.into_iter().flatten().collect();
+        let differences: Vec<i32> = found.iter().zip(wanted.clone()).map(|(a, b)| (a - b).abs()).collect();
+        assert_eq!(found.len(), wanted.len(), "{name}");
+        assert!(differences.iter().all(|d| *d <= tolerance), "{name}: {:?}", differences.iter().max());
+    }
+}
+
+#[test]
+fn headers_are_the_same_in_every_syntax() {
+    let first = header(&fixture("explicit.dcm"));
+    assert_eq!((first.rows, first.columns, first.series_uid.as_str()), (40, 48, "1.2.3.4"));
+    assert_eq!(first.planes[0].position, Some([-16.8, -15.6, 2.0]));
+    assert_eq!(first.planes[0].pixel_spacing, Some([0.8, 0.7]));
+    let others = [
+        "implicit",
+        "big_endian",
+        "deflated",
+        "rle",
+        "jpeg70",
+        "j2k90",
+        "no_preamble",
+        "no_meta",
+        "wrong_group_length",
+        "long_ae_title",
+        "trailing_bytes",
+        "implicit_in_name_only",
+    ];
+    for name in others {
+        let syntax = first.transfer_syntax.clone();
+        let found = Header { transfer_syntax: syntax, ..header(&fixture(&format!("{name}.dcm"))) };
+        assert_eq!(found, first, "{name}");
+    }
+}
+
+#[test]
+fn frames_of_an_enhanced_file_have_their_own_places_and_scales() {
+    let bytes = fixture("enhanced.dcm");
+    let heights: Vec<Option<f64>> = header(&bytes).planes.iter().map(|p| Some(p.position?[2])).collect();
+    assert_eq!(heights, [Some(10.0), Some(8.0), Some(6.0)]);
+    let mut scales = Vec::new();
+    let read = pixels::frames::<PixelError>(&bytes, &[2, 0], |index, frame| {
+        let frame = frame?;
+        scales.push((index, frame.slope, frame.intercept));
+        Ok(())
+    });
+    assert!(read.is_ok());
+    assert_eq!(scales, [(2, 3.0, -1024.0), (0, 1.0, -1024.0)]);
+}
+
+#[test]
+fn a_cut_file_says_what_is_missing() {
+    let whole = fixture("explicit.dcm");
+    let cut = &whole[..whole.len() - 10];
+    let error = values(cut).expect_err("it is cut").to_string();
+    assert_eq!(error, "the pixel data ends early: 3830 bytes, 3840 are needed for 40 x 48");
+    let retired = String::from_utf8_lossy(&fixture("jpeg50.dcm")).into_owned();
+    assert!(retired.contains("1.2.840.10008.1.2.4.50"));
+    let mut bytes = fixture("jpeg50.dcm");
+    let at = bytes.windows(6).position(|w| w == b".2.4.5").expect("the syntax") + 6;
+    bytes[at] = b'5';
+    let error = values(&bytes).expect_err("it is retired").to_string();
+    assert!(error.contains("1.2.840.10008.1.2.4.55 is not supported: JPEG full progression"), "{error}");
+}

@@ -12,7 +12,7 @@ fn the_same_phantoms_give_the_same_bytes_as_ever() {
     let sandbox = Sandbox::new();
     sandbox.ctpipe(&["run", "--to", "split"]).expect(0);
     let golden = [
-        ("ingest", 2, "0fe274a50aea89cb1dfd8052f1f9c566172ec52349357e16a0c2e44790162d1b"),
+        ("ingest", 2, "e3f851c73ee2cb78233d143595282bfc80174d181cfe1034e65001fbd5391bdb"),
         ("preprocess", 2, "be715df183c6e5d3a30e6cfb5a8d0b6b8e8840ec989919c221cb2c9f9f145bc7"),
         ("split", 1, "f3c8af8d53805810cd4316a3d3210d225837bc68150611fa17664bcec31eabf3"),
     ];

@@ -177,7 +177,10 @@ pub fn same((a, frame_a): (&[u8], usize), (b, frame_b): (&[u8], usize)) -> bool 
 
 /// A deflated file inflates to this at most.
 const MOST_INFLATED: usize = 1 << 30;
-/// PS3.3 section C.7.6.3: rows and columns are words. Together they are bounded by the bytes there are.
+/// Of a frame: 8192 x 8192. No CT has more, and no decoder is asked for more.
+const MOST_PIXELS: u64 = 1 << 26;
+
+/// What the pixel module of a data set says (PS3.3 section C.7.6.3).
 struct Image<'a, 'd> {
     set: &'d DataSet<'a>,
     pixels: &'d Element<'a>,
@@ -205,7 +208,8 @@ impl<'a, 'd> Image<'a, 'd> {
         let (rows, columns) = (word(0x0028_0010).unwrap_or(0), word(0x0028_0011).unwrap_or(0));
         let samples = word(0x0028_0002).unwrap_or(1);
         let allocated = word(0x0028_0100).unwrap_or(16);
-        if samples != 1 || ![1, 8, 16, 32].contains(&allocated) || rows == 0 || columns == 0 {
+        let area = u64::from(rows) * u64::from(columns);
+        if samples != 1 || ![1, 8, 16, 32].contains(&allocated) || !(1..=MOST_PIXELS).contains(&area) {
             let text = format!("{samples} samples of {allocated} bits, {rows} x {columns}");
             return Err(PixelError::Layout(text));
         }

@@ -1,8 +1,12 @@
 //! One frame to a small plane of HU above air, and what its values are like. Each sample is converted
 //! once and added where it belongs: no frame is ever held in floating point.
 
+// What is compiled for several instruction sets must be inlined into where that is done, and branch on
+// nothing.
+#![allow(clippy::inline_always, clippy::needless_bitwise_bool)]
+
 use crate::AIR_HU;
-use crate::pixels::Frame;
+use crate::pixels::{Frame, Stored};
 use crate::resample::Axis;
 
 /// Below this, nothing is that was measured: scanners fill what lies outside their circle with -2000 or
@@ -101,6 +105,7 @@ const PADDING: f32 = -0.0;
 
 /// A row's values above air.
 struct Row {
+    values: Vec<i32>,
     above: Vec<f32>,
     min: i32,
     max: i32,
@@ -108,37 +113,135 @@ struct Row {
 }
 
 impl Row {
-    /// Converts samples of `N` bytes.
-    #[inline]
-    fn convert<const N: usize>(&mut self, frame: &Frame<'_>, scale: Scale, bytes: &[u8]) {
-        let stored = frame.stored;
-        let unused = 32 - stored.bits;
-        let allocated = 32 - stored.allocated;
-        let (mut min, mut max, mut padding) = (i32::MAX, i32::MIN, 0_u32);
-        let (low, high) = scale.measured;
-        let (from, to) = scale.padding;
-        for (above, sample) in self.above.iter_mut().zip(bytes.as_chunks::<N>().0) {
-            let mut word = [0; 4];
-            word[..N].copy_from_slice(sample);
-            let raw = u32::from_le_bytes(word);
-            let cut = |unused: u32| {
-                let raised = raw << unused;
-                if stored.signed { raised.cast_signed() >> unused } else { (raised >> unused).cast_signed() }
-            };
-            let value = cut(unused);
-            let compared = if scale.whole { cut(allocated) } else { value };
-            let pad = (compared >= from && compared <= to) || value < low || value > high;
-            padding += u32::from(pad);
-            *above = if pad { PADDING } else { value as f32 - scale.air };
-            min = min.min(if pad { i32::MAX } else { value });
-            max = max.max(if pad { i32::MIN } else { value });
-        }
-        (self.min, self.max, self.padding) = (self.min.min(min), self.max.max(max), self.padding + padding);
+    fn new(columns: usize) -> Row {
+        Row { values: vec![0; columns], above: vec![0.0; columns], min: i32::MAX, max: i32::MIN, padding: 0 }
     }
+
+    /// Converts a row of the frame.
+    #[inline(always)]
+    fn convert(&mut self, stored: Stored, scale: Scale, bytes: &[u8]) {
+        let (min, max) = unpack(stored, bytes, &mut self.values);
+        let (from, to) = scale.padding;
+        if scale.whole {
+            // Padding shows in bits that the values do not have.
+            let mut compared = vec![0; self.values.len()];
+            let whole = Stored { bits: stored.allocated, ..stored };
+            unpack(whole, bytes, &mut compared);
+            for (value, compared) in self.values.iter_mut().zip(compared) {
+                if compared >= from && compared <= to {
+                    *value = OUTSIDE;
+                }
+            }
+            self.measure(scale, (1, 0));
+        } else if min < scale.measured.0 || max > scale.measured.1 || (from <= max && to >= min) {
+            self.measure(scale, (from, to));
+        } else {
+            // Most rows: nothing in them is padding.
+            for (above, value) in self.above.iter_mut().zip(&self.values) {
+                *above = *value as f32 - scale.air;
+            }
+            (self.min, self.max) = (self.min.min(min), self.max.max(max));
+        }
+    }
+
+    /// From values of which some are padding. Loops of one kind of number each and no branches, so that
+    /// many values are done at once.
+    #[inline(always)]
+    fn measure(&mut self, scale: Scale, (from, to): (i32, i32)) {
+        let (low, high) = scale.measured;
+        for value in &mut self.values {
+            let pad = ((*value >= from) & (*value <= to)) | (*value < low) | (*value > high);
+            *value = if pad { OUTSIDE } else { *value };
+        }
+        let (mut min, mut max, mut padding) = (i32::MAX, i32::MIN, 0_i32);
+        for &value in &self.values {
+            padding += i32::from(value == OUTSIDE);
+            min = min.min(if value == OUTSIDE { i32::MAX } else { value });
+            // The smallest number there is: no maximum but of nothing.
+            max = max.max(value);
+        }
+        for (above, &value) in self.above.iter_mut().zip(&self.values) {
+            *above = if value == OUTSIDE { PADDING } else { value as f32 - scale.air };
+        }
+        self.padding += padding.cast_unsigned();
+        (self.min, self.max) = (self.min.min(min), self.max.max(max));
+    }
+}
+
+/// No stored value: these have 32 bits at most, and of 32 this one is far from any HU.
+const OUTSIDE: i32 = i32::MIN;
+
+/// Samples to stored values; the smallest and the largest.
+#[inline(always)]
+fn unpack(stored: Stored, bytes: &[u8], to: &mut [i32]) -> (i32, i32) {
+    match stored.allocated {
+        8 => unpack_as(stored, to, bytes.iter().map(|&byte| u32::from(byte))),
+        16 => {
+            let words = bytes.as_chunks::<2>().0.iter();
+            unpack_as(stored, to, words.map(|word| u32::from(u16::from_le_bytes(*word))))
+        }
+        _ => unpack_as(stored, to, bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word))),
+    }
+}
+
+#[inline(always)]
+fn unpack_as(stored: Stored, to: &mut [i32], raw: impl Iterator<Item = u32>) -> (i32, i32) {
+    let (mut min, mut max) = (i32::MAX, i32::MIN);
+    let unused = 32 - stored.bits;
+    if stored.signed {
+        for (to, raw) in to.iter_mut().zip(raw) {
+            *to = (raw << unused).cast_signed() >> unused;
+            (min, max) = (min.min(*to), max.max(*to));
+        }
+    } else {
+        for (to, raw) in to.iter_mut().zip(raw) {
+            *to = ((raw << unused) >> unused).cast_signed();
+            (min, max) = (min.min(*to), max.max(*to));
+        }
+    }
+    (min, max)
 }
 
 /// Every so many rows are looked at for the histogram.
 const ROWS_SEEN: usize = 8;
+
+/// The rows of a frame, each added to the outputs that read it.
+struct Lines<'a> {
+    frame: &'a Frame<'a>,
+    scale: Scale,
+    /// Bytes of a sample.
+    width: usize,
+    /// For each row, the outputs that read it.
+    inputs: &'a [Vec<(usize, f32)>],
+    row: &'a mut Row,
+    sums: &'a mut [f32],
+    tally: &'a mut Tally,
+}
+
+/// Compiled for each instruction set with all that is inlined into it. None fuses a product and a sum,
+/// so that all give the same bits.
+impl pulp::WithSimd for Lines<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Lines { frame, scale, width, inputs, row, sums, tally } = self;
+        let columns = frame.columns;
+        let lines = frame.bytes.chunks_exact(columns * width).enumerate();
+        for ((index, bytes), outputs) in lines.zip(inputs) {
+            row.convert(frame.stored, scale, bytes);
+            for &(output, weight) in outputs {
+                let sums = &mut sums[output * columns..][..columns];
+                for (sum, value) in sums.iter_mut().zip(&row.above) {
+                    *sum += weight * value;
+                }
+            }
+            if index % ROWS_SEEN == ROWS_SEEN / 2 {
+                look(&row.above, scale, tally);
+            }
+        }
+    }
+}
 
 /// Reduces a frame to `along_rows` x `along_columns` outputs of HU above air, row by row; `None` where
 /// its rescale slope is no number to scale by.
@@ -152,23 +255,11 @@ pub(crate) fn reduce(
     let Frame { rows, columns, .. } = *frame;
     let height = along_columns.outputs().count();
     let mut sums = vec![0.0_f32; height * columns];
-    let mut row = Row { above: vec![0.0; columns], min: i32::MAX, max: i32::MIN, padding: 0 };
+    let mut row = Row::new(columns);
     let width = frame.stored.allocated as usize / 8;
     let inputs = along_columns.inputs(rows);
-    for ((index, bytes), outputs) in frame.bytes.chunks_exact(columns * width).enumerate().zip(inputs) {
-        match width {
-            1 => row.convert::<1>(frame, scale, bytes),
-            2 => row.convert::<2>(frame, scale, bytes),
-            _ => row.convert::<4>(frame, scale, bytes),
-        }
-        for (output, weight) in outputs {
-            let sums = &mut sums[output * columns..][..columns];
-            sums.iter_mut().zip(&row.above).for_each(|(sum, value)| *sum += weight * value);
-        }
-        if index % ROWS_SEEN == ROWS_SEEN / 2 {
-            look(&row.above, scale, tally);
-        }
-    }
+    let lines = Lines { frame, scale, width, inputs: &inputs, row: &mut row, sums: &mut sums, tally };
+    pulp::Arch::new().dispatch(lines);
     let seen = row.min <= row.max;
     if seen {
         let (a, b) = (scale.hu(row.min), scale.hu(row.max));

@@ -1,0 +1,124 @@
+//! Twenty thousand damaged files: no panic gets out, no memory is taken by what a file claims, and no
+//! time either. They are read in a child of limited memory, so that an abort fails the test and not the
+//! machine.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ctpipe_ct::pixels::{self, PixelError};
+use ctpipe_ct::scan;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Set for the child.
+const CHILD: &str = "CTPIPE_TEST_MUTATIONS";
+const COUNT: usize = 20_000;
+/// Address space beside what the child has when it starts: frames of these files have 4 KB, and each
+/// may take 64 MB; the test's own threads and buffers take the rest.
+const MEMORY: u64 = 256 << 20;
+
+/// The files that are damaged: one in each transfer syntax, a multi-frame one, one with fragments.
+fn seeds() -> Vec<Vec<u8>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).expect("fixtures").map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "dcm"));
+    paths.sort();
+    // JPEG 2000 and JPEG XL run in a child of their own, in which a crash is an answer; the test of
+    // that is `isolated.rs` and the program itself.
+    let inner = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        !name.contains("j2k") && !name.starts_with("jxl")
+    };
+    paths.iter().filter(|path| inner(path)).map(|path| fs::read(path).expect("a fixture")).collect()
+}
+
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+}
+
+/// Bits flipped, cut, spliced with another file, or a length replaced by one of those that hurt.
+fn damaged(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = seeds[random.below(seeds.len())].clone();
+    for _ in 0..=random.below(3) {
+        let at = random.below(bytes.len());
+        match random.below(4) {
+            0 => {
+                for _ in 0..=random.below(8) {
+                    let at = random.below(bytes.len());
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte ^= 1 << random.below(8);
+                    }
+                }
+            }
+            1 => bytes.truncate(at),
+            2 => {
+                let other = &seeds[random.below(seeds.len())];
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[random.below(other.len())..]);
+            }
+            _ => {
+                let hurt: u32 = [0, 0x7FFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFF][random.below(4)];
+                for (byte, value) in bytes.iter_mut().skip(at).zip(hurt.to_le_bytes()) {
+                    *byte = value;
+                }
+            }
+        }
+    }
+    bytes
+}
+
+fn read_all() {
+    let pages = fs::read_to_string("/proc/self/statm").expect("statm");
+    let pages: u64 = pages.split(' ').next().and_then(|n| n.parse().ok()).expect("pages");
+    let limit = pages * rustix::param::page_size() as u64 + MEMORY;
+    setrlimit(Resource::As, Rlimit { current: Some(limit), maximum: None }).expect("a limit");
+    let seeds = seeds();
+    assert!(seeds.len() > 20);
+    let mut random = Random(20_261_123);
+    let mut decoded = 0_usize;
+    for number in 0..COUNT {
+        let bytes = damaged(&mut random, &seeds);
+        let started = Instant::now();
+        let _ = scan(&bytes[..], &mut Vec::new());
+        let _ = pixels::frames::<PixelError>(&bytes, &[], |_, frame| {
+            decoded += usize::from(frame.is_ok());
+            Ok(())
+        });
+        // Not a measurement: something that hangs, on the slowest machine.
+        assert!(started.elapsed() < Duration::from_secs(20), "mutation {number}");
+    }
+    // Otherwise nothing but the first bytes was looked at.
+    assert!(decoded > COUNT / 10, "{decoded}");
+}
+
+#[test]
+fn damaged_files_cost_neither_the_process_nor_memory() {
+    if std::env::var_os(CHILD).is_some() {
+        read_all();
+        return;
+    }
+    let output = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "damaged_files_cost_neither_the_process_nor_memory", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .expect("a child");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last: Vec<&str> = text.lines().rev().take(30).collect();
+    assert!(output.status.success(), "{}: {}", output.status, last.join("\n"));
+}

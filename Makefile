@@ -65,7 +65,8 @@ test-peers: build $(VENV)/ok ## tests against dciodvfy, pydicom, SimpleITK, scik
 	@command -v dciodvfy >/dev/null || { apt-get update -qq && apt-get install -y -qq dicom3tools; } \
 	  || { echo "install dciodvfy first: apt-get install dicom3tools"; exit 1; }
 	@$(CARGO) build --quiet --locked --examples
-	$(VENV)/bin/python tests/peers/run.py --ctpipe $(CTPIPE) --step target/debug/examples/pytorch_step
+	$(VENV)/bin/python tests/peers/run.py --ctpipe $(CTPIPE) --step target/debug/examples/pytorch_step \
+	  --decode target/debug/examples/decode
 
 # torch.compile writes C++.
 bench-train: build $(VENV)/ok ## a training step and an inference beside PyTorch (20 minutes)

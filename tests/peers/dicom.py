@@ -1,0 +1,225 @@
+"""Checks of the DICOM side: pydicom with pylibjpeg decodes, SimpleITK reads volumes, numpy resamples."""
+import copy
+import logging
+import pathlib
+import subprocess
+import tempfile
+import warnings
+
+import numpy as np
+import pydicom
+import SimpleITK
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+
+from common import DATA, WINDOW, Place, Skip, averaged
+
+warnings.filterwarnings("ignore")
+logging.disable(logging.CRITICAL)
+
+# The inverse DCT differs from one decoder to the next.
+LOSSY = {"1.2.840.10008.1.2.4.50": 2, "1.2.840.10008.1.2.4.51": 2, "1.2.840.10008.1.2.4.81": 1,
+         "1.2.840.10008.1.2.4.91": 1}
+
+
+def corpus():
+    own = pathlib.Path(pydicom.__file__).parent / "data/test_files"
+    folders = [own] + [DATA / name for name in ("codecs", "odd", "geometry") if (DATA / name).exists()]
+    return [path for folder in folders for path in sorted(folder.rglob("*.dcm")) if path.is_file()]
+
+
+def peer_values(path):
+    """What pydicom makes of a file, or why it does not."""
+    try:
+        file = pydicom.dcmread(path, force=True)
+        if "file_meta" not in file.__dict__ or "TransferSyntaxUID" not in file.file_meta:
+            implicit, little = file.original_encoding
+            syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            file.file_meta = FileMetaDataset()
+            file.file_meta.TransferSyntaxUID = syntax
+        if file.get("SamplesPerPixel") != 1:
+            return None, "several components"
+        return file.pixel_array.astype(np.int64).ravel(), file.file_meta.TransferSyntaxUID
+    except Exception as error:
+        return None, str(error)
+
+
+def decodes_what_pydicom_decodes(decode):
+    """Every single-component file that pydicom decodes, voxel by voxel."""
+    files = corpus()
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "values"
+        names = "\n".join(map(str, files)) + "\n"
+        done = subprocess.run([decode, out], input=names, capture_output=True, text=True, check=True)
+        values = np.fromfile(out, "<i4")
+    at, equal, near, wrong = 0, 0, 0, []
+    for path, line in zip(files, done.stdout.splitlines(), strict=True):
+        said = line.split("\t")[1]
+        ours = None
+        if not said.startswith("error"):
+            count = int(np.prod([int(number) for number in said.split()]))
+            ours, at = values[at:at + count], at + count
+        peer, syntax = peer_values(path)
+        if peer is None:
+            continue
+        if ours is None or ours.size != peer.size:
+            wrong.append(f"{path.name}: {said}")
+            continue
+        worst = int(np.abs(ours - peer).max())
+        if worst > LOSSY.get(syntax, 0):
+            wrong.append(f"{path.name}: differs by {worst}")
+        equal, near = equal + (worst == 0), near + (worst > 0)
+    assert not wrong, "\n".join(wrong)
+    assert equal + near >= 40, f"only {equal + near} files were compared"
+    return f"{equal} files equal, {near} lossy ones within their limit"
+
+
+def sorted_slices(folder):
+    files = [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))]
+    row, column = (np.array(files[0].ImageOrientationPatient, float)[k:k + 3] for k in (0, 3))
+    normal = np.cross(row, column)
+    return sorted(files, key=lambda file: np.dot(np.array(file.ImagePositionPatient, float), normal)), normal
+
+
+def needed(name):
+    folder = DATA / name
+    if not folder.exists():
+        raise Skip(f"there is no {folder}")
+    return folder
+
+
+def nifti_is_what_simpleitk_reads(ctpipe):
+    """inspect --nifti, read back by SimpleITK, is SimpleITK's own reading of the DICOM files."""
+    said = []
+    for name in ("ct-chest-acrin", "ct-head-tilt", "geometry/gantrytilting/001"):
+        folder = needed(name)
+        with tempfile.TemporaryDirectory() as place:
+            out = pathlib.Path(place) / "series.nii.gz"
+            subprocess.run([ctpipe, "inspect", folder, "--nifti", out], check=True, capture_output=True)
+            ours = SimpleITK.ReadImage(str(out))
+        reader = SimpleITK.ImageSeriesReader()
+        reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+        peer = reader.Execute()
+        a, b = SimpleITK.GetArrayFromImage(ours), SimpleITK.GetArrayFromImage(peer)
+        assert np.array_equal(a, b), f"{name}: values differ"
+        for what in ("GetSpacing", "GetOrigin", "GetDirection"):
+            off = np.abs(np.array(getattr(ours, what)()) - np.array(getattr(peer, what)())).max()
+            assert off < 1e-4, f"{name}: {what} differs by {off}"
+        said.append(name)
+    return ", ".join(said)
+
+
+def series_as(place, name, files):
+    """Writes files as a series of its own into the place's folder; its UID."""
+    folder = place.folder / "data" / name
+    folder.mkdir(parents=True)
+    uid, study = generate_uid(), generate_uid()
+    for number, file in enumerate(files):
+        file.SeriesInstanceUID, file.StudyInstanceUID = uid, study
+        file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        file.InstanceNumber = number
+        file.save_as(folder / f"{number:04}.dcm", enforce_file_format=True)
+    with open(place.folder / "labels.csv", "a") as labels:
+        labels.write(f"{study},{uid},1\n")
+    return uid
+
+
+def started(ctpipe):
+    place = Place(ctpipe)
+    (place.folder / "labels.csv").write_text("study_uid,series_uid,pathology\n")
+    (place.folder / "patient.key").write_text("peers")
+    place.pipeline("data", "labels.csv")
+    return place
+
+
+LOOSE = ["--set", "ingest.min_slices=2", "--set", "ingest.min_slice_thickness=0", "--set",
+         "ingest.max_slice_thickness=20"]
+
+
+def coronal_and_sagittal_are_turned_to_the_patient(ctpipe):
+    """One volume, cut three ways and in both directions, becomes the same cube."""
+    files, _ = sorted_slices(needed("ct-chest-acrin"))
+    every = 8
+    volume = np.stack([file.pixel_array for file in files])[:, ::every, ::every].copy()
+    depth, rows, columns = volume.shape
+    first = np.array(files[0].ImagePositionPatient, float)
+    spacing = float(files[0].PixelSpacing[0]) * every
+    gap = float(files[1].ImagePositionPatient[2]) - float(files[0].ImagePositionPatient[2])
+    steps = np.diag([spacing, spacing, gap])
+    place = started(ctpipe)
+
+    def cut(name, along_row, along_column, across, turned):
+        """Axes 0, 1, 2 are x, y, z; `turned` are those that run backwards."""
+        sizes = [columns, rows, depth]
+        way = {axis: -1 if axis in turned else 1 for axis in range(3)}
+        start = first + sum(steps[axis] * (sizes[axis] - 1) for axis in turned)
+        made = []
+        for k in range(sizes[across]):
+            file = copy.deepcopy(files[0])
+            plane = np.moveaxis(volume, [2 - across, 2 - along_column, 2 - along_row], [0, 1, 2])
+            plane = plane[::way[across], ::way[along_column], ::way[along_row]][k]
+            file.Rows, file.Columns = plane.shape
+            file.PixelData = np.ascontiguousarray(plane).tobytes()
+            file.PixelSpacing = [steps[along_column].sum(), steps[along_row].sum()]
+            file.SliceThickness = steps[across].sum()
+            file.ImageOrientationPatient = [
+                *(np.eye(3)[along_row] * way[along_row]), *(np.eye(3)[along_column] * way[along_column])]
+            file.ImagePositionPatient = [f"{v:.6f}" for v in start + way[across] * k * steps[across]]
+            made.append(file)
+        return series_as(place, name, made[::-1])
+
+    uids = [cut("axial", 0, 1, 2, []), cut("coronal", 0, 2, 1, [2]), cut("sagittal", 1, 2, 0, [2]),
+            cut("prone", 0, 1, 2, [0, 1]), cut("rising", 0, 2, 1, [])]
+    place.run("run", "--to", "preprocess", *LOOSE)
+    volumes = place.volumes()
+    hu = volume * float(files[0].RescaleSlope) + float(files[0].RescaleIntercept)
+    expected = np.clip(averaged(np.maximum(hu, -1024)), *WINDOW)
+    worst = max(np.abs(volumes[uid] - expected).max() for uid in uids)
+    assert worst < 0.05, f"differs by {worst} HU"
+    return f"{len(uids)} cuts, every voxel within {worst:.3f} HU"
+
+
+def tilt_and_uneven_slices_are_resampled_in_place(ctpipe):
+    """The tilted head of 4 mm and 7 mm slices: each voxel is the mean of the source at its true place."""
+    folder = needed("ct-head-tilt")
+    place = started(ctpipe)
+    files, normal = sorted_slices(folder)
+    uid = series_as(place, "head", [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))])
+    place.run("run", "--to", "preprocess", *LOOSE)
+    ours = place.volumes()[uid]
+    row, column = (np.array(files[0].ImageOrientationPatient, float)[k:k + 3] for k in (0, 3))
+    at = np.array([[np.dot(np.array(f.ImagePositionPatient, float), axis) for axis in (row, column, normal)]
+                   for f in files])
+    raw = np.stack([file.pixel_array for file in files]).astype(float)
+    hu = np.where(raw == int(files[0].PixelPaddingValue), -1000, raw)
+    spacing = float(files[0].PixelSpacing[0])
+    borders = np.concatenate([[at[0, 2] * 1.5 - at[1, 2] * 0.5], (at[1:, 2] + at[:-1, 2]) / 2,
+                              [at[-1, 2] * 1.5 - at[-2, 2] * 0.5]])
+    size, fine = 64, 16
+    low = np.array([at[:, 0].min() - spacing / 2, at[:, 1].min() - spacing / 2])
+    high = np.array([at[:, 0].max(), at[:, 1].max()]) + (512 - 0.5) * spacing
+
+    def points(a, b):
+        return a + (b - a) * (np.arange(size * fine) + 0.5) / (size * fine)
+
+    # Slices first: the mean over each voxel's height, by many points; then the plane, with each slice
+    # shifted to where it lies. In the plane it is the nearest pixel of many points too.
+    u, v = points(low[0], high[0]), points(low[1], high[1])
+    planes = np.empty((len(files), size, size))
+    for k, plane in enumerate(hu):
+        i = np.floor((u - at[k, 0]) / spacing + 0.5).astype(int)
+        j = np.floor((v - at[k, 1]) / spacing + 0.5).astype(int)
+        found = plane[np.clip(j, 0, 511)][:, np.clip(i, 0, 511)]
+        inside = ((j >= 0) & (j < 512))[:, None] & ((i >= 0) & (i < 512))[None, :]
+        found = np.where(inside, found, -1000)
+        planes[k] = found.reshape(size, fine, size, fine).mean((1, 3))
+    # 28 slices become 64: linear between their centres.
+    w = borders[0] + (borders[-1] - borders[0]) * (np.arange(size) + 0.5) / size
+    expected = np.empty((size, size, size))
+    for z, height in enumerate(np.clip(w, at[0, 2], at[-1, 2])):
+        k = min(np.searchsorted(at[:, 2], height, side="right") - 1, len(files) - 2)
+        part = (height - at[k, 2]) / (at[k + 1, 2] - at[k, 2])
+        expected[z] = (1 - part) * planes[k] + part * planes[k + 1]
+    off = np.abs(ours - np.clip(expected, *WINDOW))
+    assert off.mean() < 1.0, f"differs by {off.mean():.3f} HU on average"
+    return f"mean difference {off.mean():.3f} HU"

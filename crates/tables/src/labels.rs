@@ -7,6 +7,7 @@ use std::path::Path;
 
 use polars::prelude::{CsvParseOptions, CsvReadOptions, DataFrame, SerReader};
 
+use crate::csv;
 use crate::error::{Error, Result};
 use crate::rows::Part;
 
@@ -16,7 +17,7 @@ pub const REQUIRED: [&str; 3] = ["study_uid", "series_uid", "pathology"];
 /// One row of the CSV.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Label {
-    /// Line number in the file; the header is line 1. (A quoted line break counts as none.)
+    /// Line number in the file; the header is line 1.
     pub line: usize,
     /// As written.
     pub study_uid: String,
@@ -50,16 +51,14 @@ pub fn read(path: &Path, keep: &[String]) -> Result<Vec<Label>> {
             format!("the labels are empty; expected a CSV with the columns {expected}"),
         ));
     }
-    let frame = parse(bytes).map_err(|e| {
-        // polars advises on its own options, which nobody can set here.
-        let said = e.to_string();
-        let problem = if said.contains("truncate_ragged_lines") {
-            "a row has more fields than the header has columns; check commas and quotes".to_owned()
-        } else {
-            said
-        };
-        Error::format(path, format!("not a CSV that can be read: {problem}"))
-    })?;
+    let text = csv::decode(&bytes);
+    let separator = csv::separator(&text, &REQUIRED);
+    let records = csv::records(&text, separator);
+    if let Some(problem) = misshapen(&records) {
+        return Err(Error::format(path, problem));
+    }
+    let frame = parse(&records.text, separator)
+        .map_err(|e| Error::format(path, format!("not a CSV that can be read: {e}")))?;
     let found: Vec<String> = frame.get_column_names().iter().map(|n| n.trim().to_owned()).collect();
     if let Some(twice) = found.iter().find_map(|name| name.strip_suffix("_duplicated_0")) {
         return Err(Error::format(
@@ -90,11 +89,13 @@ pub fn read(path: &Path, keep: &[String]) -> Result<Vec<Label>> {
         let split = cell("split", row);
         let part: Option<Part> = split.as_deref().and_then(|text| text.parse().ok());
         Label {
-            line: row + 2,
+            line: records.each.get(row + 1).map_or(row + 2, |(line, _)| *line),
             study_uid: cell("study_uid", row).unwrap_or_default(),
             series_uid: cell("series_uid", row).unwrap_or_default(),
             pathology: cell("pathology", row).and_then(|text| class(&text)),
-            age: cell("age", row).and_then(|text| text.parse().ok()).filter(|age: &f64| age.is_finite()),
+            age: cell("age", row)
+                .and_then(|text| text.replace(',', ".").parse().ok())
+                .filter(|age: &f64| age.is_finite()),
             sex: cell("sex", row),
             bad_split: split.filter(|_| part.is_none()),
             split: part,
@@ -102,6 +103,19 @@ pub fn read(path: &Path, keep: &[String]) -> Result<Vec<Label>> {
         }
     };
     Ok((0..frame.height()).map(label).collect())
+}
+
+/// What keeps records from being rows of one table, with the line where it is.
+fn misshapen(records: &csv::Records) -> Option<String> {
+    if let Some(line) = records.open {
+        return Some(format!("line {line}: a quote is opened and never closed"));
+    }
+    let columns = records.each.first()?.1;
+    let (line, fields) = records.each.iter().find(|(_, fields)| *fields > columns)?;
+    Some(format!(
+        "line {line} has {fields} fields, more fields than the header has columns ({columns}); check separators \
+         and quotes"
+    ))
 }
 
 /// 0 or 1, also as `1.0`, which spreadsheets like to write.
@@ -115,17 +129,13 @@ fn class(text: &str) -> Option<u32> {
 
 /// Every column as text: a UID is not a number, and a label that is neither 0 nor 1 must reach the
 /// table as it is written.
-fn parse(bytes: Vec<u8>) -> polars::prelude::PolarsResult<DataFrame> {
-    let bytes = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
-        Some(rest) => rest.to_vec(),
-        None => bytes,
-    };
+fn parse(text: &str, separator: u8) -> polars::prelude::PolarsResult<DataFrame> {
     CsvReadOptions::default()
         .with_infer_schema_length(Some(0))
         .with_has_header(true)
         .with_n_threads(Some(1))
-        .with_parse_options(CsvParseOptions::default().with_missing_is_null(true))
-        .into_reader_with_file_handle(Cursor::new(bytes))
+        .with_parse_options(CsvParseOptions::default().with_missing_is_null(true).with_separator(separator))
+        .into_reader_with_file_handle(Cursor::new(text.as_bytes().to_vec()))
         .finish()
 }
 
@@ -189,5 +199,17 @@ mod tests {
     fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
         let labels = from("\u{feff}study_uid,series_uid,pathology\r\n1,2,1\r\n", &[]).unwrap();
         assert_eq!((labels[0].study_uid.as_str(), labels[0].pathology), ("1", Some(1)));
+    }
+
+    #[test]
+    fn semicolons_and_quoted_line_breaks_are_read_and_lines_are_the_files() {
+        let text = "study_uid;series_uid;pathology;age;note\n1;2;1;61,5;\"two\nlines\"\n\n3;4;0;;\n";
+        let labels = from(text, &["note"]).unwrap();
+        assert_eq!((labels[0].line, labels[0].age), (2, Some(61.5)));
+        assert_eq!((labels[1].line, labels[1].pathology), (5, Some(0)));
+        let error = from("study_uid,series_uid,pathology\n1,2,1\n1,3,\"1\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 3: a quote is opened and never closed"), "{error}");
+        let error = from("study_uid,series_uid,pathology\n1,2,1\n1,3,1,0\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 3 has 4 fields"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 //! Knows neither DICOM nor Burn, and computes nothing.
 
 mod column;
+mod csv;
 pub mod error;
 pub mod json;
 pub mod labels;

@@ -1,0 +1,145 @@
+//! DICOM as it comes: inspected without a pipeline, in zip archives, and damaged.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use zip::write::SimpleFileOptions;
+
+use crate::harness::{Sandbox, files_below};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/ct/tests/fixtures").join(name)
+}
+
+/// Puts files into an archive under names of their paths below `root`.
+fn zipped(root: &Path, to: &Path) {
+    let mut archive = zip::ZipWriter::new(File::create(to).unwrap());
+    for file in files_below(root) {
+        let name = file.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+        archive.start_file(name, SimpleFileOptions::default()).unwrap();
+        archive.write_all(&fs::read(file).unwrap()).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+fn inspected(sandbox: &Sandbox, path: &str) -> Value {
+    let said = sandbox.ctpipe(&["inspect", path, "--json", "--set", "ingest.min_slices=1"]).expect(0);
+    serde_json::from_str(&said.stdout).expect("JSON")
+}
+
+#[test]
+fn inspect_shows_every_series_of_a_folder_and_of_a_zip_alike() {
+    let sandbox = Sandbox::new();
+    let folder = inspected(&sandbox, "data/training_data");
+    let series = folder["series"].as_array().unwrap();
+    let labels = fs::read_to_string(sandbox.path("data/training_data.csv")).unwrap();
+    assert_eq!(series.len(), labels.lines().count() - 1);
+    for found in series {
+        assert_eq!(found["status"], "accepted", "{found}");
+        assert_eq!(found["geometry"]["orientation"], "axial");
+        // Phantoms have air at -1000 HU.
+        assert!((found["quality"]["air_hu"].as_f64().unwrap() + 1000.0).abs() < 30.0, "{found}");
+    }
+    zipped(&sandbox.path("data/training_data"), &sandbox.path("all.zip"));
+    assert_eq!(inspected(&sandbox, "all.zip")["series"], folder["series"]);
+}
+
+#[test]
+fn a_pipeline_on_a_zip_makes_the_volumes_of_the_folder() {
+    let sandbox = Sandbox::new();
+    sandbox.ctpipe(&["run", "--to", "preprocess"]).expect(0);
+    let content = |name: &str| fs::read(sandbox.path("artifacts/preprocess").join(name)).unwrap();
+    let before: Vec<Vec<u8>> = shards(&sandbox).iter().map(|name| content(name)).collect();
+    let dicom = sandbox.path("data/training_data");
+    zipped(&dicom, &sandbox.path("all.zip"));
+    fs::remove_dir_all(&dicom).unwrap();
+    fs::create_dir(&dicom).unwrap();
+    fs::rename(sandbox.path("all.zip"), dicom.join("all.zip")).unwrap();
+    sandbox.ctpipe(&["run", "--to", "preprocess"]).expect(0);
+    let after: Vec<Vec<u8>> = shards(&sandbox).iter().map(|name| content(name)).collect();
+    assert!(before == after, "other volumes");
+}
+
+fn shards(sandbox: &Sandbox) -> Vec<String> {
+    let folder = sandbox.path("artifacts/preprocess/volumes");
+    let names = files_below(&folder);
+    names.iter().map(|f| format!("volumes/{}", f.file_name().unwrap().to_string_lossy())).collect()
+}
+
+#[test]
+fn a_single_file_is_shown_with_its_reasons_and_its_pictures() {
+    let sandbox = Sandbox::empty();
+    let file = fixture("j2k90.dcm");
+    let said = sandbox.ctpipe(&[
+        "inspect",
+        &file.to_string_lossy(),
+        "--json",
+        "--nifti",
+        "one.nii",
+        "--png",
+        "one.png",
+    ]);
+    let found: Value = serde_json::from_str(&said.expect(0).stdout).unwrap();
+    let series = &found["series"][0];
+    assert_eq!((&series["status"], &series["codec"]), (&"rejected".into(), &"JPEG 2000".into()));
+    assert_eq!(series["reasons"], serde_json::json!(["too_few_slices"]));
+    let nifti = fs::read(sandbox.path("one.nii")).unwrap();
+    // 48 x 40 x 1 of 16 bits behind a header of 352 bytes.
+    assert_eq!(nifti.len(), 352 + 48 * 40 * 2);
+    assert_eq!(&nifti[40..48], &[3, 0, 48, 0, 40, 0, 1, 0]);
+    assert_eq!(&nifti[70..74], &[4, 0, 16, 0]);
+    // HU: what the peer decoded less 1024.
+    let stored = fs::read(fixture("image.raw")).unwrap();
+    let first = i32::from(u16::from_le_bytes([stored[0], stored[1]])) - 1024;
+    assert_eq!(i32::from(i16::from_le_bytes([nifti[352], nifti[353]])), first);
+    assert_eq!(&fs::read(sandbox.path("one.png")).unwrap()[..4], b"\x89PNG");
+}
+
+#[test]
+fn what_is_no_dicom_or_damaged_is_told_and_nothing_else_is_lost() {
+    let sandbox = Sandbox::empty();
+    let folder = sandbox.path("mixed");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("empty.dcm"), "").unwrap();
+    fs::write(folder.join("notes.txt"), "study_uid,series_uid").unwrap();
+    let whole = fs::read(fixture("explicit.dcm")).unwrap();
+    fs::write(folder.join("cut.dcm"), &whole[..whole.len() - 100]).unwrap();
+    let name = whole.windows(7).position(|w| w == b"FIXTURE").unwrap();
+    fs::write(folder.join("header.dcm"), &whole[..name + 3]).unwrap();
+    fs::write(folder.join("not.zip"), b"PK\x03\x04 and nothing that follows").unwrap();
+    let mut archive = zip::ZipWriter::new(File::create(folder.join("evil.zip")).unwrap());
+    archive.start_file("../../outside.dcm", SimpleFileOptions::default()).unwrap();
+    archive.write_all(&whole).unwrap();
+    archive.finish().unwrap();
+    let found = inspected(&sandbox, "mixed");
+    let unreadable: Vec<String> =
+        found["unreadable"].as_array().unwrap().iter().map(|row| row["problem"].to_string()).collect();
+    let told = |what: &str| unreadable.iter().any(|problem| problem.contains(what));
+    assert!(told("its name leads out of the archive"), "{unreadable:?}");
+    assert!(told("not a usable zip archive"), "{unreadable:?}");
+    assert!(told("the file ends in element"), "{unreadable:?}");
+    assert_eq!(found["not_dicom"], 2);
+    let series = found["series"].as_array().unwrap();
+    assert_eq!(series.len(), 1);
+    assert_eq!(series[0]["reasons"], serde_json::json!(["pixel_data_truncated"]));
+    let said = sandbox.ctpipe(&["inspect", "nowhere"]).expect(2);
+    assert!(said.stderr.contains("there is no nowhere; give a DICOM file, a folder or a zip archive"));
+}
+
+#[test]
+fn a_zip_that_would_grow_beyond_all_measure_is_refused_as_a_whole() {
+    let sandbox = Sandbox::empty();
+    fs::create_dir(sandbox.path("bomb")).unwrap();
+    let mut archive = zip::ZipWriter::new(File::create(sandbox.path("bomb/bomb.zip")).unwrap());
+    archive.start_file("a.dcm", SimpleFileOptions::default()).unwrap();
+    let air = vec![0; 1 << 20];
+    for _ in 0..100 {
+        archive.write_all(&air).unwrap();
+    }
+    archive.finish().unwrap();
+    let found = inspected(&sandbox, "bomb");
+    let problem = found["unreadable"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("more than 200 times its size"), "{problem}");
+}

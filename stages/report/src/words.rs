@@ -3,11 +3,20 @@
 use ctpipe_tables::json::{Figure, MetricsFile};
 
 /// A code of ingest or preprocess, and what it means.
-pub(crate) const CODES: [(&str, &str); 28] = [
+pub(crate) const CODES: [(&str, &str); 35] = [
     ("not_ct", "its modality is not CT"),
-    ("multi_frame", "it is an enhanced (multi-frame) object, which is not read"),
+    (
+        "not_a_ct_image",
+        "it says CT but is a segmentation, a secondary capture or another object that is no CT image",
+    ),
+    ("localizer", "it is an overview (scout, topogram), or has one among its slices"),
+    ("derived_reformat", "it was made of other slices: a reformat, projection or rendering"),
+    ("not_in_hu", "its values are not HU"),
+    ("not_single_channel", "it is in colour"),
+    ("no_pixel_data", "its files hold no pixel data"),
+    ("multi_frame", "its file holds several frames that do not say where they lie"),
     ("too_few_slices", "it has fewer slices than are asked for"),
-    ("thickness_missing", "the slice thickness is not given"),
+    ("thickness_missing", "the slice thickness is not given, nor a distance of slices to take for it"),
     ("thickness_out_of_range", "the slice thickness is outside of the range asked for"),
     (
         "geometry_missing",
@@ -15,10 +24,9 @@ pub(crate) const CODES: [(&str, &str); 28] = [
     ),
     ("mixed_orientation", "its slices have different orientations, as when a localizer is among them"),
     ("mixed_size", "its slices differ in rows, columns or pixel spacing"),
-    ("repeated_position", "two slices lie at one position"),
+    ("oblique", "its slices lie between the patient's axes"),
+    ("repeated_position", "two different slices lie at one position"),
     ("missing_slice", "there is a gap in the stack where a slice should be"),
-    ("irregular_spacing", "the distances between its slices differ by more than a tenth"),
-    ("gantry_tilt", "the stack is sheared: the gantry was tilted"),
     ("repeated_instance", "one SOP instance UID appears more than once"),
     ("no_label", "there is no label for it"),
     ("no_patient", "the column that tells patients apart is empty"),
@@ -34,11 +42,22 @@ pub(crate) const CODES: [(&str, &str); 28] = [
     ("unreadable_file", "some of its files cannot be read"),
     ("decode_failed", "the pixel data could not be decoded"),
     ("pixel_data_truncated", "the pixel data is shorter than rows and columns say"),
+    ("unsupported_transfer_syntax", "its transfer syntax is retired or unknown"),
     ("unsupported_pixels", "the pixel data is in a form that is not supported"),
+    ("rescale_not_usable", "its rescale slope is zero or no number"),
 ];
 
 /// A warning's code, and what it means. A series with warnings is used.
-pub(crate) const WARNINGS: [(&str, &str); 3] = [
+pub(crate) const WARNINGS: [(&str, &str); 9] = [
+    ("repeated_slice", "slices were there twice, pixel by pixel; one of each is used"),
+    (
+        "irregular_spacing",
+        "the distances between its slices differ by more than a tenth; true positions are used",
+    ),
+    ("gantry_tilt", "the gantry was tilted; the slices are sheared back"),
+    ("shifted_slices", "its slices are shifted against each other; true positions are used"),
+    ("thickness_from_spacing", "the slice thickness is not given; the distance of slices is taken for it"),
+    ("sparse_slices", "its slices lie further apart than twice their thickness"),
     ("few_slices", "it has fewer than 64 slices, so that slices had to be interpolated"),
     ("repeated_label", "the labels name it more than once"),
     ("unusual_matrix", "its rows and columns are not the usual 512 × 512"),

@@ -64,7 +64,6 @@ pub(crate) fn inspect(global: &Global, args: &Inspect) -> anyhow::Result<u8> {
     }
     let inspected: Vec<Inspected<'_>> =
         by_series.into_values().map(|members| Inspected::new(&members, &files, &settings)).collect();
-    write_files(args, &inspected)?;
     let count = |what: &dyn Fn(&Scanned) -> bool| files.iter().filter(|(_, f)| what(&f.what)).count();
     let unreadable: Vec<(String, &str)> =
         files.iter().filter_map(|(root, found)| unreadable(root, found)).collect();
@@ -76,7 +75,7 @@ pub(crate) fn inspect(global: &Global, args: &Inspect) -> anyhow::Result<u8> {
             "unreadable": unreadable.iter().map(|(path, problem)| json!({"path": path, "problem": problem}))
                 .collect::<Vec<_>>(),
         }))?;
-        return Ok(0);
+        return write_files(args, &inspected);
     }
     for series in &inspected {
         series.print()?;
@@ -88,7 +87,8 @@ pub(crate) fn inspect(global: &Global, args: &Inspect) -> anyhow::Result<u8> {
     if inspected.is_empty() {
         writeln!(out, "no DICOM among {} files", files.len())?;
     }
-    Ok(0)
+    drop(out);
+    write_files(args, &inspected)
 }
 
 fn unreadable<'a>(root: &Path, found: &'a Found) -> Option<(String, &'a str)> {
@@ -127,6 +127,13 @@ impl Settings {
             })?;
             let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
             values.insert(name.to_owned(), param.accept(&value).map_err(bad)?);
+        }
+        for stage in stages {
+            let own = stage.params().iter().filter_map(|param| {
+                let value = values.get(&format!("{}.{}", stage.kind(), param.name))?;
+                Some((param.name.to_owned(), value.clone()))
+            });
+            stage.check(&own.collect()).map_err(Usage)?;
         }
         let number = |name: &str| values.get(name).and_then(Value::as_f64).unwrap_or_default();
         let fit = values.get("preprocess.fit").and_then(Value::as_str).and_then(Fit::named);
@@ -326,9 +333,10 @@ fn quality(q: &Quality) -> Value {
     })
 }
 
-fn write_files(args: &Inspect, inspected: &[Inspected<'_>]) -> anyhow::Result<()> {
+/// What was asked for, once what was found has been told.
+fn write_files(args: &Inspect, inspected: &[Inspected<'_>]) -> anyhow::Result<u8> {
     if args.nifti.is_none() && args.png.is_none() {
-        return Ok(());
+        return Ok(0);
     }
     let series = the_one(inspected)?;
     if let Some(path) = &args.nifti {
@@ -340,23 +348,33 @@ fn write_files(args: &Inspect, inspected: &[Inspected<'_>]) -> anyhow::Result<()
         })?;
         let thickness = series.assessment.slice_thickness.unwrap_or(1.0);
         let zipped = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+        // Under another name until it is whole: a part of a volume would pass for one.
+        let part = path.with_added_extension("part");
         let create = || -> io::Result<Box<dyn Write>> {
-            let file = BufWriter::new(File::create(path)?);
+            let file = BufWriter::new(File::create(&part)?);
             Ok(if zipped {
                 Box::new(Gzip(GzEncoder::new(file, Compression::fast())))
             } else {
                 Box::new(file)
             })
         };
-        nifti::write(stack, &series.sources, thickness, &create)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let written = nifti::write(stack, &series.sources, thickness, &create);
+        if let Err(error) = written {
+            let _ = std::fs::remove_file(&part);
+            let doing = match error {
+                nifti::NiftiError::Write(_) => format!("cannot write {}", path.display()),
+                nifti::NiftiError::Volume(_) => "the series cannot be written as NIfTI".to_owned(),
+            };
+            return Err(anyhow::Error::from(error).context(doing));
+        }
+        std::fs::rename(&part, path).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if let Some(path) = &args.png {
         let picture = contact_sheet(&series.sources, series.volume.as_ref().ok())
             .with_context(|| "cannot draw the series".to_owned())?;
         write_png(path, &picture).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(())
+    Ok(0)
 }
 
 /// A gzip stream that is completed by flushing, which comes once and last.

@@ -41,7 +41,8 @@ impl Found {
     }
 }
 
-/// Members of an archive that one thread reads in a row.
+/// Members of an archive that one thread reads in a row, at least: opening it costs time for each that
+/// it has.
 const MEMBERS: usize = 64;
 
 /// Every file below `root` (or `root` itself, if it is a file) in the order of their paths; members of
@@ -124,17 +125,20 @@ fn look_into(path: &str, file: &Path) -> Vec<Found> {
     let refused = |problem: String| {
         vec![Found { path: path.to_owned(), member: None, what: Scanned::Unreadable(problem) }]
     };
-    let archive = match source::open(file) {
+    let mut archive = match source::open(file) {
         Ok(archive) => archive,
         Err(error) => return refused(error.to_string()),
     };
     let length = std::fs::metadata(file).map_or(0, |m| m.len());
-    if let Err(problem) = source::check(&archive, length) {
+    if let Err(problem) = source::check(&mut archive, length) {
         return refused(format!("an archive that is not read: {problem}"));
     }
     let indices: Vec<usize> = (0..archive.len()).collect();
     let read = |indices: &[usize]| -> Vec<Found> {
-        let Ok(mut archive) = source::open(file) else { return Vec::new() };
+        let mut archive = match source::open(file) {
+            Ok(archive) => archive,
+            Err(error) => return refused(error.to_string()),
+        };
         let mut found = Vec::with_capacity(indices.len());
         for &index in indices {
             let name = archive.name_for_index(index).unwrap_or_default().to_owned();
@@ -154,5 +158,6 @@ fn look_into(path: &str, file: &Path) -> Vec<Found> {
         }
         found
     };
-    indices.par_chunks(MEMBERS).flat_map_iter(read).collect()
+    let share = indices.len().div_ceil(rayon::current_num_threads()).max(MEMBERS);
+    indices.par_chunks(share).flat_map_iter(read).collect()
 }

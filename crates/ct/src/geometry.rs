@@ -13,6 +13,8 @@ pub(crate) const SPACING_TOLERANCE: f64 = 0.1;
 const TILT_TOLERANCE: f64 = 0.02;
 /// Row and column direction must be this near to unit length and to a right angle.
 const RIGHT_ANGLE_TOLERANCE: f64 = 0.01;
+/// Pixels of anything that lies in a scanner, in mm.
+const PIXEL_SPACING: std::ops::RangeInclusive<f64> = 0.005..=50.0;
 /// Cosine of the angle (37 degrees) between an axis of the stack and the patient's nearest; gantries
 /// tilt by 30 at most.
 const OBLIQUE: f64 = 0.8;
@@ -212,7 +214,7 @@ impl Plane {
     /// Everything but the position that is needed to place a slice of a size.
     pub(crate) fn drawable(&self) -> Option<(Directions, [f64; 2])> {
         let directions = Directions::new(self.orientation?)?;
-        let spacing = self.pixel_spacing.filter(|s| s.iter().all(|&s| s > 0.0))?;
+        let spacing = self.pixel_spacing.filter(|s| s.iter().all(|s| PIXEL_SPACING.contains(s)))?;
         Some((directions, spacing))
     }
 }

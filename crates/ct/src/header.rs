@@ -115,6 +115,9 @@ pub fn scan(mut file: impl Read, room: &mut Vec<u8>) -> io::Result<Scanned> {
 
 /// Reads the header from the first bytes of a file.
 fn read(bytes: &[u8], complete: bool, limit: usize) -> Result<Scanned, Problem> {
+    if bytes.is_empty() {
+        return Ok(Scanned::Unreadable("it is empty".to_owned()));
+    }
     if bytes.starts_with(source::SIGNATURE) {
         return Ok(Scanned::Archive);
     }
@@ -164,6 +167,7 @@ const ORIENTATION: u32 = 0x0020_0037;
 const SPACING: u32 = 0x0028_0030;
 const THICKNESS: u32 = 0x0018_0050;
 const RESCALE_TYPE: u32 = 0x0028_1054;
+const RESCALE_INTERCEPT: u32 = 0x0028_1052;
 const MODALITY_LUT: u32 = 0x0028_3000;
 const PER_FRAME: u32 = 0x5200_9230;
 const SHARED: u32 = 0x5200_9229;
@@ -173,27 +177,37 @@ pub(crate) fn frames(set: &DataSet<'_>) -> usize {
     set.number(0x0028_0008).map_or(1, |n| n.clamp(1.0, 1e9) as usize)
 }
 
+/// Frames of a file that are told apart; enhanced CT has some thousands.
+const MOST_FRAMES: usize = 1 << 15;
+
 /// A plane a frame. Frames that have no functional groups of their own (PS3.3 section C.7.6.16) cannot
 /// be told apart: they share what the file says of all, and a claimed number of them makes two planes.
 fn planes(set: &DataSet<'_>) -> Vec<Plane> {
     let mut common = Plane { in_hu: true, ..Plane::default() };
     describe(&mut common, set);
-    if set.get(MODALITY_LUT).is_some() {
+    // Unsigned values cannot be HU as they are: air is below zero.
+    let scaled = |set: &DataSet<'_>| set.get(RESCALE_INTERCEPT).is_some();
+    let groups = |set: &DataSet<'_>| set.items(GROUPS[3]).next().is_some_and(|item| scaled(&item));
+    let scaled = scaled(set)
+        || set.items(SHARED).next().is_some_and(|item| groups(&item))
+        || set.items(PER_FRAME).next().is_some_and(|item| groups(&item));
+    let unsigned = set.word(0x0028_0103) == Some(0);
+    if set.get(MODALITY_LUT).is_some() || (unsigned && !scaled) {
         common.in_hu = false;
     }
     if let Some(shared) = set.items(SHARED).next() {
         describe_groups(&mut common, &shared);
     }
+    let frames = frames(set);
     let mut planes: Vec<Plane> = set
         .items(PER_FRAME)
+        .take(frames.min(MOST_FRAMES))
         .map(|groups| {
             let mut plane = common.clone();
             describe_groups(&mut plane, &groups);
             plane
         })
         .collect();
-    let frames = frames(set);
-    planes.truncate(frames);
     if planes.len() < frames {
         planes = vec![common; frames.min(2)];
     }
@@ -227,21 +241,21 @@ fn describe(plane: &mut Plane, set: &DataSet<'_>) {
 pub(crate) fn rescales(set: &DataSet<'_>) -> Vec<(f64, f64)> {
     let of = |set: &DataSet<'_>| {
         let slope = set.number(0x0028_1053);
-        let intercept = set.number(0x0028_1052);
+        let intercept = set.number(RESCALE_INTERCEPT);
         (slope.is_some() || intercept.is_some()).then(|| (slope.unwrap_or(1.0), intercept.unwrap_or(0.0)))
     };
     let transformed = |groups: &DataSet<'_>| groups.items(GROUPS[3]).next().and_then(|item| of(&item));
     let shared = set.items(SHARED).next().as_ref().and_then(transformed);
     let common = shared.or_else(|| of(set)).unwrap_or((1.0, 0.0));
     let own: Vec<(f64, f64)> =
-        set.items(PER_FRAME).map(|groups| transformed(&groups).unwrap_or(common)).collect();
+        set.items(PER_FRAME).take(MOST_FRAMES).map(|groups| transformed(&groups).unwrap_or(common)).collect();
     if own.is_empty() { vec![common] } else { own }
 }
 
 /// Age String (PS3.5 section 6.2): three digits and D, W, M or Y.
 fn years(age: &str) -> Option<f64> {
     let digits = age.get(..age.len().checked_sub(1)?)?;
-    let count: f64 = digits.trim().parse().ok()?;
+    let count = f64::from(digits.trim().parse::<u16>().ok()?);
     match age.chars().last()? {
         'Y' => Some(count),
         'M' => Some(count / 12.0),

@@ -78,15 +78,21 @@ fn write_slices(
 
 fn slice(stack: &Stack, source: &Source, slice: usize, kind: Kind) -> Result<Option<Vec<u8>>, VolumeError> {
     let bytes = source.read().map_err(|e| VolumeError::File { slice, problem: e.kind() })?;
-    let mut found = None;
+    let (mut found, mut size) = (None, [0, 0]);
     let read = pixels::frames::<PixelError>(&bytes, &[source.frame], |_, frame| {
         let frame = frame?;
-        if [frame.rows, frame.columns] == stack.size {
+        size = [frame.rows, frame.columns];
+        if size == stack.size {
             found = values(&frame, kind);
         }
         Ok(())
     });
     read.map_err(|source| VolumeError::Slice { slice, source })?;
+    if size != stack.size {
+        let [rows, columns] = size;
+        let [expected_rows, expected_columns] = stack.size;
+        return Err(VolumeError::Size { slice, rows, columns, expected_rows, expected_columns });
+    }
     Ok(found)
 }
 

@@ -141,7 +141,8 @@ pub fn frames<E: From<PixelError>>(
 ) -> Result<(), E> {
     let part = Part10::open(bytes).ok_or_else(|| PixelError::Read("it is not DICOM".to_owned()))?;
     let unreadable = |problem: Problem| PixelError::Read(problem.to_string());
-    let (body, whole) = part.body(true, MOST_INFLATED).map_err(unreadable)?;
+    let last = wanted.iter().max().copied();
+    let (body, whole) = part.body(true, enough(&part, last)?).map_err(unreadable)?;
     let set = DataSet::read(&body, whole).map_err(unreadable)?;
     let image = Image::new(&part, &set)?;
     let rescales = header::rescales(&set);
@@ -175,8 +176,23 @@ pub fn same((a, frame_a): (&[u8], usize), (b, frame_b): (&[u8], usize)) -> bool 
     read.is_ok() && equal
 }
 
-/// A deflated file inflates to this at most.
+/// A header inflates to this at most, and a file to as much and its frames.
+const HEADER_INFLATED: usize = 16 << 20;
 const MOST_INFLATED: usize = 1 << 30;
+
+/// How much of a deflated file is needed for its frames up to `last` (all, if that is none).
+fn enough(part: &Part10<'_>, last: Option<usize>) -> Result<usize, PixelError> {
+    if part.syntax != Syntax::Deflated {
+        return Ok(usize::MAX);
+    }
+    let unreadable = |problem: Problem| PixelError::Read(problem.to_string());
+    let (start, whole) = part.body(true, HEADER_INFLATED).map_err(unreadable)?;
+    let set = DataSet::read(&start, whole).map_err(unreadable)?;
+    let image = Image::new(part, &set)?;
+    let frames = last.map_or(image.frames, |last| last.saturating_add(1));
+    let bytes = (image.shape.samples() * image.allocated as usize).div_ceil(8).saturating_mul(frames);
+    Ok(bytes.saturating_add(HEADER_INFLATED).min(MOST_INFLATED))
+}
 /// Of a frame: 8192 x 8192. No CT has more, and no decoder is asked for more.
 const MOST_PIXELS: u64 = 1 << 26;
 

@@ -52,7 +52,7 @@ impl Tally {
     }
 
     fn see(&mut self, hu: f64) {
-        let bin = hu.round() as i32 - Tally::LOWEST;
+        let bin = (hu.round() as i32).saturating_sub(Tally::LOWEST);
         if let Some(count) = usize::try_from(bin).ok().and_then(|bin| self.histogram.get_mut(bin)) {
             *count += 1;
         }
@@ -82,10 +82,10 @@ struct Scale {
 }
 
 impl Scale {
-    /// `None` where the rescale slope is no number to scale by.
+    /// `None` where the rescale slope is no number to scale by, or values become what no HU is.
     fn of(frame: &Frame<'_>) -> Option<Scale> {
         let Frame { slope, intercept, .. } = *frame;
-        let usable = slope.is_finite() && intercept.is_finite() && slope.abs() > 1e-12;
+        let usable = (1e-6..=1e4).contains(&slope.abs()) && intercept.abs() <= 1e6;
         let limit = (LOWEST_HU - intercept) / slope;
         let measured =
             if slope > 0.0 { (limit.ceil() as i32, i32::MAX) } else { (i32::MIN, limit.floor() as i32) };

@@ -55,7 +55,7 @@ codes! {
     Localizer = "localizer",
     /// Rejected: a reformat, projection or rendering that was made of other slices.
     DerivedReformat = "derived_reformat",
-    /// Rejected: values are not HU (another rescale type, or a lookup table).
+    /// Rejected: values are not HU (another rescale type, a lookup table, or unsigned ones without rescale).
     NotInHu = "not_in_hu",
     /// Rejected: colour.
     NotSingleChannel = "not_single_channel",
@@ -136,6 +136,10 @@ pub fn slices<'a>(headers: &[&'a Header]) -> Vec<(usize, usize, Slice<'a>)> {
     headers.iter().enumerate().flat_map(of).collect()
 }
 
+/// From the origin of a scanner's coordinates, in mm.
+const FARTHEST: f64 = 1e5;
+/// Relative; over 512 pixels this is half of one.
+const PIXEL_SPACING_TOLERANCE: f64 = 1e-3;
 /// Warned about below this.
 const COMFORTABLE_SLICES: usize = 64;
 /// CT, Enhanced CT and Legacy Converted Enhanced CT Image Storage (PS3.4, table B.5-1).
@@ -154,6 +158,9 @@ const DERIVED: &[&str] = &[
     "PROJECTION IMAGE",
     "VOLUME RENDERED",
     "VRT",
+    "RESAMPLED",
+    "MEAN_IP",
+    "VOLUME_RENDER",
     "SSD",
     "CURVED_MPR",
     "VOLREN",
@@ -177,19 +184,22 @@ pub fn assess(slices: &[Slice<'_>], rules: &Rules, same: &dyn Fn(usize, usize) -
     let class = |s: &Slice<'_>| s.header.class.is_empty() || CT_IMAGES.contains(&s.header.class.as_str());
     reject(Code::NotACtImage, any(&|s| s.header.modality == "CT" && !class(s)));
     reject(Code::Localizer, typed(&["LOCALIZER", "SCOUT"]));
-    reject(Code::DerivedReformat, typed(DERIVED));
+    let derived = |word: &String| {
+        DERIVED.contains(&word.as_str()) || word.split([' ', '_']).any(|w| DERIVED.contains(&w))
+    };
+    reject(Code::DerivedReformat, any(&|s| s.header.image_type.iter().any(derived)));
     reject(Code::NotInHu, any(&|s| !s.plane.in_hu));
     reject(Code::NotSingleChannel, any(&|s| s.header.samples != 1));
     reject(Code::NoPixelData, any(&|s| !s.header.has_pixels));
     let unplaced = |s: &Slice<'_>| {
         s.header.planes.len() > 1 && s.header.planes.iter().all(|p| p.position == s.header.planes[0].position)
     };
-    reject(Code::MultiFrame, any(&unplaced));
+    let unplaced = any(&unplaced);
+    reject(Code::MultiFrame, unplaced);
     let first = slices.first().copied();
     let differs =
         |f: &dyn Fn(&Slice<'_>, &Slice<'_>) -> bool| first.is_some_and(|a| slices.iter().any(|b| f(&a, b)));
-    let size = |s: &Slice<'_>| (s.header.rows, s.header.columns, s.plane.pixel_spacing);
-    reject(Code::MixedSize, differs(&|a, b| size(a) != size(b)));
+    reject(Code::MixedSize, differs(&|a, b| !same_size(a, b)));
     let mixed = differs(&|a, b| !same_orientation(a.plane, b.plane));
     reject(Code::MixedOrientation, mixed);
 
@@ -200,7 +210,7 @@ pub fn assess(slices: &[Slice<'_>], rules: &Rules, same: &dyn Fn(usize, usize) -
     let mut spacing = None;
     if let Some((stack, order)) = stack {
         let repeated = Repeated::find(slices, &stack, &order, same);
-        reject(Code::RepeatedPosition, repeated.position);
+        reject(Code::RepeatedPosition, repeated.position && !unplaced);
         reject(Code::RepeatedInstance, repeated.instance);
         let (stack, order) = repeated.without(stack, order);
         reject(Code::MissingSlice, stack.missing());
@@ -210,7 +220,7 @@ pub fn assess(slices: &[Slice<'_>], rules: &Rules, same: &dyn Fn(usize, usize) -
                 found.warnings.push(code);
             }
         };
-        warn(Code::RepeatedSlice, !repeated.dropped.is_empty());
+        warn(Code::RepeatedSlice, repeated.dropped.contains(&true));
         warn(Code::IrregularSpacing, !stack.missing() && !repeated.position && stack.irregular());
         match stack.shifted() {
             Some(Shift::Tilt) => warn(Code::GantryTilt, true),
@@ -256,10 +266,23 @@ fn stack(slices: &[Slice<'_>]) -> Option<(Stack, Vec<usize>)> {
     let positions: Option<Vec<[f64; 3]>> =
         slices.iter().map(|s| s.plane.position.filter(|_| s.plane.drawable().is_some())).collect();
     let size = [first.header.rows as usize, first.header.columns as usize];
+    // No patient is larger than this, and no table longer.
+    let near = |position: &[f64; 3]| position.iter().all(|x| x.abs() <= FARTHEST);
+    let positions = positions.filter(|all| all.iter().all(near));
     (size[0] > 0 && size[1] > 0)
         .then_some(())
         .and(positions)
         .map(|p| Stack::new(directions, size, spacing, &p))
+}
+
+fn same_size(a: &Slice<'_>, b: &Slice<'_>) -> bool {
+    // Written with a different number of digits here and there.
+    let near = |(a, b): (&f64, &f64)| (a - b).abs() <= PIXEL_SPACING_TOLERANCE * a.abs();
+    let spacing = match (a.plane.pixel_spacing, b.plane.pixel_spacing) {
+        (Some(a), Some(b)) => a.iter().zip(&b).all(near),
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    spacing && (a.header.rows, a.header.columns) == (b.header.rows, b.header.columns)
 }
 
 fn same_orientation(a: &Plane, b: &Plane) -> bool {
@@ -275,8 +298,8 @@ struct Repeated {
     position: bool,
     /// Different slices have one name.
     instance: bool,
-    /// Places in the order of slices that are the same as one before them.
-    dropped: Vec<usize>,
+    /// For each place in the order, whether its slice is the same as one before it.
+    dropped: Vec<bool>,
 }
 
 impl Repeated {
@@ -286,23 +309,29 @@ impl Repeated {
         order: &[usize],
         same: &dyn Fn(usize, usize) -> bool,
     ) -> Repeated {
-        let (mut position, mut dropped) = (false, Vec::new());
+        let (mut position, mut dropped) = (false, vec![false; order.len()]);
         let mut kept = 0;
         for at in 1..order.len() {
             let apart: f64 = (0..3).map(|a| (stack.origins[at][a] - stack.origins[kept][a]).powi(2)).sum();
             let along = stack.origins[at][2] - stack.origins[kept][2];
             if along > POSITION_TOLERANCE {
                 kept = at;
-            } else if apart.sqrt() <= POSITION_TOLERANCE && same(order[kept], order[at]) {
-                dropped.push(at);
+            } else if !position
+                && apart.sqrt() <= POSITION_TOLERANCE
+                // Frames of one file have their own reasons to lie at one place: phases, energies.
+                && !std::ptr::eq(slices[order[kept]].header, slices[order[at]].header)
+                && same(order[kept], order[at])
+            {
+                dropped[at] = true;
             } else {
                 position = true;
             }
         }
         let mut names: Vec<(&str, *const Header)> = (0..order.len())
-            .filter(|at| !dropped.contains(at))
+            .filter(|at| !dropped[*at])
             .map(|at| slices[order[at]].header)
             .map(|header| (header.sop_instance_uid.as_str(), std::ptr::from_ref(header)))
+            .filter(|(name, _)| !name.is_empty())
             .collect();
         names.sort_unstable();
         names.dedup();
@@ -311,12 +340,10 @@ impl Repeated {
     }
 
     fn without(&self, mut stack: Stack, mut order: Vec<usize>) -> (Stack, Vec<usize>) {
-        let mut place = 0..;
-        let mut keep = || place.next().is_none_or(|at| !self.dropped.contains(&at));
-        order.retain(|_| keep());
-        let mut place = 0..;
-        let mut keep = || place.next().is_none_or(|at| !self.dropped.contains(&at));
-        stack.origins.retain(|_| keep());
+        let mut kept = self.dropped.iter().map(|dropped| !dropped);
+        order.retain(|_| kept.next().unwrap_or(true));
+        let mut kept = self.dropped.iter().map(|dropped| !dropped);
+        stack.origins.retain(|_| kept.next().unwrap_or(true));
         (stack, order)
     }
 }

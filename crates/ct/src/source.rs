@@ -70,11 +70,15 @@ fn plain(error: &zip::result::ZipError) -> io::Error {
 }
 
 /// Refuses an archive that would become far more than it is.
-pub(crate) fn check(archive: &Archive, length: u64) -> Result<(), &'static str> {
+pub(crate) fn check(archive: &mut Archive, length: u64) -> Result<(), &'static str> {
     if archive.len() > MOST {
         return Err("it has more than a million members");
     }
-    let all = archive.decompressed_size().unwrap_or_default();
+    // An archive that was written as a stream has its sizes in the directory alone.
+    let all = archive.decompressed_size().unwrap_or_else(|| {
+        let sizes = (0..archive.len()).map(|index| archive.by_index_raw(index).map_or(0, |m| m.size()));
+        sizes.map(u128::from).sum()
+    });
     if all > u128::from(length) * u128::from(RATIO) + u128::from(SMALL) {
         return Err("it would grow to more than 200 times its size");
     }

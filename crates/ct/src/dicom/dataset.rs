@@ -13,6 +13,8 @@ const SEQUENCE_END: Tag = 0xFFFE_E0DD;
 /// (7FE0,0008), (7FE0,0009) and (7FE0,0010): nothing that is needed comes behind them.
 pub(crate) const PIXELS: [Tag; 3] = [0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010];
 const UNDEFINED: u32 = 0xFFFF_FFFF;
+/// Elements of one level; real files have some hundreds, with private ones some thousands.
+const MOST_ELEMENTS: usize = 1 << 16;
 /// Sequences in sequences; real files have four or so.
 const DEPTH: usize = 48;
 
@@ -81,6 +83,9 @@ impl<'a> DataSet<'a> {
         while let Some((element, next)) = read_element(bytes, at, encoding, complete, DEPTH)? {
             at = next;
             elements.push(element);
+            if elements.len() > MOST_ELEMENTS {
+                return Err(Problem::TooMany);
+            }
             if PIXELS.contains(&element.tag) {
                 break;
             }
@@ -111,7 +116,9 @@ impl<'a> DataSet<'a> {
             Err(_) => value.iter().map(|&byte| char::from(byte)).collect(),
         };
         let text = text.trim_matches(['\0', ' ', '\n', '\r', '\t']);
-        (!text.is_empty()).then(|| text.to_owned())
+        // What goes to a terminal or into a page must not be able to steer it.
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        (!text.is_empty()).then_some(text)
     }
 
     /// A UID: digits and dots by the standard, letters and dashes too from some anonymisers.

@@ -28,6 +28,9 @@ pub(crate) enum Problem {
     /// More sequences in sequences than any real file has.
     #[error("sequences are nested too deep")]
     TooDeep,
+    /// More elements than any real file has.
+    #[error("there are too many elements")]
+    TooMany,
     /// The deflated data set is damaged or grows beyond all measure.
     #[error("the deflated data set cannot be inflated")]
     Deflate,

@@ -3,7 +3,7 @@
 use super::bits::Bits;
 
 /// Codes of up to so many bits are looked up at once.
-const FAST: u32 = 10;
+pub(super) const FAST: u32 = 10;
 
 /// A table, for decoding.
 #[derive(Clone)]
@@ -55,6 +55,12 @@ impl Huffman {
         self.long(bits)
     }
 
+    /// Length and symbol of the code that `next`, [`FAST`] bits, begins with; length 0: a longer code.
+    pub(super) fn short(&self, next: u32) -> (u32, u32) {
+        let (length, symbol) = self.fast[next as usize];
+        (u32::from(length), u32::from(symbol))
+    }
+
     #[cold]
     fn long(&self, bits: &mut Bits<'_>) -> u8 {
         let next = bits.peek(16);
@@ -77,7 +83,20 @@ pub(super) fn receive(bits: &mut Bits<'_>, size: u32) -> i32 {
     if size == 0 {
         return 0;
     }
-    let value = bits.peek(size).cast_signed();
+    let value = bits.peek(size);
     bits.take(size);
-    if value < 1 << (size - 1) { value - (1 << size) + 1 } else { value }
+    extend(value, size)
+}
+
+/// The number that `size` bits of a value stand for.
+#[inline]
+pub(super) fn extend(value: u32, size: u32) -> i32 {
+    let value = value.cast_signed();
+    if size == 0 {
+        0
+    } else if value < 1 << (size - 1) {
+        value - (1 << size) + 1
+    } else {
+        value
+    }
 }

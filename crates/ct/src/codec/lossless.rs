@@ -2,7 +2,7 @@
 
 use super::CodecError;
 use super::bits::Bits;
-use super::huffman::{Huffman, receive};
+use super::huffman::{FAST, Huffman, extend, receive};
 use super::jpeg::{Stream, damaged};
 
 pub(super) fn decode(stream: &Stream<'_>) -> Result<Vec<u16>, CodecError> {
@@ -17,6 +17,7 @@ pub(super) fn decode(stream: &Stream<'_>) -> Result<Vec<u16>, CodecError> {
     }
     let mut samples = vec![0_u16; rows * columns];
     let mut bits = Bits::new(stream.bytes, stream.at);
+    let table = Differences::new(&stream.dc);
     let initial = 1_i32 << (stream.precision - stream.shift - 1);
     for row in 0..rows {
         let (above, from) = samples.split_at_mut(row * columns);
@@ -26,10 +27,10 @@ pub(super) fn decode(stream: &Stream<'_>) -> Result<Vec<u16>, CodecError> {
             return Err(damaged("a restart marker is missing"));
         }
         if fresh {
-            first_line(&stream.dc, &mut bits, initial, line);
+            first_line(&table, &mut bits, initial, line);
         } else {
             let above = &above[(row - 1) * columns..];
-            next_line(stream, &mut bits, above, line);
+            next_line(stream.selection, &table, &mut bits, above, line);
         }
         if bits.overrun() {
             return Err(damaged("the frame ends early"));
@@ -43,36 +44,72 @@ pub(super) fn decode(stream: &Stream<'_>) -> Result<Vec<u16>, CodecError> {
     Ok(samples)
 }
 
-/// A difference, modulo 2^16 (section H.1.2.2).
-#[inline]
-fn difference(table: &Huffman, bits: &mut Bits<'_>) -> i32 {
-    bits.fill();
-    match table.symbol(bits) {
-        16 => 1 << 15,
-        // 255 is no code: what follows is garbage anyway.
-        size => receive(bits, u32::from(size).min(16)),
+/// Bits that are looked up at once: most codes with the number that follows them.
+const WHOLE: u32 = 12;
+
+/// Codes of differences with the numbers behind them.
+struct Differences<'a> {
+    table: &'a Huffman,
+    /// For the next bits: how many of them are a difference, and which; 0: more than these.
+    whole: Box<[(u16, i16); 1 << WHOLE]>,
+}
+
+impl Differences<'_> {
+    fn new(table: &Huffman) -> Differences<'_> {
+        let mut whole = Box::new([(0, 0); 1 << WHOLE]);
+        for (next, entry) in (0_u32..).zip(whole.iter_mut()) {
+            let (length, size) = table.short(next >> (WHOLE - FAST));
+            let total = length + size;
+            if length > 0 && total <= WHOLE {
+                let value = (next >> (WHOLE - total)) & ((1 << size) - 1);
+                *entry = (total as u16, extend(value, size) as i16);
+            }
+        }
+        Differences { table, whole }
+    }
+
+    /// The next one, modulo 2^16 (section H.1.2.2).
+    #[allow(clippy::inline_always)] // the loop of a whole frame
+    #[inline(always)]
+    fn next(&self, bits: &mut Bits<'_>) -> i32 {
+        bits.fill();
+        let (length, value) = self.whole[bits.peek(WHOLE) as usize];
+        if length > 0 {
+            bits.take(u32::from(length));
+            return i32::from(value);
+        }
+        self.longer(bits)
+    }
+
+    #[cold]
+    fn longer(&self, bits: &mut Bits<'_>) -> i32 {
+        match self.table.symbol(bits) {
+            16 => 1 << 15,
+            // 255 is no code: what follows is garbage anyway.
+            size => receive(bits, u32::from(size).min(16)),
+        }
     }
 }
 
 /// Each sample by the one on its left.
-fn first_line(table: &Huffman, bits: &mut Bits<'_>, initial: i32, line: &mut [u16]) {
+fn first_line(table: &Differences<'_>, bits: &mut Bits<'_>, initial: i32, line: &mut [u16]) {
     let mut left = initial;
     for to in line {
-        left = (left + difference(table, bits)) & 0xFFFF;
+        left = (left + table.next(bits)) & 0xFFFF;
         *to = left as u16;
     }
 }
 
 /// The first sample by the one above it, the others by the scan's predictor.
-fn next_line(stream: &Stream<'_>, bits: &mut Bits<'_>, above: &[u16], line: &mut [u16]) {
+fn next_line(selection: u8, table: &Differences<'_>, bits: &mut Bits<'_>, above: &[u16], line: &mut [u16]) {
     macro_rules! by {
         (|$a:ident, $b:ident, $c:ident| $predicted:expr) => {{
             let mut $c = i32::from(above[0]);
-            let mut $a = ($c + difference(&stream.dc, bits)) & 0xFFFF;
+            let mut $a = ($c + table.next(bits)) & 0xFFFF;
             line[0] = $a as u16;
             for (to, over) in line[1..].iter_mut().zip(&above[1..]) {
                 let $b = i32::from(*over);
-                $a = ($predicted + difference(&stream.dc, bits)) & 0xFFFF;
+                $a = ($predicted + table.next(bits)) & 0xFFFF;
                 *to = $a as u16;
                 #[allow(unused_assignments)]
                 {
@@ -82,7 +119,7 @@ fn next_line(stream: &Stream<'_>, bits: &mut Bits<'_>, above: &[u16], line: &mut
         }};
     }
     // Left, above, above left (table H.1).
-    match stream.selection {
+    match selection {
         1 => by!(|a, _b, c| a),
         2 => by!(|a, b, c| b),
         3 => by!(|a, _b, c| c),

@@ -98,11 +98,17 @@ pub(crate) fn decode(syntax: Syntax, bytes: &[u8], shape: Shape) -> Result<Decod
 
 /// Samples as bytes of the shape's width; wider ones are cut.
 fn pack(samples: impl Iterator<Item = i32>, shape: Shape) -> Decoded {
-    let mut out = Vec::with_capacity(shape.bytes());
-    let width = shape.bits / 8;
-    for sample in samples.take(shape.samples()) {
-        out.extend_from_slice(&sample.to_le_bytes()[..width]);
+    // Of one width each, so that several samples are written at once.
+    fn fill<const N: usize>(to: &mut [u8], samples: impl Iterator<Item = i32>) {
+        for (to, sample) in to.as_chunks_mut::<N>().0.iter_mut().zip(samples) {
+            to.copy_from_slice(&sample.to_le_bytes()[..N]);
+        }
     }
-    out.resize(shape.bytes(), 0);
+    let mut out = vec![0; shape.bytes()];
+    match shape.bits {
+        8 => fill::<1>(&mut out, samples),
+        16 => fill::<2>(&mut out, samples),
+        _ => fill::<4>(&mut out, samples),
+    }
     out
 }

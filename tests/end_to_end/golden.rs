@@ -13,7 +13,7 @@ fn the_same_phantoms_give_the_same_bytes_as_ever() {
     sandbox.ctpipe(&["run", "--to", "split"]).expect(0);
     let golden = [
         ("ingest", 2, "e3f851c73ee2cb78233d143595282bfc80174d181cfe1034e65001fbd5391bdb"),
-        ("preprocess", 2, "be715df183c6e5d3a30e6cfb5a8d0b6b8e8840ec989919c221cb2c9f9f145bc7"),
+        ("preprocess", 2, "2dbdc35beaad4d78ba4e1e2471dd2693417a2aec06f0aeeb7f555325def1bdb6"),
         ("split", 1, "f3c8af8d53805810cd4316a3d3210d225837bc68150611fa17664bcec31eabf3"),
     ];
     for (stage, version, digest) in golden {

@@ -51,17 +51,19 @@ impl Tally {
         self.differences.iter_mut().zip(&other.differences).for_each(|(a, b)| *a += b);
     }
 
-    fn see(&mut self, hu: f64) {
-        let bin = (hu.round() as i32).saturating_sub(Tally::LOWEST);
+    #[inline]
+    fn see(&mut self, hu: f32) {
+        // To the nearest, without a call for each: below the first bin it is negative, far off saturated.
+        let bin = (hu - (Tally::LOWEST as f32 - 0.5)).floor() as i64;
         if let Some(count) = usize::try_from(bin).ok().and_then(|bin| self.histogram.get_mut(bin)) {
             *count += 1;
         }
     }
 
-    fn compare(&mut self, a: f64, b: f64) {
-        const SOFT: std::ops::RangeInclusive<f64> = -100.0..=200.0;
-        if SOFT.contains(&a) && SOFT.contains(&b) {
-            let difference = ((a - b).abs().round() as usize).min(Tally::DIFFERENCES - 1);
+    #[inline]
+    fn compare(&mut self, a: f32, b: f32) {
+        if a.min(b) >= -100.0 && a.max(b) <= 200.0 {
+            let difference = (((a - b).abs() + 0.5) as usize).min(Tally::DIFFERENCES - 1);
             self.differences[difference] += 1;
         }
     }
@@ -280,8 +282,10 @@ pub(crate) fn reduce(
 }
 
 /// Every second sample and its neighbour, without padding.
+#[inline(always)]
 fn look(above: &[f32], scale: Scale, tally: &mut Tally) {
-    let hu = |value: f32| f64::from(value) * scale.slope + f64::from(AIR_HU);
+    let slope = scale.slope as f32;
+    let hu = |value: f32| value * slope + AIR_HU;
     for [a, b] in above.as_chunks::<2>().0 {
         if a.to_bits() != PADDING.to_bits() && b.to_bits() != PADDING.to_bits() {
             tally.see(hu(*a));

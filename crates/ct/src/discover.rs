@@ -11,12 +11,13 @@ use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use crate::header::{Header, Scanned, scan};
+use crate::names::{to_path, to_text};
 use crate::source::{self, Source};
 
 /// One file, or one member of an archive, with what it turned out to be.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Path below the folder, with `/`.
+    /// Path below the folder, with `/`; as [`to_path`] reads it.
     pub path: String,
     /// Name of the member, where the file is an archive.
     pub member: Option<String>,
@@ -36,7 +37,7 @@ impl Found {
     /// Where a frame of it is to be had.
     pub fn source(&self, root: &Path, frame: usize) -> Source {
         // A root that is the file itself has nothing below.
-        let path = if self.path.is_empty() { root.to_owned() } else { root.join(&self.path) };
+        let path = if self.path.is_empty() { root.to_owned() } else { root.join(to_path(&self.path)) };
         Source { path, member: self.member.clone(), frame }
     }
 }
@@ -77,7 +78,7 @@ type Entry = Result<(String, PathBuf), Found>;
 
 /// Sorted by name, folder by folder, so that the order is the same on every file system.
 fn list(root: &Path) -> Vec<Entry> {
-    let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+    let relative = |path: &Path| to_text(path.strip_prefix(root).unwrap_or(path));
     WalkDir::new(root)
         .follow_links(true)
         .sort_by_file_name()

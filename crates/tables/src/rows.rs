@@ -78,7 +78,7 @@ impl FromStr for Part {
 table! {
     /// One DICOM file, or one frame of a multi-frame file, written by ingest.
     InstanceRow in "instances.parquet" {
-        /// Path below the DICOM folder, with `/`.
+        /// Path below the DICOM folder, with `/`; bytes that are no UTF-8 as U+FFFD and two hexadecimal digits.
         path: String,
         /// Name of the member, where the file is a zip archive.
         member: Option<String>,

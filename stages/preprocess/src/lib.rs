@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ctpipe_ct::geometry::{Directions, Stack};
-use ctpipe_ct::{Fit, Request, Source, Volume, VolumeError, build};
+use ctpipe_ct::{Fit, Request, Source, Volume, VolumeError, build, to_path};
 use ctpipe_engine::{Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::shards::{ShardWriter, make_folder};
 use ctpipe_tables::{InstanceRow, SeriesRow, Status, Table, VolumeRow};
@@ -167,7 +167,7 @@ fn work(task: &Task<'_>) -> Result<Vec<Item>, StageError> {
     for row in InstanceRow::read(series).map_err(StageError::failed)? {
         let position = [row.position_x, row.position_y, row.position_z].map(Option::unwrap_or_default);
         if let Some(index) = row.slice_index {
-            let path = dicom.join(row.path);
+            let path = dicom.join(to_path(&row.path));
             let source = Source { path, member: row.member, frame: row.frame as usize };
             slices.entry(row.series_uid).or_default().insert(index, (source, position));
         }

@@ -22,9 +22,15 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match commands::dispatch(&cli) {
         Ok(code) => ExitCode::from(code),
+        // Whoever read our output (`head`, say) has seen enough.
+        Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(&error);
             ExitCode::from(commands::exit_code(&error))
         }
     }
+}
+
+fn is_broken_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
 }

@@ -171,10 +171,7 @@ impl<'a> Inspected<'a> {
             let (root, found) = own[file];
             found.source(root, frame)
         };
-        let same = |a: usize, b: usize| match (source(a).read(), source(b).read()) {
-            (Ok(one), Ok(other)) => pixels::same((&one, members[a].1), (&other, members[b].1)),
-            _ => false,
-        };
+        let same = |a: usize, b: usize| source(a).same_pixels(&source(b));
         let assessment = assess(&all, &settings.rules, &same);
         let sources: Vec<Source> = match &assessment.stack {
             Some(_) => assessment.order.iter().map(|&index| source(index)).collect(),

@@ -162,7 +162,7 @@ pub fn frames<E: From<PixelError>>(
 }
 
 /// Whether two frames hold the same values in the same unit; frames that cannot be read do not.
-pub fn same((a, frame_a): (&[u8], usize), (b, frame_b): (&[u8], usize)) -> bool {
+pub(crate) fn same((a, frame_a): (&[u8], usize), (b, frame_b): (&[u8], usize)) -> bool {
     let mut equal = false;
     let mut with_b = |a: Frame<'_>| {
         frames::<PixelError>(b, &[frame_b], |_, b| {

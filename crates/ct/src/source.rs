@@ -9,6 +9,8 @@ use std::time::SystemTime;
 
 use zip::ZipArchive;
 
+use crate::pixels;
+
 /// Where a slice is to be had.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
@@ -29,6 +31,14 @@ impl Source {
         match &self.member {
             None => std::fs::read(&self.path),
             Some(name) => member(&self.path, name),
+        }
+    }
+
+    /// Whether both hold the same values in the same unit; one that cannot be read is like no other.
+    pub fn same_pixels(&self, other: &Source) -> bool {
+        match (self.read(), other.read()) {
+            (Ok(own), Ok(others)) => pixels::same((&own, self.frame), (&others, other.frame)),
+            _ => false,
         }
     }
 

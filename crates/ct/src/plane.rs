@@ -245,40 +245,51 @@ impl pulp::WithSimd for Lines<'_> {
     }
 }
 
-/// Reduces a frame to `along_rows` x `along_columns` outputs of HU above air, row by row; `None` where
-/// its rescale slope is no number to scale by.
-pub(crate) fn reduce(
-    frame: &Frame<'_>,
-    along_columns: &Axis,
-    along_rows: &Axis,
-    tally: &mut Tally,
-) -> Option<Vec<f32>> {
-    let scale = Scale::of(frame)?;
-    let Frame { rows, columns, .. } = *frame;
-    let height = along_columns.outputs().count();
-    let mut sums = vec![0.0_f32; height * columns];
-    let mut row = Row::new(columns);
-    let width = frame.stored.allocated as usize / 8;
-    let inputs = along_columns.inputs(rows);
-    let lines = Lines { frame, scale, width, inputs: &inputs, row: &mut row, sums: &mut sums, tally };
-    pulp::Arch::new().dispatch(lines);
-    let seen = row.min <= row.max;
-    if seen {
-        let (a, b) = (scale.hu(row.min), scale.hu(row.max));
-        tally.min_hu = tally.min_hu.min(a.min(b));
-        tally.max_hu = tally.max_hu.max(a.max(b));
+/// What becomes of frames of one size at one place: computed once for all of them.
+#[derive(Clone)]
+pub(crate) struct Reduction {
+    /// For each row, the outputs that read it.
+    inputs: Vec<Vec<(usize, f32)>>,
+    height: usize,
+    along_rows: Axis,
+}
+
+impl Reduction {
+    /// Frames of so many `rows`, to the outputs along their columns and along their rows.
+    pub(crate) fn new(rows: usize, along_columns: &Axis, along_rows: Axis) -> Reduction {
+        let height = along_columns.outputs().count();
+        Reduction { inputs: along_columns.inputs(rows), height, along_rows }
     }
-    tally.padding += u64::from(row.padding);
-    tally.samples += (rows * columns) as u64;
-    let slope = scale.slope as f32;
-    let mut out = Vec::with_capacity(height * height);
-    for sums in sums.chunks_exact(columns) {
-        for (first, weights) in along_rows.outputs() {
-            let sum: f32 = weights.iter().zip(&sums[first..]).map(|(w, v)| w * v).sum();
-            out.push(sum * slope);
+
+    /// A frame as HU above air, row by row; `None` where its rescale slope is no number to scale by.
+    pub(crate) fn reduce(&self, frame: &Frame<'_>, tally: &mut Tally) -> Option<Vec<f32>> {
+        let scale = Scale::of(frame)?;
+        let Frame { rows, columns, .. } = *frame;
+        let Reduction { inputs, height, along_rows } = self;
+        let height = *height;
+        let mut sums = vec![0.0_f32; height * columns];
+        let mut row = Row::new(columns);
+        let width = frame.stored.allocated as usize / 8;
+        let lines = Lines { frame, scale, width, inputs, row: &mut row, sums: &mut sums, tally };
+        pulp::Arch::new().dispatch(lines);
+        let seen = row.min <= row.max;
+        if seen {
+            let (a, b) = (scale.hu(row.min), scale.hu(row.max));
+            tally.min_hu = tally.min_hu.min(a.min(b));
+            tally.max_hu = tally.max_hu.max(a.max(b));
         }
+        tally.padding += u64::from(row.padding);
+        tally.samples += (rows * columns) as u64;
+        let slope = scale.slope as f32;
+        let mut out = Vec::with_capacity(height * height);
+        for sums in sums.chunks_exact(columns) {
+            for (first, weights) in along_rows.outputs() {
+                let sum: f32 = weights.iter().zip(&sums[first..]).map(|(w, v)| w * v).sum();
+                out.push(sum * slope);
+            }
+        }
+        Some(out)
     }
-    Some(out)
 }
 
 /// Every second sample and its neighbour, without padding.

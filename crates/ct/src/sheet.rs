@@ -2,7 +2,7 @@
 
 use crate::AIR_HU;
 use crate::pixels::{self, Frame, PixelError};
-use crate::plane::{Tally, reduce};
+use crate::plane::{Reduction, Tally};
 use crate::resample::{Axis, Cells};
 use crate::source::Source;
 use crate::volume::{Volume, WINDOW_HU};
@@ -68,7 +68,8 @@ fn tile(source: &Source, edge: usize) -> Result<Vec<u8>, PixelError> {
             let low = 0.5 * (count as f64 - longest);
             Axis::even(0.5, 1.0, count, Cells::over((low, low + longest), edge))
         };
-        if let Some(plane) = reduce(&frame, &along(frame.rows), &along(frame.columns), &mut Tally::new()) {
+        let reduction = Reduction::new(frame.rows, &along(frame.rows), along(frame.columns));
+        if let Some(plane) = reduction.reduce(&frame, &mut Tally::new()) {
             tile = plane.into_iter().map(grey).collect();
         }
         Ok(())

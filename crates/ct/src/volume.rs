@@ -1,5 +1,6 @@
 //! A series to one volume, slice by slice. Knows no table and no shard.
 
+use std::borrow::Cow;
 use std::io;
 
 use rayon::prelude::*;
@@ -8,7 +9,7 @@ use crate::AIR_HU;
 use crate::fit::{self, Fit, Fitted};
 use crate::geometry::{Canonical, Stack};
 use crate::pixels::{self, PixelError};
-use crate::plane::{Tally, reduce};
+use crate::plane::{Reduction, Tally};
 use crate::quality::Quality;
 use crate::resample::{Axis, Cells};
 use crate::source::Source;
@@ -151,7 +152,9 @@ fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<
             _ => parts.push((source, vec![(source.frame, place)])),
         }
     }
-    let read = |part: &Part<'_>| part_planes(stack, part, cells, &used);
+    // All slices but those of a tilted gantry lie alike.
+    let usual = InPlane::new(stack, 0, cells);
+    let read = |part: &Part<'_>| part_planes(stack, part, cells, &used, &usual);
     let found: Vec<Result<Planes, VolumeError>> = parts.par_iter().map(read).collect();
     let mut tally = Tally::new();
     let mut planes: Vec<Option<Vec<f32>>> = vec![None; sources.len()];
@@ -176,6 +179,28 @@ fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<
     Ok((hu, tally))
 }
 
+/// How slices that begin at one place are reduced in their plane.
+#[derive(Clone)]
+struct InPlane {
+    at: [f64; 2],
+    reduction: Reduction,
+}
+
+impl InPlane {
+    fn new(stack: &Stack, slice: usize, cells: &[Cells; 3]) -> InPlane {
+        let [u, v, _] = stack.origins[slice];
+        let ([rows, columns], [row_spacing, column_spacing]) = (stack.size, stack.pixel_spacing);
+        let along_rows = Axis::even(u, column_spacing, columns, cells[0]);
+        let along_columns = Axis::even(v, row_spacing, rows, cells[1]);
+        InPlane { at: [u, v], reduction: Reduction::new(rows, &along_columns, along_rows) }
+    }
+
+    fn fits(&self, stack: &Stack, slice: usize) -> bool {
+        let [u, v, _] = stack.origins[slice];
+        self.at == [u, v]
+    }
+}
+
 /// Slices of one file, reduced in their plane, by their place in the stack.
 struct Planes {
     planes: Vec<(usize, Vec<f32>)>,
@@ -187,6 +212,7 @@ fn part_planes(
     (file, wanted): &Part<'_>,
     cells: &[Cells; 3],
     used: &[Vec<(usize, f32)>],
+    usual: &InPlane,
 ) -> Result<Planes, VolumeError> {
     let first = wanted.first().map_or(0, |(_, place)| *place);
     // Slices outside of what is wanted are not even read.
@@ -199,7 +225,7 @@ fn part_planes(
     let bytes = file.read().map_err(|e| VolumeError::File { slice: first, problem: e.kind() })?;
     let frames: Vec<usize> = wanted.iter().map(|(frame, _)| *frame).collect();
     let mut places = wanted.iter().map(|(_, place)| *place);
-    let mut axes: Option<([f64; 2], [Axis; 2])> = None;
+    let mut here = Cow::Borrowed(usual);
     let mut last = first;
     let result = pixels::frames(&bytes, &frames, |_, frame| {
         let slice = places.next().unwrap_or(last);
@@ -215,15 +241,10 @@ fn part_planes(
                 expected_columns: columns,
             });
         }
-        let [u, v, _] = stack.origins[slice];
-        if axes.as_ref().is_none_or(|(at, _)| *at != [u, v]) {
-            let [row_spacing, column_spacing] = stack.pixel_spacing;
-            let along_rows = Axis::even(u, column_spacing, columns, cells[0]);
-            let along_columns = Axis::even(v, row_spacing, rows, cells[1]);
-            axes = Some(([u, v], [along_rows, along_columns]));
+        if !here.fits(stack, slice) {
+            here = Cow::Owned(InPlane::new(stack, slice, cells));
         }
-        let Some((_, [along_rows, along_columns])) = &axes else { return Ok(()) };
-        let plane = reduce(&frame, along_columns, along_rows, &mut found.tally);
+        let plane = here.reduction.reduce(&frame, &mut found.tally);
         found.planes.push((slice, plane.ok_or(VolumeError::Slope { slice })?));
         Ok(())
     });

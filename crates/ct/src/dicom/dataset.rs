@@ -290,6 +290,11 @@ fn read_element(
     Ok(Some((Element { tag, vr, value, undefined: false }, end)))
 }
 
+/// What ends with the bytes instead of a delimiter.
+fn ends(bytes: &[u8], complete: bool) -> Result<(usize, usize), Problem> {
+    if complete { Ok((bytes.len(), bytes.len())) } else { Err(Problem::NeedsMore) }
+}
+
 /// Where the items that start at `at` end, and what follows their delimiter begins.
 fn skip_sequence(
     bytes: &[u8],
@@ -303,7 +308,7 @@ fn skip_sequence(
     }
     loop {
         let Some((tag, length)) = item_head(bytes, at, encoding) else {
-            return if complete { Ok((bytes.len(), bytes.len())) } else { Err(Problem::NeedsMore) };
+            return ends(bytes, complete);
         };
         match tag {
             SEQUENCE_END => return Ok((at, at + 8)),
@@ -311,7 +316,7 @@ fn skip_sequence(
             ITEM => {
                 at = (at + 8).saturating_add(length as usize);
                 if at > bytes.len() {
-                    return if complete { Ok((bytes.len(), bytes.len())) } else { Err(Problem::NeedsMore) };
+                    return ends(bytes, complete);
                 }
             }
             // No item where one should be: the sequence ends here, as other readers take it.

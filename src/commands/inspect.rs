@@ -10,7 +10,7 @@ use ctpipe_ct::series::slices;
 use ctpipe_ct::sheet::{Picture, contact_sheet};
 use ctpipe_ct::{
     Assessment, Code, Fit, Found, Header, Quality, Request, Rules, Scanned, Slice, Source, Volume, assess,
-    build, discover, nifti, pixels,
+    build, codec_name, discover, nifti,
 };
 use ctpipe_engine::Stage;
 use flate2::Compression;
@@ -221,7 +221,7 @@ impl<'a> Inspected<'a> {
             "files": self.files,
             "slices": self.slices,
             "transfer_syntax": header.transfer_syntax,
-            "codec": pixels::codec_name(&header.transfer_syntax),
+            "codec": codec_name(&header.transfer_syntax),
             "bits_stored": header.bits_stored,
             "geometry": self.geometry(),
             "quality": self.volume.as_ref().ok().map(|volume| quality(&volume.quality)),
@@ -278,7 +278,7 @@ impl<'a> Inspected<'a> {
             header.rows,
             header.columns,
             self.files,
-            pixels::codec_name(&header.transfer_syntax),
+            codec_name(&header.transfer_syntax),
             header.bits_stored,
             header.modality,
             machine.join(", ")

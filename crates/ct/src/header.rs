@@ -87,7 +87,7 @@ pub enum Scanned {
 /// Bytes read at first: the header of most files, and one read for a small one.
 const FIRST: usize = 16 << 10;
 /// A header above this is none that a scanner wrote.
-const LARGEST: usize = 16 << 20;
+pub(crate) const LARGEST: usize = 16 << 20;
 
 /// Reads the header of a file.
 ///

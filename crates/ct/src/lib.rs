@@ -1,7 +1,7 @@
 //! DICOM files to a cube of HU. Knows no table and no stage.
 //!
 //! [`header`] reads what a file says of itself, [`series`] holds the files of a series against each
-//! other, [`geometry`] puts their slices into a stack, [`pixels`] gives the frames of a file and
+//! other, [`geometry`] puts their slices into a stack, [`image`] gives the frames of a file and
 //! [`volume`] resamples slice by slice, so that no full volume is ever in memory. The DICOM reader and
 //! the codecs below these take any bytes: nothing that a file claims is allocated before it is held
 //! against the bytes that are there.
@@ -12,6 +12,7 @@ pub mod discover;
 mod fit;
 pub mod geometry;
 pub mod header;
+pub mod image;
 mod names;
 pub mod nifti;
 pub mod pixels;
@@ -20,7 +21,9 @@ mod quality;
 mod resample;
 pub mod series;
 pub mod sheet;
+mod slices;
 mod source;
+mod storage;
 pub mod volume;
 
 pub use codec::{CodecError, isolate_decoders, serve_decoder};
@@ -28,6 +31,7 @@ pub use discover::{Found, discover};
 pub use fit::Fit;
 pub use geometry::Stack;
 pub use header::{Header, Plane, Scanned, scan};
+pub use image::{Image, codec_name};
 pub use names::to_path;
 pub use quality::{Flag, Quality};
 pub use series::{Assessment, Code, Rules, Slice, assess};

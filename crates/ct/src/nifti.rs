@@ -3,12 +3,11 @@
 
 use std::io::{self, Write};
 
-use rayon::prelude::*;
-
 use crate::geometry::Stack;
-use crate::pixels::{self, Frame, PixelError};
+use crate::pixels::Frame;
+use crate::slices::each_frame;
 use crate::source::Source;
-use crate::volume::VolumeError;
+use crate::volume::{self, VolumeError};
 
 /// Why no `NIfTI` was written.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +60,13 @@ fn write_slices(
     to: &mut impl Write,
 ) -> Result<bool, NiftiError> {
     for (batch, sources) in sources.chunks(BATCH).enumerate() {
-        let slices: Vec<Result<Option<Vec<u8>>, VolumeError>> = sources
-            .par_iter()
-            .enumerate()
-            .map(|(index, source)| slice(stack, source, batch * BATCH + index, kind))
-            .collect();
+        let sources: Vec<&Source> = sources.iter().collect();
+        let slices = each_frame(&sources, &|index, frame| {
+            let slice = batch * BATCH + index;
+            let frame = frame.map_err(|source| VolumeError::Slice { slice, source })?;
+            volume::check_size(stack, slice, &frame)?;
+            Ok::<_, VolumeError>(values(&frame, kind))
+        });
         for slice in slices {
             match slice? {
                 Some(bytes) => to.write_all(&bytes)?,
@@ -74,26 +75,6 @@ fn write_slices(
         }
     }
     Ok(true)
-}
-
-fn slice(stack: &Stack, source: &Source, slice: usize, kind: Kind) -> Result<Option<Vec<u8>>, VolumeError> {
-    let bytes = source.read().map_err(|e| VolumeError::File { slice, problem: e.kind() })?;
-    let (mut found, mut size) = (None, [0, 0]);
-    let read = pixels::frames::<PixelError>(&bytes, &[source.frame], |_, frame| {
-        let frame = frame?;
-        size = [frame.rows, frame.columns];
-        if size == stack.size {
-            found = values(&frame, kind);
-        }
-        Ok(())
-    });
-    read.map_err(|source| VolumeError::Slice { slice, source })?;
-    if size != stack.size {
-        let [rows, columns] = size;
-        let [expected_rows, expected_columns] = stack.size;
-        return Err(VolumeError::Size { slice, rows, columns, expected_rows, expected_columns });
-    }
-    Ok(found)
 }
 
 /// `None` where a value is not of the kind.

@@ -51,21 +51,50 @@ impl Tally {
         self.differences.iter_mut().zip(&other.differences).for_each(|(a, b)| *a += b);
     }
 
-    #[inline]
-    fn see(&mut self, hu: f32) {
-        // To the nearest, without a call for each: below the first bin it is negative, far off saturated.
-        let bin = (hu - (Tally::LOWEST as f32 - 0.5)).floor() as i64;
-        if let Some(count) = usize::try_from(bin).ok().and_then(|bin| self.histogram.get_mut(bin)) {
-            *count += 1;
+    /// Counts every second of a row's values and its difference to the next, both above air; padding is
+    /// neither.
+    #[inline(always)]
+    fn look(&mut self, above: &[f32], slope: f32, bins: &mut [i32]) {
+        let hu = |value: f32| value * slope + AIR_HU;
+        let is_padding =
+            |a: f32, b: f32| (a.to_bits() == PADDING.to_bits()) | (b.to_bits() == PADDING.to_bits());
+        let lowest = Tally::LOWEST as f32 - 0.5;
+        let pairs = above.as_chunks::<2>().0;
+        // Where each belongs first, for many at once, in loops of one thing each; then one after the
+        // other is counted there.
+        for (bin, &[a, b]) in bins.iter_mut().zip(pairs) {
+            // Below the first bin it is negative.
+            let seen = whole((hu(a) - lowest).clamp(-1.0, Tally::BINS as f32));
+            *bin = if is_padding(a, b) { -1 } else { seen };
+        }
+        for &bin in &*bins {
+            count(&mut self.histogram, bin);
+        }
+        for (bin, &[a, b]) in bins.iter_mut().zip(pairs) {
+            let (u, v) = (hu(a), hu(b));
+            let tissue = (u.min(v) >= -100.0) & (u.max(v) <= 200.0) & !is_padding(a, b);
+            // No more than 300.
+            let difference = whole(((u - v).abs() + 0.5).min(Tally::DIFFERENCES as f32 - 1.0));
+            *bin = if tissue { difference } else { -1 };
+        }
+        for &bin in &*bins {
+            count(&mut self.differences, bin);
         }
     }
+}
 
-    #[inline]
-    fn compare(&mut self, a: f32, b: f32) {
-        if a.min(b) >= -100.0 && a.max(b) <= 200.0 {
-            let difference = (((a - b).abs() + 0.5) as usize).min(Tally::DIFFERENCES - 1);
-            self.differences[difference] += 1;
-        }
+/// The whole number at or below a small one. A cast looks after what is no number and out of range, one
+/// value at a time; this leaves the number in the lowest bits of a sum.
+#[inline(always)]
+fn whole(small: f32) -> i32 {
+    const UNIT: f32 = 12_582_912.0;
+    (small.floor() + UNIT).to_bits().wrapping_sub(UNIT.to_bits()).cast_signed()
+}
+
+#[inline(always)]
+fn count(bins: &mut [u64], bin: i32) {
+    if let Some(count) = usize::try_from(bin).ok().and_then(|bin| bins.get_mut(bin)) {
+        *count += 1;
     }
 }
 
@@ -151,13 +180,13 @@ impl Row {
     #[inline(always)]
     fn measure(&mut self, scale: Scale, (from, to): (i32, i32)) {
         let (low, high) = scale.measured;
-        for value in &mut self.values {
-            let pad = ((*value >= from) & (*value <= to)) | (*value < low) | (*value > high);
-            *value = if pad { OUTSIDE } else { *value };
-        }
         let (mut min, mut max, mut padding) = (i32::MAX, i32::MIN, 0_i32);
-        for &value in &self.values {
-            padding += i32::from(value == OUTSIDE);
+        for slot in &mut self.values {
+            let value = *slot;
+            let pad = ((value >= from) & (value <= to)) | (value < low) | (value > high);
+            let value = if pad { OUTSIDE } else { value };
+            *slot = value;
+            padding = padding.wrapping_add(i32::from(value == OUTSIDE));
             min = min.min(if value == OUTSIDE { i32::MAX } else { value });
             // The smallest number there is: no maximum but of nothing.
             max = max.max(value);
@@ -204,6 +233,82 @@ fn unpack_as(stored: Stored, to: &mut [i32], raw: impl Iterator<Item = u32>) -> 
     (min, max)
 }
 
+/// Samples of 16 bits that stay 16 bits wide until they are added: twice as many at a time, and a row
+/// takes a quarter of the memory. What is counted and added is the same to the bit as by [`Row`].
+#[derive(Clone, Copy)]
+struct Narrow {
+    /// Raises the stored bits to the top; unsigned ones become signed by turning their highest bit.
+    raise: u32,
+    turn: u16,
+    /// Stored value less the narrow one.
+    bias: i32,
+    measured: (i16, i16),
+    padding: (i16, i16),
+    air: i16,
+}
+
+impl Narrow {
+    /// `None` for other widths, and where air or a limit is no such number.
+    fn of(stored: Stored, scale: Scale) -> Option<Narrow> {
+        if stored.allocated != 16 || scale.whole {
+            return None;
+        }
+        let bias = if stored.signed { 0 } else { 1 << (stored.bits - 1) };
+        let turn = if stored.signed { 0 } else { 1 << 15 };
+        let narrow = |value: i32| {
+            let value = i64::from(value) - i64::from(bias);
+            value.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
+        };
+        let within = |limit: i32| {
+            (i64::from(i16::MIN)..=i64::from(i16::MAX)).contains(&(i64::from(limit) - i64::from(bias)))
+        };
+        let (low, high) = scale.measured;
+        let (from, to) = scale.padding;
+        let ends_fit =
+            [low, high, from, to].iter().all(|&end| end == i32::MIN || end == i32::MAX || within(end));
+        let whole = scale.air.fract() == 0.0 && scale.air.abs() < 1e6;
+        let fits = whole && ends_fit && within(scale.air as i32);
+        let padding = if from <= to { (narrow(from), narrow(to)) } else { (1, 0) };
+        let measured = (narrow(low), narrow(high));
+        fits.then(|| Narrow {
+            raise: 16 - stored.bits,
+            turn,
+            bias,
+            measured,
+            padding,
+            air: narrow(scale.air as i32),
+        })
+    }
+
+    /// Converts a row; padding becomes air. The smallest and the largest that is none, and how many are.
+    #[inline(always)]
+    fn convert(self, bytes: &[u8], to: &mut [i16]) -> (i16, i16, u16) {
+        let Narrow { raise, turn, .. } = self;
+        let (mut min, mut max) = (i16::MAX, i16::MIN);
+        for (to, raw) in to.iter_mut().zip(bytes.as_chunks::<2>().0) {
+            let value = ((u16::from_le_bytes(*raw) << raise) ^ turn).cast_signed() >> raise;
+            *to = value;
+            min = min.min(value);
+            max = max.max(value);
+        }
+        let ((low, high), (from, till)) = (self.measured, self.padding);
+        // Most rows: nothing in them is padding.
+        if min >= low && max <= high && (from > max || till < min) {
+            return (min, max, 0);
+        }
+        let (mut min, mut max, mut padding) = (i16::MAX, i16::MIN, 0_u16);
+        for value in to {
+            let pad = ((*value >= from) & (*value <= till)) | (*value < low) | (*value > high);
+            min = min.min(if pad { i16::MAX } else { *value });
+            max = max.max(if pad { i16::MIN } else { *value });
+            // A row has no more than 65535.
+            padding = padding.wrapping_add(u16::from(pad));
+            *value = if pad { self.air } else { *value };
+        }
+        (min, max, padding)
+    }
+}
+
 /// Every so many rows are looked at for the histogram.
 const ROWS_SEEN: usize = 8;
 
@@ -211,6 +316,7 @@ const ROWS_SEEN: usize = 8;
 struct Lines<'a> {
     frame: &'a Frame<'a>,
     scale: Scale,
+    narrow: Option<Narrow>,
     /// Bytes of a sample.
     width: usize,
     /// For each row, the outputs that read it.
@@ -227,19 +333,42 @@ impl pulp::WithSimd for Lines<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Lines { frame, scale, width, inputs, row, sums, tally } = self;
+        let Lines { frame, scale, narrow, width, inputs, row, sums, tally } = self;
         let columns = frame.columns;
+        let slope = scale.slope as f32;
+        let mut values = vec![0_i16; columns];
+        let mut bins = vec![0; columns / 2];
         let lines = frame.bytes.chunks_exact(columns * width).enumerate();
         for ((index, bytes), outputs) in lines.zip(inputs) {
-            row.convert(frame.stored, scale, bytes);
-            for &(output, weight) in outputs {
-                let sums = &mut sums[output * columns..][..columns];
-                for (sum, value) in sums.iter_mut().zip(&row.above) {
-                    *sum += weight * value;
+            let seen = index % ROWS_SEEN == ROWS_SEEN / 2;
+            match narrow {
+                Some(narrow) if !seen => {
+                    let (min, max, padding) = narrow.convert(bytes, &mut values);
+                    if min <= max {
+                        row.min = row.min.min(i32::from(min) + narrow.bias);
+                        row.max = row.max.max(i32::from(max) + narrow.bias);
+                    }
+                    row.padding += u32::from(padding);
+                    let air = f32::from(narrow.air);
+                    for &(output, weight) in outputs {
+                        let sums = &mut sums[output * columns..][..columns];
+                        for (sum, &value) in sums.iter_mut().zip(&values) {
+                            *sum += weight * (f32::from(value) - air);
+                        }
+                    }
                 }
-            }
-            if index % ROWS_SEEN == ROWS_SEEN / 2 {
-                look(&row.above, scale, tally);
+                _ => {
+                    row.convert(frame.stored, scale, bytes);
+                    for &(output, weight) in outputs {
+                        let sums = &mut sums[output * columns..][..columns];
+                        for (sum, value) in sums.iter_mut().zip(&row.above) {
+                            *sum += weight * value;
+                        }
+                    }
+                    if seen {
+                        tally.look(&row.above, slope, &mut bins);
+                    }
+                }
             }
         }
     }
@@ -264,13 +393,23 @@ impl Reduction {
     /// A frame as HU above air, row by row; `None` where its rescale slope is no number to scale by.
     pub(crate) fn reduce(&self, frame: &Frame<'_>, tally: &mut Tally) -> Option<Vec<f32>> {
         let scale = Scale::of(frame)?;
+        Some(self.reduce_as(frame, scale, Narrow::of(frame.stored, scale), tally))
+    }
+
+    fn reduce_as(
+        &self,
+        frame: &Frame<'_>,
+        scale: Scale,
+        narrow: Option<Narrow>,
+        tally: &mut Tally,
+    ) -> Vec<f32> {
         let Frame { rows, columns, .. } = *frame;
         let Reduction { inputs, height, along_rows } = self;
         let height = *height;
         let mut sums = vec![0.0_f32; height * columns];
         let mut row = Row::new(columns);
         let width = frame.stored.allocated as usize / 8;
-        let lines = Lines { frame, scale, width, inputs, row: &mut row, sums: &mut sums, tally };
+        let lines = Lines { frame, scale, narrow, width, inputs, row: &mut row, sums: &mut sums, tally };
         pulp::Arch::new().dispatch(lines);
         let seen = row.min <= row.max;
         if seen {
@@ -288,19 +427,74 @@ impl Reduction {
                 out.push(sum * slope);
             }
         }
-        Some(out)
+        out
     }
 }
 
-/// Every second sample and its neighbour, without padding.
-#[inline(always)]
-fn look(above: &[f32], scale: Scale, tally: &mut Tally) {
-    let slope = scale.slope as f32;
-    let hu = |value: f32| value * slope + AIR_HU;
-    for [a, b] in above.as_chunks::<2>().0 {
-        if a.to_bits() != PADDING.to_bits() && b.to_bits() != PADDING.to_bits() {
-            tally.see(hu(*a));
-            tally.compare(hu(*a), hu(*b));
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::pixels::Padding;
+    use crate::resample::Cells;
+
+    /// 40 x 48 samples of 16 bits, a third of them at the ends of what the bits can hold.
+    fn samples(bits: u32) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 8
+        };
+        let ends = [0, 1, (1 << bits) - 1, 1 << (bits - 1), (1 << (bits - 1)) - 1, 0xF830];
+        (0..40 * 48)
+            .flat_map(|_| {
+                let (which, value) = (next(), next());
+                let value = if which % 3 == 0 { ends[which as usize / 3 % ends.len()] } else { value };
+                (value as u16).to_le_bytes()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn narrow_samples_become_the_same_bits_as_wide_ones() {
+        let even = |count: usize| Axis::even(0.5, 1.0, count, Cells::over((0.0, count as f64), 16));
+        let reduction = Reduction::new(40, &even(40), even(48));
+        let paddings = [
+            None,
+            Some(Padding { range: (-2000, -2000), whole: false }),
+            Some(Padding { range: (0, 100), whole: false }),
+            Some(Padding { range: (4095, 65535), whole: false }),
+        ];
+        let mut narrowed = 0;
+        for (bits, signed) in [(12, false), (12, true), (13, true), (16, true), (16, false), (1, true)] {
+            for (slope, intercept) in
+                [(1.0, -1024.0), (1.0, 0.0), (1.0, -32768.0), (2.0, -1024.0), (0.5, 3.0)]
+            {
+                for padding in paddings {
+                    let frame = Frame {
+                        rows: 40,
+                        columns: 48,
+                        bytes: Cow::Owned(samples(bits)),
+                        stored: Stored { allocated: 16, bits, signed },
+                        slope,
+                        intercept,
+                        padding,
+                    };
+                    let scale = Scale::of(&frame).unwrap();
+                    let Some(narrow) = Narrow::of(frame.stored, scale) else { continue };
+                    narrowed += 1;
+                    let (mut a, mut b) = (Tally::new(), Tally::new());
+                    let wide = reduction.reduce_as(&frame, scale, None, &mut a);
+                    let narrow = reduction.reduce_as(&frame, scale, Some(narrow), &mut b);
+                    let bits_of = |plane: &[f32]| plane.iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
+                    let case = format!("{bits} bits, signed {signed}, {slope}, {intercept}, {padding:?}");
+                    assert_eq!(bits_of(&wide), bits_of(&narrow), "{case}");
+                    assert_eq!(a, b, "{case}");
+                }
+            }
         }
+        assert!(narrowed > 40, "{narrowed}");
     }
 }

@@ -1,9 +1,10 @@
 //! A contact sheet: slices of a series and of the volume that it became, to look at.
 
 use crate::AIR_HU;
-use crate::pixels::{self, Frame, PixelError};
+use crate::pixels::{Frame, PixelError};
 use crate::plane::{Reduction, Tally};
 use crate::resample::{Axis, Cells};
+use crate::slices::each_frame;
 use crate::source::Source;
 use crate::volume::{Volume, WINDOW_HU};
 
@@ -33,10 +34,9 @@ const GREY: u8 = 64;
 /// The first slice that cannot be read.
 pub fn contact_sheet(sources: &[Source], volume: Option<&Volume>) -> Result<Picture, PixelError> {
     let edge = if sources.len() == 1 { LARGE } else { TILE };
-    let mut tiles = Vec::new();
-    for index in chosen(sources.len()) {
-        tiles.push(tile(&sources[index], edge)?);
-    }
+    let shown: Vec<&Source> = chosen(sources.len()).into_iter().map(|index| &sources[index]).collect();
+    let tiles = each_frame(&shown, &|_, frame| Ok(tile(&frame?, edge)));
+    let tiles: Vec<Vec<u8>> = tiles.into_iter().collect::<Result<_, PixelError>>()?;
     let mut picture = lay_out(&tiles, edge);
     if let Some(volume) = volume {
         let tiles: Vec<Vec<u8>> = chosen(volume.size).into_iter().map(|z| enlarged(volume, z)).collect();
@@ -58,23 +58,17 @@ fn grey(above_air: f32) -> u8 {
 }
 
 /// A slice in true proportions of its pixels.
-fn tile(source: &Source, edge: usize) -> Result<Vec<u8>, PixelError> {
-    let bytes = source.read().map_err(|e| PixelError::Read(e.kind().to_string()))?;
-    let mut tile = vec![GREY; edge * edge];
-    pixels::frames::<PixelError>(&bytes, &[source.frame], |_, frame| {
-        let frame: Frame<'_> = frame?;
-        let longest = frame.rows.max(frame.columns) as f64;
-        let along = |count: usize| {
-            let low = 0.5 * (count as f64 - longest);
-            Axis::even(0.5, 1.0, count, Cells::over((low, low + longest), edge))
-        };
-        let reduction = Reduction::new(frame.rows, &along(frame.rows), along(frame.columns));
-        if let Some(plane) = reduction.reduce(&frame, &mut Tally::new()) {
-            tile = plane.into_iter().map(grey).collect();
-        }
-        Ok(())
-    })?;
-    Ok(tile)
+fn tile(frame: &Frame<'_>, edge: usize) -> Vec<u8> {
+    let longest = frame.rows.max(frame.columns) as f64;
+    let along = |count: usize| {
+        let low = 0.5 * (count as f64 - longest);
+        Axis::even(0.5, 1.0, count, Cells::over((low, low + longest), edge))
+    };
+    let reduction = Reduction::new(frame.rows, &along(frame.rows), along(frame.columns));
+    match reduction.reduce(frame, &mut Tally::new()) {
+        Some(plane) => plane.into_iter().map(grey).collect(),
+        None => vec![GREY; edge * edge],
+    }
 }
 
 /// A slice of the volume, each voxel as often as it takes.

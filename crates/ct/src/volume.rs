@@ -1,17 +1,15 @@
 //! A series to one volume, slice by slice. Knows no table and no shard.
 
-use std::borrow::Cow;
-use std::io;
-
-use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 use crate::AIR_HU;
 use crate::fit::{self, Fit, Fitted};
 use crate::geometry::{Canonical, Stack};
-use crate::pixels::{self, PixelError};
+use crate::pixels::{Frame, PixelError};
 use crate::plane::{Reduction, Tally};
 use crate::quality::Quality;
 use crate::resample::{Axis, Cells};
+use crate::slices::each_frame;
 use crate::source::Source;
 
 /// The window that becomes 0..1, in HU.
@@ -41,14 +39,6 @@ pub struct Request {
 /// Why a series could not be made a volume.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
-    /// A slice's file could not be read.
-    #[error("slice {slice}: cannot read the file: {problem}")]
-    File {
-        /// Index in the stack, from 0.
-        slice: usize,
-        /// Why.
-        problem: io::ErrorKind,
-    },
     /// A slice could not be decoded: its place in the stack and why.
     #[error("slice {slice}: {source}")]
     Slice {
@@ -86,7 +76,6 @@ impl VolumeError {
     /// The reason as it stands in tables.
     pub fn code(&self) -> &'static str {
         match self {
-            VolumeError::File { .. } => "unreadable_file",
             VolumeError::Slice { source, .. } => source.code(),
             VolumeError::Size { .. } => "mixed_size",
             VolumeError::Slope { .. } => "rescale_not_usable",
@@ -95,7 +84,7 @@ impl VolumeError {
     }
 }
 
-/// Reads the slices of a stack, in its order, and resamples them. In memory at a time: a file a
+/// Reads the slices of a stack, in its order, and resamples them. In memory at a time: a slice a
 /// thread, and `size²` numbers for each slice.
 ///
 /// # Errors
@@ -132,9 +121,6 @@ fn resampled(
     }
 }
 
-/// A file, and the frames that are wanted of it with their places in the stack.
-type Part<'a> = (&'a Source, Vec<(usize, usize)>);
-
 /// Resamples onto cells along the stack's own directions (along a row, along a column, the normal):
 /// HU, slowest along the normal.
 fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<f32>, Tally), VolumeError> {
@@ -143,44 +129,54 @@ fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<
     }
     let centres: Vec<f64> = stack.origins.iter().map(|o| o[2]).collect();
     let along = Axis::new(&centres, &stack.borders(), cells[2]);
+    // Slices outside of what is wanted are not even read.
     let used = along.inputs(sources.len());
-    let mut parts: Vec<Part<'_>> = Vec::new();
-    for (place, source) in sources.iter().enumerate() {
-        // Frames of one file mostly follow each other; where they do not, it is read again.
-        match parts.last_mut() {
-            Some((file, frames)) if file.same_file(source) => frames.push((source.frame, place)),
-            _ => parts.push((source, vec![(source.frame, place)])),
-        }
-    }
+    let places: Vec<usize> = (0..sources.len()).filter(|&place| !used[place].is_empty()).collect();
+    let wanted: Vec<&Source> = places.iter().map(|&place| &sources[place]).collect();
     // All slices but those of a tilted gantry lie alike.
     let usual = InPlane::new(stack, 0, cells);
-    let read = |part: &Part<'_>| part_planes(stack, part, cells, &used, &usual);
-    let found: Vec<Result<Planes, VolumeError>> = parts.par_iter().map(read).collect();
-    let mut tally = Tally::new();
-    let mut planes: Vec<Option<Vec<f32>>> = vec![None; sources.len()];
-    for part in found {
-        let part = part?;
-        tally.add(&part.tally);
-        for (place, plane) in part.planes {
-            planes[place] = Some(plane);
-        }
+    let tally = Mutex::new(Tally::new());
+    let found = each_frame(&wanted, &|index, frame| {
+        let slice = places[index];
+        let frame = frame.map_err(|source| VolumeError::Slice { slice, source })?;
+        check_size(stack, slice, &frame)?;
+        let own = (!usual.fits(stack, slice)).then(|| InPlane::new(stack, slice, cells));
+        let reduction = &own.as_ref().unwrap_or(&usual).reduction;
+        let mut seen = Tally::new();
+        let plane = reduction.reduce(&frame, &mut seen).ok_or(VolumeError::Slope { slice })?;
+        // Sums, and ends of a range: who comes first does not matter.
+        tally.lock().unwrap_or_else(PoisonError::into_inner).add(&seen);
+        Ok(plane)
+    });
+    let mut planes: Vec<Vec<f32>> = vec![Vec::new(); sources.len()];
+    for (place, plane) in places.iter().zip(found) {
+        planes[*place] = plane?;
     }
     let area = cells[0].count * cells[1].count;
     let mut hu = Vec::with_capacity(area * cells[2].count);
     for (first, weights) in along.outputs() {
         let mut sums = vec![0.0; area];
         for (weight, plane) in weights.iter().zip(&planes[first..]) {
-            for (sum, value) in sums.iter_mut().zip(plane.iter().flatten()) {
+            for (sum, value) in sums.iter_mut().zip(plane) {
                 *sum += weight * value;
             }
         }
         hu.extend(sums.iter().map(|above| above + AIR_HU));
     }
-    Ok((hu, tally))
+    Ok((hu, tally.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// A slice must be as large as the first.
+pub(crate) fn check_size(stack: &Stack, slice: usize, frame: &Frame<'_>) -> Result<(), VolumeError> {
+    let [expected_rows, expected_columns] = stack.size;
+    let Frame { rows, columns, .. } = *frame;
+    if [rows, columns] == stack.size {
+        return Ok(());
+    }
+    Err(VolumeError::Size { slice, rows, columns, expected_rows, expected_columns })
 }
 
 /// How slices that begin at one place are reduced in their plane.
-#[derive(Clone)]
 struct InPlane {
     at: [f64; 2],
     reduction: Reduction,
@@ -198,69 +194,6 @@ impl InPlane {
     fn fits(&self, stack: &Stack, slice: usize) -> bool {
         let [u, v, _] = stack.origins[slice];
         self.at == [u, v]
-    }
-}
-
-/// Slices of one file, reduced in their plane, by their place in the stack.
-struct Planes {
-    planes: Vec<(usize, Vec<f32>)>,
-    tally: Tally,
-}
-
-fn part_planes(
-    stack: &Stack,
-    (file, wanted): &Part<'_>,
-    cells: &[Cells; 3],
-    used: &[Vec<(usize, f32)>],
-    usual: &InPlane,
-) -> Result<Planes, VolumeError> {
-    let first = wanted.first().map_or(0, |(_, place)| *place);
-    // Slices outside of what is wanted are not even read.
-    let wanted: Vec<(usize, usize)> =
-        wanted.iter().copied().filter(|(_, place)| !used[*place].is_empty()).collect();
-    let mut found = Planes { planes: Vec::with_capacity(wanted.len()), tally: Tally::new() };
-    if wanted.is_empty() {
-        return Ok(found);
-    }
-    let bytes = file.read().map_err(|e| VolumeError::File { slice: first, problem: e.kind() })?;
-    let frames: Vec<usize> = wanted.iter().map(|(frame, _)| *frame).collect();
-    let mut places = wanted.iter().map(|(_, place)| *place);
-    let mut here = Cow::Borrowed(usual);
-    let mut last = first;
-    let result = pixels::frames(&bytes, &frames, |_, frame| {
-        let slice = places.next().unwrap_or(last);
-        last = slice;
-        let frame = frame.map_err(|source| VolumeError::Slice { slice, source })?;
-        let [rows, columns] = stack.size;
-        if [frame.rows, frame.columns] != stack.size {
-            return Err(VolumeError::Size {
-                slice,
-                rows: frame.rows,
-                columns: frame.columns,
-                expected_rows: rows,
-                expected_columns: columns,
-            });
-        }
-        if !here.fits(stack, slice) {
-            here = Cow::Owned(InPlane::new(stack, slice, cells));
-        }
-        let plane = here.reduction.reduce(&frame, &mut found.tally);
-        found.planes.push((slice, plane.ok_or(VolumeError::Slope { slice })?));
-        Ok(())
-    });
-    match result {
-        Ok(()) => Ok(found),
-        Err(VolumeError::Slice { slice: usize::MAX, source }) => {
-            Err(VolumeError::Slice { slice: first, source })
-        }
-        Err(error) => Err(error),
-    }
-}
-
-impl From<PixelError> for VolumeError {
-    /// Of the file as a whole; the caller knows which slice that is.
-    fn from(source: PixelError) -> VolumeError {
-        VolumeError::Slice { slice: usize::MAX, source }
     }
 }
 

@@ -3,10 +3,13 @@
 //! files without a geometry of their own to what they were made of.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
-use ctpipe_ct::pixels::{self, PixelError};
-use ctpipe_ct::{Header, Scanned, scan};
+use ctpipe_ct::pixels::PixelError;
+use ctpipe_ct::{Header, Image, Scanned, Source, scan};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
@@ -14,12 +17,9 @@ fn fixture(name: &str) -> Vec<u8> {
 }
 
 fn values(bytes: &[u8]) -> Result<Vec<Vec<i32>>, PixelError> {
-    let mut found = Vec::new();
-    pixels::frames::<PixelError>(bytes, &[], |_, frame| {
-        found.push(frame?.values().collect());
-        Ok(())
-    })?;
-    Ok(found)
+    let image = Image::from_bytes(bytes.to_vec())?;
+    let mut room = Vec::new();
+    (0..image.frames()).map(|index| Ok(image.frame(index, &mut room)?.values().collect())).collect()
 }
 
 fn header(bytes: &[u8]) -> Header {
@@ -91,14 +91,14 @@ fn frames_of_an_enhanced_file_have_their_own_places_and_scales() {
     let bytes = fixture("enhanced.dcm");
     let heights: Vec<Option<f64>> = header(&bytes).planes.iter().map(|p| Some(p.position?[2])).collect();
     assert_eq!(heights, [Some(10.0), Some(8.0), Some(6.0)]);
-    let mut scales = Vec::new();
-    let read = pixels::frames::<PixelError>(&bytes, &[2, 0], |index, frame| {
-        let frame = frame?;
-        scales.push((index, frame.slope, frame.intercept));
-        Ok(())
+    let image = Image::from_bytes(bytes).expect("an image");
+    assert_eq!(image.frames(), 3);
+    let scales = [2, 0].map(|index| {
+        let mut room = Vec::new();
+        let frame = image.frame(index, &mut room).expect("a frame");
+        (frame.slope, frame.intercept)
     });
-    assert!(read.is_ok());
-    assert_eq!(scales, [(2, 3.0, -1024.0), (0, 1.0, -1024.0)]);
+    assert_eq!(scales, [(3.0, -1024.0), (1.0, -1024.0)]);
 }
 
 #[test]
@@ -114,4 +114,69 @@ fn a_cut_file_says_what_is_missing() {
     bytes[at] = b'5';
     let error = values(&bytes).expect_err("it is retired").to_string();
     assert!(error.contains("1.2.840.10008.1.2.4.55 is not supported: JPEG full progression"), "{error}");
+}
+
+/// An element with an explicit VR, little endian.
+fn element(group: u16, element: u16, vr: [u8; 2], value: &[u8]) -> Vec<u8> {
+    let mut bytes = [group.to_le_bytes(), element.to_le_bytes(), vr].concat();
+    if vr == *b"OW" {
+        bytes.extend([0, 0]);
+        bytes.extend((value.len() as u32).to_le_bytes());
+    } else {
+        bytes.extend((value.len() as u16).to_le_bytes());
+    }
+    [&bytes, value].concat()
+}
+
+/// 20 frames of 1024 x 1024: 42 MB, of which a frame is read at a time. Each sample tells its frame and
+/// its place.
+fn many_frames() -> (Vec<u8>, Vec<u8>) {
+    let sample = |k: usize| ((k >> 20) * 1000 + k % 997) as u16;
+    let pixels: Vec<u8> = (0..20 << 20).flat_map(|k| sample(k).to_le_bytes()).collect();
+    let meta = [vec![0; 128], b"DICM".to_vec()].concat();
+    let set = [
+        element(0x0008, 0x0060, *b"CS", b"CT"),
+        element(0x0028, 0x0002, *b"US", &1_u16.to_le_bytes()),
+        element(0x0028, 0x0008, *b"IS", b"20"),
+        element(0x0028, 0x0010, *b"US", &1024_u16.to_le_bytes()),
+        element(0x0028, 0x0011, *b"US", &1024_u16.to_le_bytes()),
+        element(0x0028, 0x0100, *b"US", &16_u16.to_le_bytes()),
+        element(0x0028, 0x0101, *b"US", &16_u16.to_le_bytes()),
+        element(0x0028, 0x0103, *b"US", &0_u16.to_le_bytes()),
+        element(0x7FE0, 0x0010, *b"OW", &pixels),
+    ];
+    (meta, set.concat())
+}
+
+fn check_frames(image: &Image) {
+    let mut room = Vec::new();
+    assert_eq!(image.frames(), 20);
+    for index in [19_usize, 0, 7] {
+        let frame = image.frame(index, &mut room).expect("a frame");
+        let first = i32::try_from(index).expect("a small number");
+        let wanted = (0..1 << 20).map(|k| first * 1000 + ((first << 20) + k) % 997);
+        assert!(frame.values().eq(wanted), "frame {index}");
+    }
+    assert!(image.frame(20, &mut room).is_err());
+    // Memory grows with the frame, not with the file.
+    assert!(room.len() <= 3 << 20, "{}", room.len());
+}
+
+#[test]
+fn frames_of_a_large_file_are_read_where_they_lie() {
+    let (meta, set) = many_frames();
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("many.dcm");
+    let syntax = element(0x0002, 0x0010, *b"UI", b"1.2.840.10008.1.2.1\0");
+    fs::write(&path, [meta.clone(), syntax, set.clone()].concat()).expect("written");
+    check_frames(
+        &Image::open(&Source { path: path.clone(), member: None, frame: 0 }, Vec::new()).expect("an image"),
+    );
+    // Deflated, the frames behind the first sixteen megabytes are inflated when they are asked for.
+    let mut deflated = DeflateEncoder::new(Vec::new(), Compression::fast());
+    deflated.write_all(&set).expect("deflated");
+    let syntax = element(0x0002, 0x0010, *b"UI", b"1.2.840.10008.1.2.1.99");
+    let bytes = [meta, syntax, deflated.finish().expect("deflated")].concat();
+    fs::write(&path, &bytes).expect("written");
+    check_frames(&Image::open(&Source { path, member: None, frame: 0 }, Vec::new()).expect("an image"));
 }

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ctpipe_ct::pixels::{self, PixelError};
-use ctpipe_ct::scan;
+use ctpipe_ct::{Image, scan};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Set for the child.
@@ -92,14 +91,16 @@ fn read_all() {
     assert!(seeds.len() > 20);
     let mut random = Random(20_261_123);
     let mut decoded = 0_usize;
+    let mut room = Vec::new();
     for number in 0..COUNT {
         let bytes = damaged(&mut random, &seeds);
         let started = Instant::now();
         let _ = scan(&bytes[..], &mut Vec::new());
-        let _ = pixels::frames::<PixelError>(&bytes, &[], |_, frame| {
-            decoded += usize::from(frame.is_ok());
-            Ok(())
-        });
+        if let Ok(image) = Image::from_bytes(bytes) {
+            // A file may claim a million frames: what follows the first that is missing is missing.
+            let read = |index| image.frame(index, &mut room).is_ok();
+            decoded += (0..image.frames()).map(read).take_while(|read| *read).count();
+        }
         // Not a measurement: something that hangs, on the slowest machine.
         assert!(started.elapsed() < Duration::from_secs(20), "mutation {number}");
     }

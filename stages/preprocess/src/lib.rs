@@ -1,6 +1,7 @@
 //! Stage preprocess: the accepted series to shards of cubes and `volumes.parquet`. Knows no labels.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use ctpipe_ct::geometry::{Directions, Stack};
 use ctpipe_ct::{Fit, Request, Source, Volume, VolumeError, build, to_path};
@@ -85,44 +86,23 @@ impl Stage for Preprocess {
         let work = work(task)?;
         let folder = make_folder(task.out()).map_err(StageError::failed)?;
         let total = work.len() as u64;
-        let mut rows = Vec::with_capacity(work.len());
-        let mut shard: Option<(String, ShardWriter)> = None;
-        // Two a thread in hand: memory does not grow with the data set, and no thread waits long for
-        // the slowest. The order of the shards does not depend on who was first.
-        for batch in work.chunks(2 * rayon::current_num_threads()) {
-            let built: Vec<Result<Volume, VolumeError>> =
-                batch.par_iter().map(|item| item.build(request)).collect();
+        let mut shards = Shards { folder, open: None, rows: Vec::with_capacity(work.len()) };
+        // A few series in hand, two a thread: memory does not grow with the data set, and no thread waits
+        // long for the slowest. While some are built, those before them are compressed and written; the
+        // order in the shards does not depend on who was first.
+        let build = |batch: &[Item]| batch.par_iter().map(|item| item.build(request)).collect();
+        let mut batches = work.chunks(2 * rayon::current_num_threads());
+        let mut batch = batches.next().unwrap_or_default();
+        let mut built: Vec<Result<Volume, VolumeError>> = build(batch);
+        while !batch.is_empty() {
             task.check_stop()?;
-            for (item, result) in batch.iter().zip(built) {
-                rows.push(match result {
-                    Ok(volume) => {
-                        let writer = match &mut shard {
-                            Some((name, writer)) if *name == item.shard => writer,
-                            other => {
-                                if let Some((_, finished)) = other.take() {
-                                    finished.finish().map_err(StageError::failed)?;
-                                }
-                                let writer = ShardWriter::create(&folder.join(&item.shard))
-                                    .map_err(StageError::failed)?;
-                                &mut other.insert((item.shard.clone(), writer)).1
-                            }
-                        };
-                        let place = writer
-                            .push(&item.series_uid, volume.size as u32, &volume.voxels)
-                            .map_err(StageError::failed)?;
-                        accepted(item, place, &volume)
-                    }
-                    Err(error) => {
-                        task.log(Level::Warning, format!("series {}: {error}", item.series_uid));
-                        rejected(item, &error)
-                    }
-                });
-            }
-            task.progress(rows.len() as u64, total, "series", "");
+            let next = batches.next().unwrap_or_default();
+            let (written, next_built) = rayon::join(|| shards.write(task, batch, &built), || build(next));
+            written?;
+            (batch, built) = (next, next_built);
+            task.progress(shards.rows.len() as u64, total, "series", "");
         }
-        if let Some((_, writer)) = shard {
-            writer.finish().map_err(StageError::failed)?;
-        }
+        let mut rows = shards.finish()?;
         rows.sort_by(|a, b| a.series_uid.cmp(&b.series_uid));
         VolumeRow::write(&rows, task.out()).map_err(StageError::failed)?;
         let good = rows.iter().filter(|row| row.status == Status::Accepted.as_str()).count();
@@ -135,6 +115,59 @@ impl Stage for Preprocess {
             )));
         }
         Ok(())
+    }
+}
+
+/// What has been written, and the shard that is being written.
+struct Shards {
+    folder: PathBuf,
+    open: Option<(String, ShardWriter)>,
+    rows: Vec<VolumeRow>,
+}
+
+impl Shards {
+    /// Writes the volumes of some series; series come sorted by shard.
+    fn write(
+        &mut self,
+        task: &Task<'_>,
+        items: &[Item],
+        built: &[Result<Volume, VolumeError>],
+    ) -> Result<(), StageError> {
+        for (item, result) in items.iter().zip(built) {
+            let row = match result {
+                Ok(volume) => {
+                    let place = self
+                        .writer(&item.shard)?
+                        .push(&item.series_uid, volume.size as u32, &volume.voxels)
+                        .map_err(StageError::failed)?;
+                    accepted(item, place, volume)
+                }
+                Err(error) => {
+                    task.log(Level::Warning, format!("series {}: {error}", item.series_uid));
+                    rejected(item, error)
+                }
+            };
+            self.rows.push(row);
+        }
+        Ok(())
+    }
+
+    fn writer(&mut self, shard: &str) -> Result<&mut ShardWriter, StageError> {
+        if self.open.as_ref().is_none_or(|(name, _)| name != shard) {
+            self.close()?;
+            let writer = ShardWriter::create(&self.folder.join(shard)).map_err(StageError::failed)?;
+            return Ok(&mut self.open.insert((shard.to_owned(), writer)).1);
+        }
+        self.open.as_mut().map(|(_, writer)| writer).ok_or_else(|| StageError::failed("no shard is open"))
+    }
+
+    fn close(&mut self) -> Result<(), StageError> {
+        self.open.take().map_or(Ok(()), |(_, writer)| writer.finish().map_err(StageError::failed))
+    }
+
+    fn finish(mut self) -> Result<Vec<VolumeRow>, StageError> {
+        self.close()?;
+        Ok(self.rows)
     }
 }
 

@@ -7,12 +7,12 @@ use super::Problem;
 /// (group, element) as one number: `0x0010_0020` is (0010,0020).
 pub(crate) type Tag = u32;
 
-const ITEM: Tag = 0xFFFE_E000;
+pub(crate) const ITEM: Tag = 0xFFFE_E000;
 const ITEM_END: Tag = 0xFFFE_E00D;
 const SEQUENCE_END: Tag = 0xFFFE_E0DD;
 /// (7FE0,0008), (7FE0,0009) and (7FE0,0010): nothing that is needed comes behind them.
 pub(crate) const PIXELS: [Tag; 3] = [0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010];
-const UNDEFINED: u32 = 0xFFFF_FFFF;
+pub(crate) const UNDEFINED: u32 = 0xFFFF_FFFF;
 /// Elements of one level; real files have some hundreds, with private ones some thousands.
 const MOST_ELEMENTS: usize = 1 << 16;
 /// Sequences in sequences; real files have four or so.
@@ -55,8 +55,17 @@ pub(crate) struct Element<'a> {
     /// Two letters; zeros where the encoding has none.
     pub(crate) vr: [u8; 2],
     pub(crate) value: &'a [u8],
+    /// Where the value begins in the bytes that were read.
+    pub(crate) start: usize,
+    /// The length as it stands in the file: pixel data may go beyond the bytes that were read.
+    pub(crate) promised: u32,
+}
+
+impl Element<'_> {
     /// The length was not given: items with delimiters.
-    pub(crate) undefined: bool,
+    pub(crate) fn undefined(&self) -> bool {
+        self.promised == UNDEFINED
+    }
 }
 
 /// Elements of one level, in the order of the file.
@@ -211,7 +220,7 @@ impl<'a> Iterator for Items<'a> {
 }
 
 /// Tag and length of an item or delimiter; these never have a VR.
-fn item_head(bytes: &[u8], at: usize, encoding: Encoding) -> Option<(Tag, u32)> {
+pub(crate) fn item_head(bytes: &[u8], at: usize, encoding: Encoding) -> Option<(Tag, u32)> {
     let head: &[u8; 8] = bytes.get(at..)?.first_chunk()?;
     Some((read_tag(*head, encoding), encoding.u32([head[4], head[5], head[6], head[7]])))
 }
@@ -263,7 +272,7 @@ fn read_element(
     if delimiter {
         // Left over from a sequence whose length was given as well.
         let next = at + 8;
-        return Ok(Some((Element { tag, vr, value: &[], undefined: false }, next)));
+        return Ok(Some((Element { tag, vr, value: &[], start: next, promised: 0 }, next)));
     }
     let pixels = PIXELS.contains(&tag);
     if length == UNDEFINED {
@@ -274,7 +283,7 @@ fn read_element(
             skip_sequence(bytes, start, inner, complete, depth)?
         };
         let value = bytes.get(start..end).unwrap_or_default();
-        return Ok(Some((Element { tag, vr, value, undefined: true }, next)));
+        return Ok(Some((Element { tag, vr, value, start, promised: length }, next)));
     }
     let promised = length as usize;
     let end = start.saturating_add(promised);
@@ -287,7 +296,7 @@ fn read_element(
     }
     let end = end.min(bytes.len());
     let value = bytes.get(start..end).unwrap_or_default();
-    Ok(Some((Element { tag, vr, value, undefined: false }, end)))
+    Ok(Some((Element { tag, vr, value, start, promised: length }, end)))
 }
 
 /// What ends with the bytes instead of a delimiter.

@@ -17,6 +17,7 @@ pub(crate) struct Part10<'a> {
     pub(crate) class: String,
     pub(crate) syntax: Syntax,
     body: &'a [u8],
+    start: usize,
 }
 
 const IMPLICIT: &str = "1.2.840.10008.1.2";
@@ -50,7 +51,13 @@ impl<'a> Part10<'a> {
             };
             uid.to_owned()
         });
-        Some(Part10 { syntax: Syntax::of(&transfer_syntax), transfer_syntax, class, body })
+        let start = bytes.len() - body.len();
+        Some(Part10 { syntax: Syntax::of(&transfer_syntax), transfer_syntax, class, body, start })
+    }
+
+    /// Where the data set begins.
+    pub(crate) fn start(&self) -> usize {
+        self.start
     }
 
     /// The data set's bytes, `limit` of them at most where they are deflated; whether those are all.
@@ -102,25 +109,53 @@ fn looks_like_a_data_set(body: &[u8]) -> bool {
 }
 
 /// Inflates until `limit` bytes; whether the stream ended before.
-fn inflate(bytes: &[u8], limit: usize, complete: bool) -> Result<(Vec<u8>, bool), Problem> {
-    const STEP: usize = 1 << 16;
+pub(crate) fn inflate(bytes: &[u8], limit: usize, complete: bool) -> Result<(Vec<u8>, bool), Problem> {
     let limit = limit.min(bytes.len().saturating_mul(RATIO));
-    let mut state = Decompress::new(false);
     let mut out = Vec::new();
+    let ended = inflate_steps(bytes, &mut out, |out| limit.saturating_sub(out.len()))?;
+    // A cut file gives what is there.
+    Ok((out, ended.unwrap_or(complete)))
+}
+
+/// `length` bytes from `start` on, fewer where the stream ends before. What comes before is inflated and
+/// dropped, so that memory does not grow with the file.
+pub(crate) fn inflate_from(bytes: &[u8], start: u64, length: usize) -> Result<Vec<u8>, Problem> {
+    let mut skip = start;
+    let mut out = Vec::new();
+    let mut cut = |out: &mut Vec<u8>| {
+        let drop = skip.min(out.len() as u64);
+        out.drain(..drop as usize);
+        skip -= drop;
+        if skip > 0 { STEP } else { length.saturating_sub(out.len()) }
+    };
+    inflate_steps(bytes, &mut out, &mut cut)?;
+    cut(&mut out);
+    out.truncate(length);
+    Ok(out)
+}
+
+const STEP: usize = 1 << 16;
+
+/// Inflates while `room` says that more is wanted. Whether the stream ended there; `None` where it stops
+/// short of its end.
+fn inflate_steps(
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+    mut room: impl FnMut(&mut Vec<u8>) -> usize,
+) -> Result<Option<bool>, Problem> {
+    let mut state = Decompress::new(false);
     loop {
-        let room = STEP.min(limit.saturating_sub(out.len()));
+        let room = STEP.min(room(out));
         if room == 0 {
-            return Ok((out, false));
+            return Ok(Some(false));
         }
         out.reserve(room);
         let before = (state.total_in(), out.len());
         let rest = bytes.get(state.total_in() as usize..).unwrap_or_default();
-        let status =
-            state.decompress_vec(rest, &mut out, FlushDecompress::None).map_err(|_| Problem::Deflate)?;
+        let status = state.decompress_vec(rest, out, FlushDecompress::None).map_err(|_| Problem::Deflate)?;
         match status {
-            Status::StreamEnd => return Ok((out, true)),
-            // A cut file gives what is there.
-            _ if (state.total_in(), out.len()) == before => return Ok((out, complete)),
+            Status::StreamEnd => return Ok(Some(true)),
+            _ if (state.total_in(), out.len()) == before => return Ok(None),
             _ => {}
         }
     }

@@ -1,61 +1,92 @@
-//! Where each frame of the pixel data lies (PS3.5 section A.4). Decodes nothing.
+//! Where each frame of encapsulated pixel data lies (PS3.5 section A.4). Decodes nothing.
 
-use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
 
-use super::dataset::{DataSet, Element, Encoding, Items, PIXELS};
+use super::dataset::{DataSet, Element, Encoding, ITEM, PIXELS, UNDEFINED, item_head};
+use crate::storage::Storage;
 
 const EXTENDED_OFFSETS: u32 = 0x7FE0_0001;
+/// Fragments of a file that are told apart; a frame has one or a few.
+const MOST_FRAGMENTS: usize = 1 << 20;
+/// An item's head, and as much of its value as tells whether a code stream begins there.
+const HEAD: usize = 8 + 8;
 
 /// The pixel data of a data set.
 pub(crate) fn pixel_data<'d, 'a>(set: &'d DataSet<'a>) -> Option<&'d Element<'a>> {
     PIXELS.iter().rev().find_map(|tag| set.get(*tag))
 }
 
-/// The coded bytes of one frame of encapsulated pixel data; `None` when there is no such frame.
-pub(crate) fn encapsulated<'a>(set: &DataSet<'a>, index: usize, frames: usize) -> Option<Cow<'a, [u8]>> {
-    let encoding = Encoding { explicit: true, ..set.encoding };
-    let mut items = Items { bytes: pixel_data(set)?.value, at: 0, encoding };
-    let offsets: Vec<u64> = {
-        let basic = items.next()?;
-        let basic = basic.as_chunks::<4>().0.iter().map(|b| u64::from(encoding.u32(*b))).collect::<Vec<_>>();
-        match set.get(EXTENDED_OFFSETS) {
-            Some(extended) if basic.is_empty() => {
-                extended.value.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect()
+/// Positions in the file of one piece of a frame.
+type Fragment = Range<u64>;
+
+/// The fragments of encapsulated pixel data, and which of them are whose.
+#[derive(Debug)]
+pub(crate) struct Fragments {
+    all: Vec<Fragment>,
+    frames: Vec<Range<usize>>,
+}
+
+impl Fragments {
+    /// Walks the items from `start` to the delimiter or the end of the file.
+    pub(crate) fn find(
+        set: &DataSet<'_>,
+        storage: &Storage,
+        start: u64,
+        frames: usize,
+    ) -> io::Result<Fragments> {
+        let encoding = Encoding { explicit: true, ..set.encoding };
+        let end = storage.length();
+        let mut room = Vec::new();
+        let mut all: Vec<Fragment> = Vec::new();
+        let mut begins = Vec::new();
+        let mut offsets = Vec::new();
+        let (mut at, mut first) = (start, true);
+        while all.len() < MOST_FRAGMENTS {
+            let head = storage.at(at, HEAD, &mut room)?;
+            let Some((ITEM, length)) = item_head(head, 0, encoding) else { break };
+            let from = at + 8;
+            // The last one may end with the file, whatever it says.
+            let to = if length == UNDEFINED { end } else { from.saturating_add(u64::from(length)).min(end) };
+            let to = to.max(from);
+            if first {
+                let table = storage.at(from, 4 * frames.min((to - from) as usize / 4), &mut room)?;
+                offsets = table.as_chunks::<4>().0.iter().map(|b| u64::from(encoding.u32(*b))).collect();
+                first = false;
+            } else {
+                begins.push(begins_a_stream(&head[8..]));
+                all.push(from..to);
             }
-            _ => basic,
+            at = to;
         }
-    };
-    // Each fragment with its offset from the first byte behind the offset table.
-    let base = items.at;
-    let mut fragments: Vec<(u64, &'a [u8])> = Vec::new();
-    loop {
-        let at = items.at;
-        match items.next() {
-            Some(fragment) => fragments.push(((at - base) as u64, fragment)),
-            None => break,
+        if offsets.is_empty()
+            && let Some(extended) = set.get(EXTENDED_OFFSETS)
+        {
+            offsets = extended.value.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect();
         }
+        // Offsets count from the first item behind the table.
+        let base = all.first().map_or(0, |fragment| fragment.start);
+        let at_offset = |offset: u64| all.partition_point(|fragment| fragment.start - base < offset);
+        let frames = if frames <= 1 {
+            // All of it.
+            std::iter::once(0..all.len()).collect()
+        } else if all.len() == frames {
+            (0..frames).map(|k| k..k + 1).collect()
+        } else if offsets.len() == frames {
+            let ends = offsets[1..].iter().map(|&end| at_offset(end)).chain([all.len()]);
+            offsets.iter().map(|&start| at_offset(start)).zip(ends).map(|(a, b)| a..b.max(a)).collect()
+        } else {
+            // Neither a table nor one fragment a frame: a frame begins where a code stream does.
+            let starts: Vec<usize> = (0..all.len()).filter(|&k| begins[k]).collect();
+            let ends = starts.iter().skip(1).copied().chain([all.len()]);
+            starts.iter().copied().zip(ends).map(|(a, b)| a..b).take(frames).collect()
+        };
+        Ok(Fragments { all, frames })
     }
-    let own: &[(u64, &[u8])] = if frames <= 1 {
-        if index > 0 { &[] } else { &fragments }
-    } else if fragments.len() == frames {
-        fragments.get(index..=index)?
-    } else if offsets.len() == frames {
-        let start = offsets[index.min(frames - 1)];
-        let end = offsets.get(index + 1).copied().unwrap_or(u64::MAX);
-        let first = fragments.partition_point(|(offset, _)| *offset < start);
-        let last = fragments.partition_point(|(offset, _)| *offset < end);
-        fragments.get(first..last)?
-    } else {
-        // Neither a table nor one fragment a frame: a frame begins where a code stream does.
-        let starts: Vec<usize> = (0..fragments.len()).filter(|&i| begins_a_stream(fragments[i].1)).collect();
-        let first = *starts.get(index)?;
-        let last = starts.get(index + 1).copied().unwrap_or(fragments.len());
-        &fragments[first..last]
-    };
-    match own {
-        [] => None,
-        [(_, one)] => Some(Cow::Borrowed(one)),
-        many => Some(Cow::Owned(many.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect())),
+
+    /// The pieces of a frame, none where there is no such frame.
+    pub(crate) fn of(&self, frame: usize) -> &[Fragment] {
+        self.frames.get(frame).and_then(|range| self.all.get(range.clone())).unwrap_or_default()
     }
 }
 

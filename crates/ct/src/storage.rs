@@ -1,0 +1,141 @@
+//! A file's bytes by position: the first of them in memory, the others read when they are asked for.
+//! Knows no DICOM but that a data set may be deflated.
+//!
+//! Positioned reads into memory that is used again, not a mapping: as fast here (a page is copied once
+//! and stays in the cache of the core that uses it), and a file that is cut while it is read is an error
+//! instead of a signal.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::dicom::file::{inflate, inflate_from};
+use crate::pixels::PixelError;
+
+/// Bytes that are read at once: most slices as a whole.
+const FIRST: u64 = 1 << 20;
+
+/// A file's bytes.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    /// Used up to `filled`; longer where it was used for another file before.
+    room: Vec<u8>,
+    filled: usize,
+    rest: Rest,
+}
+
+/// What is not in memory.
+#[derive(Debug)]
+enum Rest {
+    Nothing,
+    File {
+        file: File,
+        length: u64,
+    },
+    /// The deflated data set whose beginning is in memory.
+    Deflated(Vec<u8>),
+}
+
+impl Storage {
+    /// Bytes that are all there.
+    pub(crate) fn memory(bytes: Vec<u8>) -> Storage {
+        Storage { filled: bytes.len(), room: bytes, rest: Rest::Nothing }
+    }
+
+    /// The file's first bytes, in `room`.
+    pub(crate) fn open(file: File, room: Vec<u8>) -> io::Result<Storage> {
+        let length = file.metadata()?.len();
+        let mut storage = Storage { room, filled: 0, rest: Rest::File { file, length } };
+        storage.fill(FIRST)?;
+        Ok(storage)
+    }
+
+    /// Reads on, up to `wanted` bytes from the start.
+    pub(crate) fn fill(&mut self, wanted: u64) -> io::Result<()> {
+        if let Rest::File { file, length } = &self.rest {
+            let wanted = wanted.min(*length) as usize;
+            if self.room.len() < wanted {
+                self.room.resize(wanted, 0);
+            }
+            let found = read_at(file, &mut self.room[self.filled..wanted], self.filled as u64)?;
+            self.filled += found;
+            // It has become shorter, or all of it is here.
+            if self.filled < wanted || wanted as u64 == *length {
+                self.rest = Rest::Nothing;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with the data set at `start` inflated, so far as it is held in memory: up to `limit`
+    /// bytes; whatever stood before it is left out.
+    pub(crate) fn inflated(mut self, start: usize, limit: usize) -> Result<Storage, PixelError> {
+        self.fill(u64::MAX)?;
+        let deflated = self.head()[start..].to_vec();
+        let (bytes, ended) = inflate(&deflated, limit, true)?;
+        let rest = if ended { Rest::Nothing } else { Rest::Deflated(deflated) };
+        Ok(Storage { filled: bytes.len(), room: bytes, rest })
+    }
+
+    /// The bytes that are in memory.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.room[..self.filled]
+    }
+
+    /// Whether these are all.
+    pub(crate) fn complete(&self) -> bool {
+        matches!(self.rest, Rest::Nothing)
+    }
+
+    /// Bytes in all; of a deflated data set, more than there can be.
+    pub(crate) fn length(&self) -> u64 {
+        match &self.rest {
+            Rest::Nothing => self.filled as u64,
+            Rest::File { length, .. } => *length,
+            Rest::Deflated(_) => u64::MAX,
+        }
+    }
+
+    /// `length` bytes from `start`, fewer at the end of the file; in `room` where they are not in memory.
+    pub(crate) fn at<'a>(&'a self, start: u64, length: usize, room: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
+        let end = start.saturating_add(length as u64).min(self.length());
+        let start = start.min(end);
+        if end <= self.filled as u64 {
+            return Ok(&self.room[start as usize..end as usize]);
+        }
+        let length = (end - start) as usize;
+        match &self.rest {
+            Rest::Nothing => Ok(&[]),
+            Rest::File { file, .. } => {
+                if room.len() < length {
+                    room.resize(length, 0);
+                }
+                let found = read_at(file, &mut room[..length], start)?;
+                Ok(&room[..found])
+            }
+            Rest::Deflated(bytes) => {
+                *room = inflate_from(bytes, start, length).map_err(io::Error::other)?;
+                Ok(room)
+            }
+        }
+    }
+
+    /// The memory, to be used for another file.
+    pub(crate) fn into_room(self) -> Vec<u8> {
+        self.room
+    }
+}
+
+/// Fills `to`, or less of it at the end of the file.
+fn read_at(file: &File, to: &mut [u8], start: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < to.len() {
+        match file.read_at(&mut to[done..], start + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}

@@ -121,4 +121,14 @@ pub(crate) struct Synth {
     /// The same seed gives the same bytes.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// How the files are coded [default: explicit, some implicit].
+    #[arg(long, value_name = "NAME", value_parser = syntax)]
+    pub(crate) syntax: Option<ctpipe_phantom::Syntax>,
+}
+
+fn syntax(name: &str) -> Result<ctpipe_phantom::Syntax, String> {
+    let all = ctpipe_phantom::Syntax::ALL;
+    let names = || all.map(|(name, _)| name).join(", ");
+    let found = all.into_iter().find(|(known, _)| *known == name);
+    found.map(|(_, syntax)| syntax).ok_or_else(|| format!("expected one of {}", names()))
 }

@@ -20,6 +20,7 @@ pub(crate) fn synth(global: &Global, args: &Synth) -> anyhow::Result<u8> {
         patients: args.patients.unwrap_or(defaults.patients),
         matrix: args.matrix.unwrap_or(defaults.matrix),
         seed: args.seed.unwrap_or(defaults.seed),
+        syntax: args.syntax,
         ..defaults
     };
     let key = args.dir.join("patient.key");

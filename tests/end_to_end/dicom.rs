@@ -47,6 +47,36 @@ fn inspect_shows_every_series_of_a_folder_and_of_a_zip_alike() {
 }
 
 #[test]
+fn phantoms_in_every_syntax_become_the_same_volumes() {
+    let sandbox = Sandbox::new();
+    let quality = |syntax: &str| {
+        let dir = format!("phantoms/{syntax}");
+        let said = sandbox.ctpipe(&["synth", &dir, "--patients", "1", "--matrix", "64", "--syntax", syntax]);
+        said.expect(0);
+        let found = inspected(&sandbox, &dir);
+        let series = found["series"].as_array().unwrap().clone();
+        let of = |name: &str| series.iter().map(|s| s[name].clone()).collect::<Vec<Value>>();
+        (of("quality"), of("codec"))
+    };
+    let (plain, _) = quality("explicit");
+    assert!(!plain.is_empty() && plain.iter().all(|q| q["mean_hu"].is_number()), "{plain:?}");
+    let coded = [
+        ("implicit", "uncompressed"),
+        ("deflated", "deflated"),
+        ("rle", "RLE"),
+        ("jpeg-lossless", "JPEG"),
+        ("jpeg-ls", "JPEG-LS"),
+    ];
+    for (syntax, codec) in coded {
+        let (found, codecs) = quality(syntax);
+        assert_eq!(found, plain, "{syntax}");
+        assert!(codecs.iter().all(|c| c == codec), "{syntax}: {codecs:?}");
+    }
+    let refused = sandbox.ctpipe(&["synth", "phantoms/mp3", "--syntax", "mp3"]).expect(2);
+    assert!(refused.stderr.contains("expected one of implicit, explicit"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_pipeline_on_a_zip_makes_the_volumes_of_the_folder() {
     let sandbox = Sandbox::new();
     sandbox.ctpipe(&["run", "--to", "preprocess"]).expect(0);

@@ -3,15 +3,19 @@
 //! It does not know the label, nor whether the slice shows a lesion: all it is given of those is
 //! pixel data.
 
+use std::io::Write;
 use std::path::Path;
 
-use dicom_core::value::PrimitiveValue;
+use dicom_core::value::{PixelFragmentSequence, PrimitiveValue};
 use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTable, InMemDicomObject};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 
 use crate::Error;
 use crate::acquisition::Acquisition;
+use crate::codec::Syntax;
 use crate::cohort::Series;
 
 /// A UUID drawn once for this writer. It says which program made a file, so it never changes.
@@ -26,6 +30,7 @@ pub(crate) struct Instance<'a> {
     /// Counted from the feet.
     pub(crate) slice: usize,
     pub(crate) stored: Vec<i32>,
+    pub(crate) syntax: Syntax,
 }
 
 /// The bytes of the file; `path` is only for the error's sake.
@@ -40,11 +45,7 @@ pub(crate) fn encode(instance: &Instance<'_>, path: &Path) -> Result<Vec<u8>, Er
         information_version: [0, 1],
         media_storage_sop_class_uid: uids::CT_IMAGE_STORAGE.into(),
         media_storage_sop_instance_uid: instance.uid.clone(),
-        transfer_syntax: if instance.acquisition.implicit_vr {
-            uids::IMPLICIT_VR_LITTLE_ENDIAN.into()
-        } else {
-            uids::EXPLICIT_VR_LITTLE_ENDIAN.into()
-        },
+        transfer_syntax: instance.syntax.uid().into(),
         implementation_class_uid: IMPLEMENTATION_CLASS_UID.into(),
         implementation_version_name: Some(IMPLEMENTATION_VERSION_NAME.into()),
         source_application_entity_title: None,
@@ -55,10 +56,19 @@ pub(crate) fn encode(instance: &Instance<'_>, path: &Path) -> Result<Vec<u8>, Er
     };
     meta.update_information_group_length();
     let mut bytes = Vec::with_capacity(2 * instance.stored.len() + 4096);
-    file.with_exact_meta(meta)
-        .write_all(&mut bytes)
-        .map_err(|source| Error::Encode { path: path.into(), source: Box::new(source) })?;
-    Ok(bytes)
+    let failed = |source| Error::Encode { path: path.into(), source: Box::new(source) };
+    if instance.syntax != Syntax::Deflated {
+        file.with_exact_meta(meta).write_all(&mut bytes).map_err(failed)?;
+        return Ok(bytes);
+    }
+    let plain = FileMetaTable { transfer_syntax: Syntax::Explicit.uid().into(), ..meta.clone() };
+    let mut body = Vec::new();
+    file.with_exact_meta(plain).write_dataset(&mut body).map_err(failed)?;
+    bytes.extend_from_slice(&[0; 128]);
+    bytes.extend_from_slice(b"DICM");
+    meta.write(&mut bytes).map_err(|e| Error::io("cannot encode", path)(std::io::Error::other(e)))?;
+    let mut deflated = DeflateEncoder::new(bytes, Compression::default());
+    deflated.write_all(&body).and_then(|()| deflated.finish()).map_err(Error::io("cannot encode", path))
 }
 
 fn patient_and_study(file: &mut InMemDicomObject, instance: &Instance<'_>) {
@@ -155,8 +165,13 @@ fn pixels(file: &mut InMemDicomObject, instance: &Instance<'_>) {
         file.put(DataElement::new(tags::PIXEL_PADDING_VALUE, vr, value));
     }
     // Two's complement, sign-extended to the 16 bits allocated, as scanners write it.
-    let words = instance.stored.iter().map(|&value| value as u16).collect();
-    file.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(words)));
+    let words: Vec<u16> = instance.stored.iter().map(|&value| value as u16).collect();
+    file.put(match instance.syntax.code(&words, scan.matrix) {
+        None => DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(words.into())),
+        Some(frame) => {
+            DataElement::new(tags::PIXEL_DATA, VR::OB, PixelFragmentSequence::new_fragments(vec![frame]))
+        }
+    });
 }
 
 fn text(file: &mut InMemDicomObject, tag: Tag, vr: VR, value: impl AsRef<str>) {

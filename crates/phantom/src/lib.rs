@@ -5,6 +5,7 @@
 
 mod acquisition;
 mod anatomy;
+mod codec;
 mod cohort;
 mod dicom;
 mod error;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
+pub use codec::Syntax;
 pub use error::Error;
 pub use options::Options;
 
@@ -135,6 +137,7 @@ fn write_series(
     let mut names = Random::new(options.seed, Purpose::FileName, series.index, 0);
     let file_numbers = scan.file_numbers(&mut names);
     let mut bytes = 0;
+    let drawn = if scan.implicit_vr { Syntax::Implicit } else { Syntax::Explicit };
     for slice in 0..scan.slices {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
@@ -147,6 +150,7 @@ fn write_series(
             uid: cohort::instance_uid(options.seed, series.index, slice),
             slice,
             stored: scene.slice(slice),
+            syntax: options.syntax.unwrap_or(drawn),
         };
         let file = dicom::encode(&instance, &path)?;
         fs::write(&path, &file).map_err(Error::io("write", &path))?;

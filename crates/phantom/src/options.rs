@@ -2,7 +2,7 @@
 //!
 //! It does not know how anything is drawn.
 
-use crate::Error;
+use crate::{Error, Syntax};
 
 /// What is asked of [`crate::write`]. The same options give the same bytes, on any number of threads.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,11 +15,13 @@ pub struct Options {
     pub matrix: u16,
     /// The share of series with a lesion, 0 to 1; their number is rounded to the nearest whole one.
     pub prevalence: f64,
+    /// How the files are coded; without one, most are explicit and some implicit. The pixels are the same.
+    pub syntax: Option<Syntax>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { patients: 160, seed: 42, matrix: 96, prevalence: 0.5 }
+        Self { patients: 160, seed: 42, matrix: 96, prevalence: 0.5, syntax: None }
     }
 }
 

@@ -129,7 +129,12 @@ impl Frame<'_> {
     pub fn values(&self) -> impl Iterator<Item = i32> + '_ {
         let width = self.stored.allocated as usize / 8;
         self.bytes.chunks_exact(width).map(move |sample| {
-            let raw = sample.iter().rev().fold(0, |raw, &byte| raw << 8 | u32::from(byte));
+            let raw = match *sample {
+                [a] => u32::from(a),
+                [a, b] => u32::from(u16::from_le_bytes([a, b])),
+                [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+                _ => 0,
+            };
             self.stored.value(raw)
         })
     }

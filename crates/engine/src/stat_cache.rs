@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use blake3::Hash;
+
 use crate::error::{Error, Result};
 use crate::tree::FileDigest;
 
@@ -24,14 +26,15 @@ const HEADER: &str = "ctpipe stat cache 1";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     size: u64,
-    mtime_ns: i128,
-    ctime_ns: i128,
+    mtime_ns: i64,
+    ctime_ns: i64,
     inode: u64,
 }
 
 impl Stat {
     fn of(metadata: &Metadata) -> Stat {
-        let ns = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        // Nanoseconds last from 1677 to 2262; beyond, times are told apart as far as they go.
+        let ns = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
         Stat {
             size: metadata.len(),
             mtime_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
@@ -41,12 +44,22 @@ impl Stat {
     }
 }
 
-/// Path to (stat, digest), read from and written to one text file.
+/// What is known of a file. Small: there may be some hundred thousand.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    stat: Stat,
+    digest: Hash,
+    /// Not in the file that the cache was read from.
+    news: bool,
+}
+
+/// Path to stat and digest, read from and written to one text file. What this process finds stands in
+/// the same place as what an earlier one left: a run looks at its inputs again after each stage, and must
+/// not read them again.
 #[derive(Debug, Default)]
 pub struct StatCache {
     enabled: bool,
-    known: HashMap<PathBuf, (Stat, String)>,
-    seen: Mutex<HashMap<PathBuf, (Stat, String)>>,
+    known: Mutex<HashMap<PathBuf, Entry>>,
 }
 
 impl StatCache {
@@ -63,7 +76,7 @@ impl StatCache {
             Some(HEADER) => lines.filter_map(parse).collect(),
             _ => HashMap::new(),
         };
-        StatCache { enabled: true, known, seen: Mutex::default() }
+        StatCache { enabled: true, known: Mutex::new(known) }
     }
 
     /// Digest of the file at `path`, whose metadata the caller has at hand.
@@ -75,8 +88,7 @@ impl StatCache {
         if let Some((known, digest)) = self.recall(path)
             && known == stat
         {
-            self.remember(path, stat, digest.clone());
-            return Ok(FileDigest { size: stat.size, digest });
+            return Ok(FileDigest { size: stat.size, digest: digest.to_hex().to_string() });
         }
         #[allow(clippy::disallowed_methods)] // this clock never reaches an output
         let started = SystemTime::now();
@@ -86,23 +98,21 @@ impl StatCache {
             && settled(stat, started)
             && fs::metadata(path).is_ok_and(|m| Stat::of(&m) == stat)
         {
-            self.remember(path, stat, digest.clone());
+            self.remember(path, stat, digest);
         }
-        Ok(FileDigest { size, digest })
+        Ok(FileDigest { size, digest: digest.to_hex().to_string() })
     }
 
-    /// What this process has seen, or else what an earlier one left: a run looks at its inputs again
-    /// after each stage, and must not read them again.
-    fn recall(&self, path: &Path) -> Option<(Stat, String)> {
-        let seen = self.seen.lock().ok().and_then(|seen| seen.get(path).cloned());
-        seen.or_else(|| self.known.get(path).cloned())
+    fn recall(&self, path: &Path) -> Option<(Stat, Hash)> {
+        let known = self.known.lock().ok()?;
+        known.get(path).map(|entry| (entry.stat, entry.digest))
     }
 
-    fn remember(&self, path: &Path, stat: Stat, digest: String) {
+    fn remember(&self, path: &Path, stat: Stat, digest: Hash) {
         if self.enabled
-            && let Ok(mut seen) = self.seen.lock()
+            && let Ok(mut known) = self.known.lock()
         {
-            seen.insert(path.to_path_buf(), (stat, digest));
+            known.insert(path.to_path_buf(), Entry { stat, digest, news: true });
         }
     }
 
@@ -112,17 +122,14 @@ impl StatCache {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let Ok(seen) = self.seen.lock() else {
+        let Ok(known) = self.known.lock() else {
             return Ok(());
         };
-        let news = seen.iter().any(|(path, entry)| self.known.get(path) != Some(entry));
-        if !self.enabled || !news {
+        if !self.enabled || !known.values().any(|entry| entry.news) {
             return Ok(());
         }
-        let mut all: HashMap<_, _> = self.known.iter().collect();
-        all.extend(seen.iter());
         let mut text = String::from(HEADER);
-        for (path, (stat, digest)) in all {
+        for (path, Entry { stat, digest, .. }) in known.iter() {
             // A path with a line break in it is simply hashed every time.
             if let Some(name) = path.to_str().filter(|name| !name.contains('\n')) {
                 let Stat { size, mtime_ns, ctime_ns, inode } = stat;
@@ -133,7 +140,7 @@ impl StatCache {
     }
 }
 
-fn parse(line: &str) -> Option<(PathBuf, (Stat, String))> {
+fn parse(line: &str) -> Option<(PathBuf, Entry)> {
     let mut parts = line.splitn(6, ' ');
     let stat = Stat {
         size: parts.next()?.parse().ok()?,
@@ -141,19 +148,19 @@ fn parse(line: &str) -> Option<(PathBuf, (Stat, String))> {
         ctime_ns: parts.next()?.parse().ok()?,
         inode: parts.next()?.parse().ok()?,
     };
-    let digest = parts.next().filter(|d| d.len() == 64)?.to_owned();
-    Some((PathBuf::from(parts.next()?), (stat, digest)))
+    let digest = Hash::from_hex(parts.next()?).ok()?;
+    Some((PathBuf::from(parts.next()?), Entry { stat, digest, news: false }))
 }
 
 fn settled(stat: Stat, now: SystemTime) -> bool {
     let now_ns = now.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos().cast_signed());
-    stat.mtime_ns.max(stat.ctime_ns) + SETTLED.as_nanos().cast_signed() <= now_ns
+    i128::from(stat.mtime_ns.max(stat.ctime_ns)) + SETTLED.as_nanos().cast_signed() <= now_ns
 }
 
-fn hash(path: &Path) -> io::Result<(u64, String)> {
+fn hash(path: &Path) -> io::Result<(u64, Hash)> {
     let mut hasher = blake3::Hasher::new();
     let size = io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok((size, hasher.finalize().to_hex().to_string()))
+    Ok((size, hasher.finalize()))
 }
 
 #[cfg(test)]
@@ -169,7 +176,7 @@ mod tests {
         let cache = StatCache::load(&saved);
         cache.digest(&file, &fs::metadata(&file).unwrap()).unwrap();
         cache.save(&saved).unwrap();
-        assert!(StatCache::load(&saved).known.is_empty());
+        assert!(StatCache::load(&saved).known.lock().unwrap().is_empty());
     }
 
     #[test]
@@ -179,10 +186,9 @@ mod tests {
         fs::write(&file, "bytes").unwrap();
         let metadata = fs::metadata(&file).unwrap();
         let lie = "0".repeat(64);
-        // One cache for each entry: what a process has seen itself it believes first.
         let with = |stat: Stat| {
-            let mut cache = StatCache::load(&dir.path().join("none"));
-            cache.known.insert(file.clone(), (stat, lie.clone()));
+            let cache = StatCache::load(&dir.path().join("none"));
+            cache.remember(&file, stat, Hash::from_hex(&lie).unwrap());
             cache.digest(&file, &metadata).unwrap().digest
         };
         assert_eq!(with(Stat::of(&metadata)), lie);
@@ -197,7 +203,7 @@ mod tests {
         let metadata = fs::metadata(&file).unwrap();
         let cache = StatCache::load(&dir.path().join("none"));
         let seen = "1".repeat(64);
-        cache.remember(&file, Stat::of(&metadata), seen.clone());
+        cache.remember(&file, Stat::of(&metadata), Hash::from_hex(&seen).unwrap());
         assert_eq!(cache.digest(&file, &metadata).unwrap().digest, seen);
     }
 
@@ -205,8 +211,8 @@ mod tests {
     fn lines_survive_a_round_trip_and_damaged_ones_are_dropped() {
         let digest = "a".repeat(64);
         let line = format!("5 10 -11 12 {digest} /data/a b.dcm");
-        let (path, (stat, read)) = parse(&line).unwrap();
-        assert_eq!((path.to_str().unwrap(), read), ("/data/a b.dcm", digest));
+        let (path, Entry { stat, digest: read, .. }) = parse(&line).unwrap();
+        assert_eq!((path.to_str().unwrap(), read.to_hex().to_string()), ("/data/a b.dcm", digest));
         assert_eq!((stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode), (5, 10, -11, 12));
         for end in 0..20 {
             assert!(parse(&line[..end]).is_none());

@@ -48,7 +48,10 @@ pub(crate) struct Join<'a> {
 
 impl Join<'_> {
     /// Rows of both tables: instances by path and frame, series by UID.
-    pub(crate) fn rows(&self, files: &[Found], labels: &[Label]) -> Joined {
+    ///
+    /// The files are taken, so that each is let go when its row is made: a hundred thousand of both need
+    /// twice the memory.
+    pub(crate) fn rows(&self, files: Vec<Found>, labels: &[Label]) -> Joined {
         let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, file) in files.iter().enumerate() {
             if let Some(header) = file.header() {
@@ -72,22 +75,22 @@ impl Join<'_> {
             series.push(row);
         }
         let place = |file, frame| order.get(&(file, frame)).copied();
-        let instances = files
-            .iter()
-            .enumerate()
-            .flat_map(|(index, file)| instances(file, &|frame| place(index, frame)))
-            .collect();
+        let mut all = Vec::with_capacity(files.len());
+        for (index, file) in files.into_iter().enumerate() {
+            all.extend(instances(file, &|frame| place(index, frame)));
+        }
+        let instances = all;
         Joined { instances, series }
     }
 }
 
 /// A row a frame; one for a file that cannot be read, none for one that is no DICOM.
-fn instances(file: &Found, place: &dyn Fn(usize) -> Option<u32>) -> Vec<InstanceRow> {
-    let (path, member) = (file.path.clone(), file.member.clone());
-    match &file.what {
+fn instances(file: Found, place: &dyn Fn(usize) -> Option<u32>) -> Vec<InstanceRow> {
+    let Found { path, member, what } = file;
+    match what {
         Scanned::NotDicom | Scanned::Archive => Vec::new(),
         Scanned::Unreadable(problem) => {
-            vec![InstanceRow { path, member, problem: Some(problem.clone()), ..InstanceRow::default() }]
+            vec![InstanceRow { path, member, problem: Some(problem), ..InstanceRow::default() }]
         }
         Scanned::Dicom(header) => {
             let row = |(frame, plane): (usize, &Plane)| {
@@ -257,7 +260,7 @@ mod tests {
         std::fs::write(&key, "secret").unwrap();
         let hasher = Hasher::open(&key).unwrap();
         let join = Join { rules: RULES, patient_is, hasher: &hasher, keep: &[], same: &|_, _| false };
-        join.rows(files, labels)
+        join.rows(files.to_vec(), labels)
     }
 
     fn reasons_of(joined: &Joined) -> Vec<(String, Vec<String>)> {

@@ -152,8 +152,9 @@ impl Stage for Ingest {
                 a.source(folder, frame_a).same_pixels(&b.source(folder, frame_b))
             },
         };
-        let joined = join.rows(&files, &labels);
-        let summary = summary::summarise(&files, &labels, &joined.series, &patient_is);
+        let counts = summary::Counts::of(&files);
+        let joined = join.rows(files, &labels);
+        let summary = summary::summarise(&counts, &labels, &joined.series, &patient_is);
         for note in &summary.notes {
             task.log(Level::Warning, note.clone());
         }

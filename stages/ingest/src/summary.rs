@@ -10,16 +10,34 @@ use ctpipe_tables::{SeriesRow, Status};
 use crate::patient::PatientIs;
 use ctpipe_ct::Found;
 
+/// What the files turned out to be.
+pub(crate) struct Counts {
+    files: u64,
+    not_dicom: u64,
+    unreadable: u64,
+}
+
+impl Counts {
+    pub(crate) fn of(files: &[Found]) -> Counts {
+        let count = |is: fn(&Scanned) -> bool| files.iter().filter(|file| is(&file.what)).count() as u64;
+        Counts {
+            files: files.len() as u64,
+            not_dicom: count(|what| *what == Scanned::NotDicom),
+            unreadable: count(|what| matches!(what, Scanned::Unreadable(_))),
+        }
+    }
+}
+
 pub(crate) fn summarise(
-    files: &[Found],
+    files: &Counts,
     labels: &[Label],
     series: &[SeriesRow],
     patient_is: &PatientIs,
 ) -> IngestSummary {
     let mut summary = IngestSummary {
-        files: files.len() as u64,
-        not_dicom: files.iter().filter(|f| f.what == Scanned::NotDicom).count() as u64,
-        unreadable: files.iter().filter(|f| matches!(f.what, Scanned::Unreadable(_))).count() as u64,
+        files: files.files,
+        not_dicom: files.not_dicom,
+        unreadable: files.unreadable,
         series: series.iter().filter(|s| s.slices > 0).count() as u64,
         labels: labels.len() as u64,
         ..IngestSummary::default()

@@ -23,44 +23,43 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> 
         return Err(damaged("the frame ends early"));
     }
     let mut out = vec![0; shape.bytes()];
+    let mut segment_bytes = Vec::with_capacity(shape.samples());
     for segment in 0..segments {
         let start = words[1 + segment];
         let end = if segment + 1 < segments { words[2 + segment] } else { bytes.len() };
         let coded =
             bytes.get(start..end.min(bytes.len())).ok_or_else(|| damaged("a segment lies outside"))?;
         let byte = width - 1 - segment;
-        let samples = out.iter_mut().skip(byte).step_by(width);
-        if !unpack(coded, samples) {
+        segment_bytes.clear();
+        unpack(coded, shape.samples(), &mut segment_bytes);
+        if segment_bytes.len() < shape.samples() {
             return Err(damaged("a segment ends early"));
+        }
+        for (sample, &value) in out.chunks_exact_mut(width).zip(&segment_bytes) {
+            sample[byte] = value;
         }
     }
     Ok(out)
 }
 
-/// Whether every place was filled.
-fn unpack<'a>(mut coded: &[u8], mut to: impl Iterator<Item = &'a mut u8>) -> bool {
-    loop {
-        let Some((&count, rest)) = coded.split_first() else { return to.next().is_none() };
-        coded = rest;
-        match count {
+/// Unpacks `wanted` bytes, or fewer where the segment ends before.
+fn unpack(mut coded: &[u8], wanted: usize, to: &mut Vec<u8>) {
+    while to.len() < wanted {
+        let missing = wanted - to.len();
+        let Some((&count, rest)) = coded.split_first() else { return };
+        coded = match count {
             0..=127 => {
-                for _ in 0..=count {
-                    let Some((&byte, rest)) = coded.split_first() else { return to.next().is_none() };
-                    let Some(place) = to.next() else { return true };
-                    *place = byte;
-                    coded = rest;
-                }
+                let (bytes, rest) = rest.split_at(rest.len().min(usize::from(count) + 1));
+                to.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+                rest
             }
-            128 => {}
+            128 => rest,
             129..=255 => {
-                let Some((&byte, rest)) = coded.split_first() else { return to.next().is_none() };
-                coded = rest;
-                for _ in 0..257 - u16::from(count) {
-                    let Some(place) = to.next() else { return true };
-                    *place = byte;
-                }
+                let Some((&byte, rest)) = rest.split_first() else { return };
+                to.resize(to.len() + (257 - usize::from(count)).min(missing), byte);
+                rest
             }
-        }
+        };
     }
 }
 

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""DICOM in to shards out beside SimpleITK, pydicom and pylibjpeg: the same files, in the same run, warm page cache.
+
+    dicom.py --ctpipe target/debug/ctpipe --decode target/debug/examples/decode --work target/bench/dicom
+
+Ours is the whole command `ctpipe run --force preprocess`, process start, statistics and shards included. SimpleITK has
+two processes, already started, that read each series and resample it linearly to 64 x 64 x 64 (which aliases; ours
+averages), and writes nothing. Codecs are timed on one core, a frame of a file that has been read and parsed. Ratios are theirs over ours: above 1, ours is faster. The last line is one JSON object.
+"""
+import argparse
+import json
+import multiprocessing
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pydicom
+import SimpleITK
+from pydicom.pixels import get_decoder
+
+ROUNDS = 5
+DATA = pathlib.Path(os.environ.get("CTPIPE_TEST_DATA", pathlib.Path(__file__).parents[2] / "shared/data"))
+PIPELINE = """seed: 42
+stages:
+  ingest:
+    inputs: { dicom: training_data, labels: training_data.csv, patient_key: patient.key }
+    params: { min_slices: 1 }
+  preprocess:
+    inputs: { series: ingest, dicom: training_data }
+"""
+FIGURES = {}
+
+
+def say(name, value, text):
+    FIGURES[name] = round(value, 4) if isinstance(value, float) else value
+    print(f"{name:44} {text}", flush=True)
+
+
+def command(*parts, cwd=None):
+    """Seconds of a command, and the peak memory in MB that it tells of itself (what the kernel counts for a child
+    begins with the memory of this program)."""
+    started = time.perf_counter()
+    child = subprocess.Popen([str(part) for part in parts], cwd=cwd, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE)
+    said = child.stderr.read().decode()
+    status = child.wait()
+    seconds = time.perf_counter() - started
+    if status != 0:
+        raise RuntimeError(f"{' '.join(map(str, parts))}: {said[-2000:]}")
+    return seconds, max(map(float, re.findall(r"peak (\d+) MB", said)), default=0.0)
+
+
+def median(measure, rounds=ROUNDS):
+    measure()
+    return statistics.median(measure() for _ in range(rounds))
+
+
+def read_and_resample(files):
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(files)
+    image = reader.Execute()
+    size, spacing = image.GetSize(), image.GetSpacing()
+    steps = [spacing[i] * size[i] / 64 for i in range(3)]
+    out = SimpleITK.Resample(image, [64] * 3, SimpleITK.Transform(), SimpleITK.sitkLinear, image.GetOrigin(), steps,
+                             image.GetDirection(), -1000, SimpleITK.sitkFloat32)
+    return float(SimpleITK.GetArrayViewFromImage(out).mean())
+
+
+def read_series(folder):
+    return read_and_resample(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(folder))
+
+
+def one_thread():
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def series_folders(root):
+    return sorted({str(path.parent) for path in root.rglob("*.dcm")})
+
+
+def beside_itk(name, place, ctpipe):
+    """Preprocess of what is below `place` beside two processes of SimpleITK."""
+    folders = series_folders(place / "training_data")
+    size = sum(path.stat().st_size for path in (place / "training_data").rglob("*.dcm"))
+    (place / "pipeline.yaml").write_text(PIPELINE)
+    command(ctpipe, "run", "--to", "preprocess", cwd=place)
+    peaks = []
+
+    def ours():
+        seconds, peak = command(ctpipe, "run", "--force", "preprocess", cwd=place)
+        peaks.append(peak)
+        return seconds
+
+    with multiprocessing.Pool(2, one_thread) as pool:
+        def theirs():
+            started = time.perf_counter()
+            pool.map(read_series, folders, chunksize=1)
+            return time.perf_counter() - started
+        a, b = median(ours), median(theirs)
+    say(f"{name}_mb", size / 1e6, f"{len(folders)} series, {size / 1e6:.0f} MB")
+    say(f"{name}_ours_s", a, f"{a:.3f} s, peak {max(peaks):.0f} MB")
+    say(f"{name}_itk_two_processes_s", b, f"{b:.3f} s")
+    say(f"{name}_gb_per_s", size / a / 1e9, f"{size / a / 1e9:.2f} GB/s")
+    say(f"{name}_times_itk", b / a, f"{b / a:.1f} times SimpleITK")
+
+
+def phantoms(ctpipe, place, *arguments):
+    if not (place / "training_data.csv").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        command(ctpipe, "synth", place, *arguments)
+
+
+# Files of the test data by codec, and what decodes them there.
+CODECS = {
+    "1.2.840.10008.1.2.5": "rle", "1.2.840.10008.1.2.4.50": "jpeg8", "1.2.840.10008.1.2.4.51": "jpeg12",
+    "1.2.840.10008.1.2.4.57": "jpeg_lossless_57", "1.2.840.10008.1.2.4.70": "jpeg_lossless_70",
+    "1.2.840.10008.1.2.4.80": "jpeg_ls_80", "1.2.840.10008.1.2.4.81": "jpeg_ls_81",
+    "1.2.840.10008.1.2.4.90": "jpeg2000_90", "1.2.840.10008.1.2.4.91": "jpeg2000_91",
+}
+
+
+def codecs(decode, repeats=40):
+    for path in sorted((DATA / "codecs").rglob("*.dcm")):
+        dataset = pydicom.dcmread(path, force=True)
+        name = CODECS.get(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+        if name is None or f"{name}_times_pylibjpeg" in FIGURES or int(dataset.get("NumberOfFrames", 1) or 1) > 1:
+            continue
+        decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+        said = subprocess.run([decode, "--time", path, str(repeats)], stdout=subprocess.PIPE, check=True, text=True)
+        a = float(said.stdout)
+
+        def theirs():
+            started = time.perf_counter()
+            decoder.as_array(dataset, decoding_plugin="pylibjpeg", raw=True)
+            return time.perf_counter() - started
+
+        b = median(theirs, repeats)
+        say(f"{name}_times_pylibjpeg", b / a, f"{1e3 * a:.2f} ms a frame, pylibjpeg {1e3 * b:.2f}: {b / a:.1f} times")
+
+
+def headers(ctpipe, work, wanted):
+    place = work / "headers"
+    phantoms(ctpipe, place, "--patients", max(1, wanted // 69), "--matrix", 64)
+    (place / "pipeline.yaml").write_text(PIPELINE)
+    files = sum(1 for _ in (place / "training_data").rglob("*.dcm"))
+    command(ctpipe, "run", "ingest", cwd=place)
+    command(ctpipe, "run", "--force", "ingest", cwd=place)
+    seconds, peak = command(ctpipe, "run", "--force", "ingest", cwd=place)
+    say("headers_files", files, f"{files} files")
+    say("headers_s", seconds, f"{seconds:.2f} s, {1e5 * seconds / files:.2f} s for 100 000")
+    say("headers_peak_mb", peak, f"{peak:.0f} MB")
+
+
+def thick_study(folder, uid, template, frames):
+    """A series of 512 x 512 x 700, as files or as one file of many frames."""
+    folder.mkdir(parents=True)
+    dataset = pydicom.dcmread(template)
+    dataset.SeriesInstanceUID = dataset.StudyInstanceUID = uid
+    if frames:
+        dataset.NumberOfFrames = 700
+        dataset.PixelData = dataset.PixelData * 700
+        groups = []
+        for slice_ in range(700):
+            position, group = pydicom.Dataset(), pydicom.Dataset()
+            position.ImagePositionPatient = [-180, -180, 0.5 * slice_]
+            group.PlanePositionSequence = [position]
+            groups.append(group)
+        dataset.PerFrameFunctionalGroupsSequence = groups
+        dataset.save_as(folder / "all.dcm")
+        return
+    for slice_ in range(700):
+        dataset.SOPInstanceUID = f"{uid}.{slice_}"
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.ImagePositionPatient = [-180, -180, 0.5 * slice_]
+        dataset.InstanceNumber = slice_ + 1
+        dataset.save_as(folder / f"{slice_:04}.dcm")
+
+
+def memory(ctpipe, work, template):
+    place = work / "memory"
+    if not (place / "training_data.csv").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        rows = ["study_uid,series_uid,pathology"]
+        for index, frames in enumerate([False, False, True, True]):
+            uid = f"1.2.826.0.1.3680043.8.498.{index + 1}"
+            thick_study(place / "training_data" / str(index), uid, template, frames)
+            rows.append(f"{uid},{uid},{index % 2}")
+        (place / "training_data.csv").write_text("\n".join(rows) + "\n")
+        (place / "patient.key").write_text("a key of this benchmark, not a secret at all\n")
+    (place / "pipeline.yaml").write_text(PIPELINE)
+    command(ctpipe, "run", "ingest", cwd=place)
+    seconds, peak = command(ctpipe, "run", "--force", "preprocess", cwd=place)
+    say("memory_peak_mb", peak, f"{peak:.0f} MB for four series of 512 x 512 x 700, two of them one file each, {seconds:.1f} s")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ctpipe", type=pathlib.Path, required=True)
+    parser.add_argument("--decode", type=pathlib.Path, required=True)
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--patients", type=int, default=8, help="of the phantoms of 512 x 512")
+    parser.add_argument("--headers", type=int, default=100_000, help="files whose headers are read")
+    args = parser.parse_args()
+    ctpipe, decode, work = args.ctpipe.resolve(), args.decode.resolve(), args.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    say("numpy", np.__version__, f"numpy {np.__version__}, SimpleITK {SimpleITK.Version.VersionString()}")
+    for name in ("explicit", "jpeg-lossless", "rle", "jpeg-ls"):
+        place = work / name
+        phantoms(ctpipe, place, "--patients", args.patients, "--matrix", 512, "--syntax", name)
+        beside_itk(name.replace("-", "_"), place, ctpipe)
+    if (DATA / "codecs").exists():
+        codecs(decode)
+    else:
+        print(f"no codecs: {DATA} is not there (set CTPIPE_TEST_DATA)")
+    template = next((work / "explicit" / "training_data").rglob("*.dcm"))
+    memory(ctpipe, work, template)
+    headers(ctpipe, work, args.headers)
+    print(json.dumps(FIGURES, separators=(",", ":")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

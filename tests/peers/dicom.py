@@ -7,7 +7,9 @@ import tempfile
 import warnings
 
 import numpy as np
+import pyarrow.parquet
 import pydicom
+import pydicom.datadict
 import SimpleITK
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
@@ -223,3 +225,85 @@ def tilt_and_uneven_slices_are_resampled_in_place(ctpipe):
     off = np.abs(ours - np.clip(expected, *WINDOW))
     assert off.mean() < 1.0, f"differs by {off.mean():.3f} HU on average"
     return f"mean difference {off.mean():.3f} HU"
+
+
+# What tables keep on purpose, and what a volume cannot be made without.
+KEPT = {
+    "SpecificCharacterSet", "ImageType", "Modality", "Manufacturer", "ManufacturerModelName", "PatientSex", "PatientAge",
+    "SliceThickness", "KVP", "ConvolutionKernel", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
+    "PhotometricInterpretation", "NumberOfFrames", "PixelSpacing", "RescaleIntercept", "RescaleSlope", "RescaleType",
+}
+TEXT = {"AE": "MARKERAE", "CS": "MARKERCS", "DA": "18990713", "DT": "18990713101112", "TM": "101112.987654",
+        "IS": "918273645", "DS": "9182.73645", "UR": "http://marker.example/MARKERUR"}
+MARKERS = [b"marker", b"18990713", b"1899-07-13", b"101112.98", b"918273645", b"9182.7364"]
+
+
+def marked():
+    """A value that must go nowhere in every attribute of PS3.6 that holds text, a number or a time as text: Annex E of
+    PS3.15 names a part of these."""
+    dataset = pydicom.Dataset()
+    for tag, (vr, _, _, retired, keyword) in pydicom.datadict.DicomDictionary.items():
+        if vr in ("AE", "CS", "DA", "DT", "TM", "IS", "DS", "UR", "LO", "LT", "PN", "SH", "ST", "UC", "UT") \
+                and tag >> 16 > 7 and keyword not in KEPT:
+            dataset.add_new(tag, vr, TEXT.get(vr, "MARKER^TEXT" if vr == "PN" else "MARKER TEXT"))
+    return dataset
+
+
+def nothing_personal_goes_anywhere(ctpipe):
+    """Markers in every other attribute, and in no output, log line or error; nor UIDs, when they are hashed."""
+    place = Place(ctpipe)
+    place.run("synth", "data", "--patients", "12", "--matrix", "64", "--syntax", "explicit")
+    markers = marked()
+    folders = sorted({path.parent for path in place.folder.glob("data/training_data/**/*.dcm")})
+    uids = set()
+    for folder in folders:
+        for index, path in enumerate(sorted(folder.glob("*.dcm"))):
+            file = pydicom.dcmread(path)
+            uids |= {str(file.StudyInstanceUID), str(file.SeriesInstanceUID), str(file.SOPInstanceUID)}
+            if index < 2:
+                # One identifier for each series' patient, as before, and marked.
+                patient = f"MARKER {file.PatientID}"
+                file.update(copy.deepcopy(markers))
+                file.PatientID = patient
+                file.RequestAttributesSequence = [copy.deepcopy(markers)]
+                file.private_block(0x0099, "MARKER CREATOR", create=True).add_new(1, "LO", "MARKER PRIVATE")
+            else:
+                file.PatientID = f"MARKER {file.PatientID}"
+            file.save_as(path)
+    # Files that break in every way that has a message.
+    broken = folders[0] / "broken.dcm"
+    whole = next(folders[1].glob("*.dcm")).read_bytes()
+    broken.write_bytes(whole[: len(whole) // 3])
+    (folders[0] / "half.dcm").write_bytes(whole[:-1000])
+    # Names of folders are UIDs here; paths may be seen, so they are called something else.
+    for number, folder in enumerate(folders):
+        folder.rename(place.folder / "data/training_data" / f"s{number}")
+    place.pipeline("data/training_data", "data/training_data.csv")
+    said = []
+    for extra in ([], ["--set", "ingest.pseudonymize_uids=true"]):
+        for more in (["run"], ["run", "--json", "--force"], ["status"], ["why", "ingest"]):
+            done = subprocess.run([ctpipe, *more, *extra], cwd=place.folder, capture_output=True, text=True)
+            assert more[0] != "run" or done.returncode == 0, done.stderr
+            said.append(done.stdout + done.stderr)
+    done = subprocess.run([ctpipe, "inspect", "data/training_data"], cwd=place.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said.append(done.stdout + done.stderr)
+    content = {"what was said": "\n".join(said).encode()}
+    for path in sorted((place.folder / "artifacts").rglob("*")):
+        if path.is_file() and path.suffix == ".parquet":
+            content[str(path)] = repr(pyarrow.parquet.read_table(path).to_pylist()).encode()
+        elif path.is_file():
+            content[str(path)] = path.read_bytes()
+    for name, found in content.items():
+        for marker in MARKERS:
+            assert marker not in found.lower(), f"{marker.decode()} is in {name}"
+    # The current artifacts are those with hashed UIDs.
+    looked_at = 0
+    for name in place.folder.glob("artifacts/*/*"):
+        if name.is_file() and name.name not in ("manifest.json",):
+            looked_at += 1
+            found = content[str(name.resolve())] if str(name.resolve()) in content else name.read_bytes()
+            for uid in uids:
+                assert uid.encode() not in found, f"{uid} is in {name}"
+    assert looked_at > 8, looked_at
+    return f"{len(markers)} attributes marked in {len(folders)} series, {len(content)} outputs, {len(uids)} UIDs hashed"

@@ -3,6 +3,7 @@
 
 mod join;
 mod patient;
+mod pseudonym;
 mod scan;
 mod summary;
 
@@ -28,6 +29,7 @@ struct Config {
     max_slice_thickness: f64,
     patient: String,
     keep_columns: Vec<String>,
+    pseudonymize_uids: bool,
 }
 
 const PORTS: &[Port] = &[
@@ -72,6 +74,12 @@ const PARAMS: &[Param] = &[
         kind: Kind::TextList,
         unit: "",
         doc: "further columns of the labels to carry along",
+    },
+    Param {
+        name: "pseudonymize_uids",
+        kind: Kind::Bool { default: false },
+        unit: "",
+        doc: "keyed hashes in the place of study, series and instance UIDs; paths stay as they are",
     },
 ];
 
@@ -153,7 +161,10 @@ impl Stage for Ingest {
             },
         };
         let counts = summary::Counts::of(&files);
-        let joined = join.rows(files, &labels);
+        let mut joined = join.rows(files, &labels);
+        if config.pseudonymize_uids {
+            pseudonym::pseudonymize(&mut joined, &hasher);
+        }
         let summary = summary::summarise(&counts, &labels, &joined.series, &patient_is);
         for note in &summary.notes {
             task.log(Level::Warning, note.clone());

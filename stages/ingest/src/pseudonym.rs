@@ -1,0 +1,46 @@
+//! UIDs under other names: those of the files lead back to the patient for whoever has the archive.
+//! Knows neither files nor labels.
+
+use crate::join::Joined;
+use crate::patient::Hasher;
+
+/// Puts keyed hashes in the place of study, series and instance UIDs: the same for the same UID and key,
+/// so that series of one study stay together and a second run makes the same tables.
+pub(crate) fn pseudonymize(joined: &mut Joined, hasher: &Hasher) {
+    let rename = |kind: &str, uid: &mut String| {
+        // A UID that is missing stays missing.
+        if !uid.is_empty() {
+            *uid = uid_of(&hasher.hash(kind, uid));
+        }
+    };
+    for row in &mut joined.instances {
+        rename("study_uid", &mut row.study_uid);
+        rename("series_uid", &mut row.series_uid);
+        rename("sop_instance_uid", &mut row.sop_instance_uid);
+    }
+    for row in &mut joined.series {
+        rename("study_uid", &mut row.study_uid);
+        rename("series_uid", &mut row.series_uid);
+    }
+    joined.series.sort_by(|a, b| a.series_uid.cmp(&b.series_uid));
+}
+
+/// 128 bits as a UID of a UUID (PS3.5 section B.2), of the version that is left to its maker.
+fn uid_of(hexadecimal: &str) -> String {
+    let bits = u128::from_str_radix(hexadecimal, 16).unwrap_or_default();
+    let version = 0x8_u128 << 76;
+    let variant = 0x2_u128 << 62;
+    format!("2.25.{}", bits & !(0xF_u128 << 76) & !(0x3_u128 << 62) | version | variant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::uid_of;
+
+    #[test]
+    fn a_hash_becomes_a_uid_of_a_uuid_of_version_8() {
+        // ffffffff-ffff-8fff-bfff-ffffffffffff and 00000000-0000-8000-8000-000000000000, by Python's uuid.
+        assert_eq!(uid_of(&"f".repeat(32)), "2.25.340282366920937934553716840013076889599");
+        assert_eq!(uid_of(&"0".repeat(32)), "2.25.604472133179351442128896");
+    }
+}

@@ -7,7 +7,7 @@ CTPIPE := target/debug/ctpipe
 SHORTER := $(if $(SHORT),--set train.epochs=2)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build pipeline install lint test test-isa test-peers bench-dicom bench-train bench-learning soak clean
+.PHONY: help tools build pipeline install lint test test-isa test-peers bench-dicom bench-train bench-learning soak fuzz clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,11 @@ bench-train: build $(VENV)/ok ## a training step and an inference beside PyTorch
 	  || { echo "install a C++ compiler first: apt-get install g++"; exit 1; }
 	@$(CARGO) build --quiet --locked --examples
 	@$(VENV)/bin/python benches/train.py --ours target/debug/examples/speed
+
+SECONDS_EACH ?= 60
+fuzz: tools ## each fuzz target for SECONDS_EACH seconds (default 60)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	@fuzz/run.sh $(SECONDS_EACH)
 
 bench-dicom: build $(VENV)/ok ## DICOM to shards beside SimpleITK, pydicom and pylibjpeg (10 minutes, 6 GB of disk)
 	@$(CARGO) build --quiet --locked --examples

@@ -47,6 +47,48 @@ fn inspect_shows_every_series_of_a_folder_and_of_a_zip_alike() {
 }
 
 #[test]
+fn damaged_wavelets_cost_a_child_at_most() {
+    // The decoders that could take a process down, in children, as the program has them.
+    ctpipe_ct::isolate_decoders(PathBuf::from(env!("CARGO_BIN_EXE_ctpipe")), vec!["__decode".to_owned()]);
+    let seeds: Vec<Vec<u8>> = ["j2k90", "j2k90_signed", "j2k91", "htj2k201", "htj2k203", "jxl110", "jxl112"]
+        .iter()
+        .map(|name| fs::read(fixture(&format!("{name}.dcm"))).unwrap())
+        .collect();
+    let read = |bytes: Vec<u8>| {
+        let image = ctpipe_ct::Image::from_bytes(bytes)?;
+        let mut room = Vec::new();
+        let frame = image.frame(0, &mut room)?;
+        Ok::<Vec<i32>, ctpipe_ct::pixels::PixelError>(frame.values().collect())
+    };
+    let whole: Vec<Vec<i32>> = seeds.iter().map(|seed| read(seed.clone()).unwrap()).collect();
+    let mut state = 20_261_124_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut refused = 0;
+    for number in 0..700 {
+        let mut bytes = seeds[number % seeds.len()].clone();
+        // In the code stream: what comes before it is another test's.
+        let from = bytes.len() / 3;
+        for _ in 0..=random(4) {
+            let at = from + random(bytes.len() - from);
+            match random(3) {
+                0 => bytes[at] ^= 1 << random(8),
+                1 => bytes.truncate(at.max(from + 1)),
+                _ => bytes[at] = [0, 0x7F, 0xFF, 0xFE][random(4)],
+            }
+        }
+        refused += usize::from(read(bytes).is_err());
+    }
+    assert!(refused > 50, "{refused}");
+    // Whatever became of the children, what is whole is read as before.
+    for (seed, values) in seeds.iter().zip(whole) {
+        assert_eq!(read(seed.clone()).unwrap(), values);
+    }
+}
+
+#[test]
 fn phantoms_in_every_syntax_become_the_same_volumes() {
     let sandbox = Sandbox::new();
     let quality = |syntax: &str| {

@@ -1,0 +1,6 @@
+#![no_main]
+//! JPEG: baseline, extended and lossless.
+
+libfuzzer_sys::fuzz_target!(init: ctpipe_fuzz::caught_panics_are_none(), |bytes: &[u8]| {
+    ctpipe_fuzz::decode(bytes, "1.2.840.10008.1.2.4.70");
+});

@@ -102,6 +102,17 @@ fn frames_of_an_enhanced_file_have_their_own_places_and_scales() {
 }
 
 #[test]
+fn monochrome1_changes_how_an_image_is_shown_and_not_its_values() {
+    // PS3.3 section C.7.6.3.1.2: the smallest value is shown white; pydicom's pixel_array is the same.
+    let plain = fixture("explicit.dcm");
+    let at = plain.windows(12).position(|w| w == b"MONOCHROME2 ").expect("the interpretation");
+    let mut inverted = plain.clone();
+    inverted[at + 10] = b'1';
+    assert_eq!(values(&inverted).expect("an image"), values(&plain).expect("an image"));
+    assert_eq!(header(&inverted), header(&plain));
+}
+
+#[test]
 fn a_cut_file_says_what_is_missing() {
     let whole = fixture("explicit.dcm");
     let cut = &whole[..whole.len() - 10];

@@ -11,7 +11,7 @@ use crate::dicom::frames::{Fragments, pixel_data};
 use crate::dicom::{Part10, Problem, Syntax};
 use crate::header;
 use crate::pixels::{Frame, Padding, PixelError, Stored};
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::storage::Storage;
 
 /// What pixel data of a transfer syntax is coded in, for people.
@@ -42,7 +42,7 @@ impl Image {
     pub fn open(source: &Source, room: Vec<u8>) -> Result<Image, PixelError> {
         let storage = match &source.member {
             None => Storage::open(File::open(&source.path)?, room)?,
-            Some(_) => Storage::memory(source.read()?),
+            Some(member) => Storage::memory(source::member(&source.path, member)?),
         };
         Image::from_storage(storage)
     }

@@ -268,7 +268,8 @@ impl Narrow {
             [low, high, from, to].iter().all(|&end| end == i32::MIN || end == i32::MAX || within(end));
         let whole = scale.air.fract() == 0.0 && scale.air.abs() < 1e6;
         let fits = whole && ends_fit && within(scale.air as i32);
-        let padding = if from <= to { (narrow(from), narrow(to)) } else { (1, 0) };
+        // Without padding, a range that no row's values reach into: such rows take the short way.
+        let padding = if from <= to { (narrow(from), narrow(to)) } else { (i16::MAX, i16::MIN) };
         let measured = (narrow(low), narrow(high));
         fits.then(|| Narrow {
             raise: 16 - stored.bits,

@@ -24,17 +24,6 @@ pub struct Source {
 }
 
 impl Source {
-    /// Its bytes.
-    ///
-    /// # Errors
-    /// When they cannot be read, or a member is larger than a study's files are.
-    pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
-        match &self.member {
-            None => std::fs::read(&self.path),
-            Some(name) => member(&self.path, name),
-        }
-    }
-
     /// Whether both hold the same values in the same unit; one that cannot be read is like no other.
     pub fn same_pixels(&self, other: &Source) -> bool {
         let (mut room_a, mut room_b) = (Vec::new(), Vec::new());
@@ -129,7 +118,11 @@ thread_local! {
     static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
 }
 
-fn member(path: &Path, name: &str) -> io::Result<Vec<u8>> {
+/// The bytes of a member.
+///
+/// # Errors
+/// When they cannot be read, or it is larger than a study's files are.
+pub(crate) fn member(path: &Path, name: &str) -> io::Result<Vec<u8>> {
     LAST.with_borrow_mut(|last| {
         let found = std::fs::metadata(path)?;
         let state = (found.len(), found.modified().ok());

@@ -75,12 +75,11 @@ impl Join<'_> {
             series.push(row);
         }
         let place = |file, frame| order.get(&(file, frame)).copied();
-        let mut all = Vec::with_capacity(files.len());
+        let mut rows = Vec::with_capacity(files.len());
         for (index, file) in files.into_iter().enumerate() {
-            all.extend(instances(file, &|frame| place(index, frame)));
+            rows.extend(instances(file, &|frame| place(index, frame)));
         }
-        let instances = all;
-        Joined { instances, series }
+        Joined { instances: rows, series }
     }
 }
 

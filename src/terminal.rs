@@ -119,14 +119,17 @@ impl Observer for People {
             Event::StageStarted { stage } => self.begin(stage),
             Event::Progress { done, total, unit, note, .. } => self.progress(*done, *total, unit, note),
             Event::Log { stage, level, text } => self.line(stage, &format!("{}{text}", mark(*level))),
-            Event::StageFinished { stage, outcome, key, seconds, peak_memory, .. } => {
+            Event::StageFinished { stage, outcome, key, seconds, peak_memory, items, .. } => {
                 self.end();
                 let memory = peak_memory.map(|b| format!(", peak {} MB", b / 1_000_000)).unwrap_or_default();
+                let taken = items.filter(|items| items.reused > 0);
+                let taken = taken.map(|taken| format!(", {taken}"));
+                let cost = format!("{seconds:.1} s{memory}{}", taken.unwrap_or_default());
                 let key = key.get(..12).unwrap_or(key);
                 let text = match outcome {
                     Outcome::Restored => format!("restored {key}"),
-                    Outcome::Identical => format!("same bytes as before, {key}, {seconds:.1} s{memory}"),
-                    _ => format!("done {key}, {seconds:.1} s{memory}"),
+                    Outcome::Identical => format!("same bytes as before, {key}, {cost}"),
+                    _ => format!("done {key}, {cost}"),
                 };
                 self.line(stage, &text);
             }

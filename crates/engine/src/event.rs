@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::items::Reuse;
 use crate::plan::State;
 
 /// How much a line matters.
@@ -103,6 +104,9 @@ pub enum Event {
         seconds: f64,
         /// Peak resident memory of the process meanwhile, in bytes, where the system tells.
         peak_memory: Option<u64>,
+        /// How much of it was taken from an earlier artifact, for a stage that keeps items.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        items: Option<Reuse>,
     },
     /// A stage did not succeed, or could not be tried.
     StageFailed {

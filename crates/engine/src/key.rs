@@ -42,6 +42,12 @@ impl Key {
         blake3::hash(&json).to_hex().to_string()
     }
 
+    /// Is `other` a result of the same work on other inputs?
+    pub(crate) fn same_work(&self, other: &Key) -> bool {
+        let work = |key: &Key| Key { inputs: BTreeMap::new(), lineage: BTreeMap::new(), ..key.clone() };
+        work(self) == work(other)
+    }
+
     /// Why a result of `old` does not serve for `self`; the tree difference of a port's input is
     /// asked from `diff(old digest, new digest)`, which may not know it.
     pub fn reasons(&self, old: &Key, diff: impl Fn(&str, &str) -> Option<TreeDiff>) -> Vec<Reason> {

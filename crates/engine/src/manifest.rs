@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::items::Reuse;
 use crate::key::Key;
 use crate::tree::Tree;
 
@@ -13,7 +14,7 @@ use crate::tree::Tree;
 pub const MANIFEST: &str = "manifest.json";
 
 /// Raised when a manifest written now could be misread by an older ctpipe.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Who made an artifact: told by the program, since the engine does not know it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub struct Made {
     pub peak_memory: Option<u64>,
     /// Paths that the user gave as inputs, as they were written.
     pub sources: BTreeMap<String, String>,
+    /// How much of it was taken from an earlier artifact, for a stage that keeps items.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub items: Option<Reuse>,
 }
 
 /// What can be read of a manifest of any form.
@@ -64,6 +68,9 @@ pub struct Manifest {
     pub content: String,
     /// Every file but this one.
     pub outputs: Tree,
+    /// Digest of the list of what its items were made from, for a stage that keeps items.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub items: Option<String>,
     /// When and at what cost.
     pub made: Made,
     /// BLAKE3 of this record with an empty checksum.
@@ -71,7 +78,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    pub(crate) fn new(stage: &str, key: Key, outputs: Tree, made: Made) -> Manifest {
+    pub(crate) fn new(stage: &str, key: Key, outputs: Tree, items: Option<String>, made: Made) -> Manifest {
         let mut manifest = Manifest {
             format: FORMAT,
             stage: stage.to_owned(),
@@ -79,6 +86,7 @@ impl Manifest {
             key,
             content: outputs.digest(),
             outputs,
+            items,
             made,
             checksum: String::new(),
         };

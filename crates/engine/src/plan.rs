@@ -1,6 +1,7 @@
 //! Decides what has to be done for one stage, and says why in the same walk. Runs nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +81,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) store: &'a Store,
     pub(crate) cache: &'a StatCache,
     /// Trees of the user's inputs: the same folder is walked once a plan.
-    trees: BTreeMap<String, Option<Tree>>,
+    trees: BTreeMap<String, Option<Arc<Tree>>>,
 }
 
 impl<'a> Planner<'a> {
@@ -89,12 +90,12 @@ impl<'a> Planner<'a> {
     }
 
     /// The tree behind an input path; `None` when nothing is there.
-    pub(crate) fn tree(&mut self, given: &str) -> Result<Option<Tree>> {
+    pub(crate) fn tree(&mut self, given: &str) -> Result<Option<Arc<Tree>>> {
         if let Some(tree) = self.trees.get(given) {
             return Ok(tree.clone());
         }
         let path = self.pipeline.root.join(given);
-        let tree = if path.exists() { Some(Tree::of(&path, self.cache)?) } else { None };
+        let tree = if path.exists() { Some(Arc::new(Tree::of(&path, self.cache)?)) } else { None };
         self.trees.insert(given.to_owned(), tree.clone());
         Ok(tree)
     }
@@ -197,7 +198,7 @@ impl<'a> Planner<'a> {
             }
             Source::Stage(_) => None,
         });
-        let new = of_paths.or_else(|| self.store.recall_tree(new))?;
+        let new = of_paths.or_else(|| self.store.recall_tree(new).map(Arc::new))?;
         Some(new.diff(&self.store.recall_tree(old)?))
     }
 }

@@ -3,21 +3,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Level, Observer, Outcome};
 use crate::graph::{Node, Pipeline, Source};
+use crate::items::{ITEMS, Reuse};
 use crate::key::{Key, Reason};
 use crate::manifest::{Made, Maker, Manifest};
 use crate::memory;
 use crate::plan::{Decision, Planner, State, Upstream};
 use crate::preflight::preflight;
 use crate::record::Recorder;
-use crate::stage::{StageError, Task};
+use crate::stage::{FindPrevious, StageError, Task};
 use crate::stat_cache::StatCache;
 use crate::store::{Artifact, Store, intact};
 use crate::tree::Tree;
@@ -266,7 +269,8 @@ fn advance(
         (State::Fresh, Some(artifact), _) => Ok((Outcome::Fresh, artifact)),
         (State::Restore { .. }, Some(artifact), _) => {
             planner.store.point(&node.name, &artifact.path)?;
-            finished(node, Outcome::Restored, &artifact, 0.0, None, recorder);
+            let no_cost = Made { seconds: 0.0, peak_memory: None, items: None, ..artifact.manifest.made.clone() };
+            finished(node, Outcome::Restored, &artifact, &no_cost, recorder);
             Ok((Outcome::Restored, artifact))
         }
         (State::Will { reasons }, _, None) => Err(Error::Usage(format!(
@@ -275,10 +279,19 @@ fn advance(
             reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         ))),
         _ if stopping() => Err(Error::Interrupted),
-        (_, _, key) => {
+        (state, _, key) => {
             let key = key.ok_or_else(|| Error::Usage(format!("stage {} has no inputs", node.name)))?;
-            remember_inputs(planner, node, upstream)?;
-            execute(planner, node, key, upstream, options, recorder)
+            let trees = input_trees(planner, node, upstream)?;
+            // So that the next decision can name the files that changed.
+            for tree in trees.values() {
+                planner.store.remember_tree(&tree.digest(), tree)?;
+            }
+            let forced = matches!(&state, State::Will { reasons } if reasons.contains(&Reason::Forced));
+            // Forced work is done whole: whoever doubts a result doubts its parts.
+            let from_scratch = || None;
+            let find = || planner.store.previous(&node.name, &key, planner.cache);
+            let find_previous: FindPrevious<'_> = if forced { &from_scratch } else { &find };
+            execute(planner, node, &key, (upstream, trees), find_previous, options, recorder)
         }
     }
 }
@@ -287,8 +300,9 @@ fn advance(
 fn execute(
     planner: &Planner<'_>,
     node: &Node,
-    key: Key,
-    upstream: &[Upstream],
+    key: &Key,
+    (upstream, trees): (&[Upstream], BTreeMap<String, Arc<Tree>>),
+    find_previous: FindPrevious<'_>,
     options: &Options<'_>,
     recorder: &Recorder<'_>,
 ) -> Result<(Outcome, Artifact)> {
@@ -303,6 +317,9 @@ fn execute(
         params: &node.params,
         seed: planner.pipeline.seed,
         inputs: input_paths(node, upstream),
+        trees,
+        find_previous,
+        items: Mutex::new(None),
         out: draft.path().to_path_buf(),
         observer: recorder,
         stop: options.stop,
@@ -320,17 +337,25 @@ fn execute(
             return Err(Error::Stage { stage: node.name.clone(), source });
         }
     }
-    refuse_moved_inputs(planner, node, &key)?;
+    let items = task.items.into_inner().unwrap_or_default();
+    refuse_moved_inputs(planner, node, key)?;
     let outputs = collect(node, draft.path())?;
+    let list = items.as_ref().map(|(items, _)| items.to_json());
+    if let Some(list) = &list {
+        let path = draft.path().join(ITEMS);
+        fs::write(&path, list).map_err(|e| Error::io("cannot write", &path, e))?;
+    }
     let made = Made {
         by: options.maker.clone(),
         started: started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         seconds: clock.elapsed().as_secs_f64(),
         peak_memory: memory::peak(),
         sources: sources(node),
+        items: items.map(|(items, reused)| Reuse { items: items.0.len() as u64, reused }),
     };
-    let (seconds, peak) = (made.seconds, made.peak_memory);
-    let (outcome, artifact) = store.keep(draft, Manifest::new(&node.name, key, outputs, made))?;
+    let list = list.map(|list| blake3::hash(&list).to_hex().to_string());
+    let manifest = Manifest::new(&node.name, key.clone(), outputs, list, made.clone());
+    let (outcome, artifact) = store.keep(draft, manifest)?;
     if outcome == Outcome::Different {
         recorder.note(
             Level::Warning,
@@ -341,7 +366,7 @@ fn execute(
             ),
         );
     }
-    finished(node, outcome, &artifact, seconds, peak, recorder);
+    finished(node, outcome, &artifact, &made, recorder);
     Ok((outcome, artifact))
 }
 
@@ -349,8 +374,7 @@ fn finished(
     node: &Node,
     outcome: Outcome,
     artifact: &Artifact,
-    seconds: f64,
-    peak_memory: Option<u64>,
+    made: &Made,
     recorder: &Recorder<'_>,
 ) {
     recorder.event(&Event::StageFinished {
@@ -358,8 +382,9 @@ fn finished(
         outcome,
         key: artifact.manifest.key_hash.clone(),
         content: artifact.manifest.content.clone(),
-        seconds,
-        peak_memory,
+        seconds: made.seconds,
+        peak_memory: made.peak_memory,
+        items: made.items,
     });
 }
 
@@ -399,21 +424,24 @@ fn refuse_moved_inputs(planner: &Planner<'_>, node: &Node, key: &Key) -> Result<
     Ok(())
 }
 
-/// So that the next decision can name the files that changed.
-fn remember_inputs(planner: &mut Planner<'_>, node: &Node, upstream: &[Upstream]) -> Result<()> {
-    for source in node.inputs.values() {
+/// What each input holds.
+fn input_trees(
+    planner: &mut Planner<'_>,
+    node: &Node,
+    upstream: &[Upstream],
+) -> Result<BTreeMap<String, Arc<Tree>>> {
+    let mut trees = BTreeMap::new();
+    for (port, source) in &node.inputs {
         let tree = match source {
             Source::Path { given, .. } => planner.tree(given)?,
             Source::Stage(index) => match &upstream[*index] {
-                Upstream::Known(artifact) => Some(artifact.manifest.outputs.clone()),
+                Upstream::Known(artifact) => Some(Arc::new(artifact.manifest.outputs.clone())),
                 Upstream::Unknown => None,
             },
         };
-        if let Some(tree) = tree {
-            planner.store.remember_tree(&tree.digest(), &tree)?;
-        }
+        trees.extend(tree.map(|tree| (port.clone(), tree)));
     }
-    Ok(())
+    Ok(trees)
 }
 
 /// What a stage wrote, once all that it declared is there and nothing leads out of it.

@@ -5,12 +5,15 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::event::{Event, Level, Observer};
+use crate::items::{Items, Previous};
 use crate::param::{Param, Params};
+use crate::tree::{Tree, name_of};
 
 /// A named input of a stage.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -146,13 +149,21 @@ pub trait Stage: Send + Sync {
     fn run(&self, task: &Task<'_>) -> Result<(), StageError>;
 }
 
+/// Looks for the artifact to take items from; asked only by stages that keep some.
+pub(crate) type FindPrevious<'a> = &'a (dyn Fn() -> Option<Previous> + Sync);
+
 /// What a stage is given to do its work.
 pub struct Task<'a> {
     pub(crate) stage: &'a str,
     pub(crate) params: &'a Params,
     pub(crate) seed: u64,
     pub(crate) inputs: BTreeMap<String, PathBuf>,
+    /// What the inputs hold.
+    pub(crate) trees: BTreeMap<String, Arc<Tree>>,
     pub(crate) out: PathBuf,
+    pub(crate) find_previous: FindPrevious<'a>,
+    /// What the stage said of its items, and how many it took from the previous artifact.
+    pub(crate) items: Mutex<Option<(Items, u64)>>,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) stop: &'a AtomicBool,
 }
@@ -185,6 +196,28 @@ impl Task<'_> {
     /// Where an optional input lies, when it is wired.
     pub fn optional_input(&self, port: &str) -> Option<&Path> {
         self.inputs.get(port).map(PathBuf::as_path)
+    }
+
+    /// Digest of a file's bytes, by its path below the input (empty where the input is a file itself):
+    /// known without reading it again. `None` when it was not there when the run began.
+    pub fn digest(&self, port: &str, path: &Path) -> Option<&str> {
+        let file = self.trees.get(port)?.files.get(&name_of(path))?;
+        Some(&file.digest)
+    }
+
+    /// An earlier artifact of the same stage, version, parameters and seed, from which items can be
+    /// taken as they are. `None` where there is none, and when the user asks for all to be done again.
+    pub fn previous(&self) -> Option<Previous> {
+        (self.find_previous)()
+    }
+
+    /// Says what each item of this artifact was made from (name to [`crate::MadeFrom::digest`]) and how many
+    /// of them were taken from the [previous](Task::previous) one. An artifact must have the same bytes
+    /// whether they were or not.
+    pub fn keep_items(&self, made_from: BTreeMap<String, String>, reused: u64) {
+        if let Ok(mut items) = self.items.lock() {
+            *items = Some((Items(made_from), reused));
+        }
     }
 
     /// The folder to write to; it becomes the artifact.

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::event::Outcome;
 use crate::files;
+use crate::items::{ITEMS, Items, Previous};
+use crate::key::Key;
 use crate::manifest::{MANIFEST, Manifest};
 use crate::stat_cache::StatCache;
 use crate::tree::{FileDigest, Tree};
@@ -102,6 +104,26 @@ impl Store {
     /// The artifact of a key, current or not; `None` when there is none that can be used.
     pub fn find(&self, stage: &str, key_hash: &str) -> Option<Artifact> {
         open(self.home(stage).join(key_hash)).ok()
+    }
+
+    /// The latest artifact of the same work on other inputs that has a list of items and is as its
+    /// manifest says; the current one before any other.
+    pub(crate) fn previous(&self, stage: &str, key: &Key, cache: &StatCache) -> Option<Previous> {
+        let serves = |artifact: &Artifact| {
+            artifact.manifest.items.is_some() && artifact.manifest.key.same_work(key)
+        };
+        let usable = |artifact: Artifact| {
+            let items = Items::read(&artifact.path, artifact.manifest.items.as_deref()?)?;
+            intact(&artifact, cache).is_none().then_some(Previous { folder: artifact.path, items })
+        };
+        let current = self.current(stage).ok().flatten().filter(&serves);
+        current.and_then(&usable).or_else(|| {
+            let entries = fs::read_dir(self.home(stage)).ok()?;
+            let opened = entries.flatten().filter_map(|entry| open(entry.path()).ok());
+            let mut earlier: Vec<Artifact> = opened.filter(serves).collect();
+            earlier.sort_by(|a, b| b.manifest.made.started.cmp(&a.manifest.made.started));
+            earlier.into_iter().find_map(usable)
+        })
     }
 
     fn home(&self, stage: &str) -> PathBuf {
@@ -218,7 +240,8 @@ pub(crate) fn intact(artifact: &Artifact, cache: &StatCache) -> Option<String> {
     // A file that was put there by hand would be read by nobody, but the artifact is no longer
     // what its manifest says.
     let found = Tree::of(&artifact.path, cache).ok()?;
-    found.files.into_keys().find(|name| name != MANIFEST && !expected.contains_key(name))
+    let ours = |name: &str| name == MANIFEST || (name == ITEMS && artifact.manifest.items.is_some());
+    found.files.into_keys().find(|name| !ours(name) && !expected.contains_key(name))
 }
 
 /// Flushes every file and folder, and makes the files read-only (folders stay writable, so that

@@ -4,8 +4,10 @@
 //! bytes have the same digest wherever they lie and whenever they were written.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -105,6 +107,20 @@ impl Tree {
     }
 }
 
+/// A path below a tree as the tree names it: bytes that are no UTF-8 as U+FFFD and two hexadecimal
+/// digits, so that two files never share a name.
+pub(crate) fn name_of(path: &Path) -> String {
+    let mut name = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        name.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "\u{FFFD}{byte:02x}");
+        }
+    }
+    name
+}
+
 /// Every file under `folder` as (relative path, full path).
 fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut files = Vec::new();
@@ -122,8 +138,7 @@ fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         };
         if is_file {
             let relative = path.strip_prefix(folder).unwrap_or(&path);
-            let name = relative.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
-            files.push((name, path));
+            files.push((name_of(relative), path));
         }
     }
     Ok(files)
@@ -176,6 +191,16 @@ mod tests {
         let tree = Tree::of(dir.path(), &StatCache::disabled()).unwrap();
         assert_eq!(tree.files["a"], tree.files["b"]);
         assert_eq!(tree.files["c"].digest, "missing");
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_told_apart() {
+        use std::ffi::OsStr;
+        let dir = tempfile::tempdir().unwrap();
+        for name in [b"\xE0.dcm", b"\xE1.dcm"] {
+            fs::write(dir.path().join(OsStr::from_bytes(name)), name).unwrap();
+        }
+        assert_eq!(Tree::of(dir.path(), &StatCache::disabled()).unwrap().files.len(), 2);
     }
 
     #[test]

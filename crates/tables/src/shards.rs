@@ -3,15 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter};
+use std::io::{BufReader, BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, StringArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema};
-use arrow::ipc::CompressionType;
-use arrow::ipc::reader::FileReader;
-use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow::error::ArrowError;
+use arrow::ipc::convert::IpcSchemaEncoder;
+use arrow::ipc::reader::{FileReader, read_footer_length};
+use arrow::ipc::writer::{
+    DictionaryTracker, FileWriter, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
+};
+use arrow::ipc::{Block, CompressionType, FooterBuilder, MetadataVersion, root_as_footer};
+use flatbuffers::FlatBufferBuilder;
 
 use crate::error::{Error, Result};
 use crate::rows::VolumeRow;
@@ -30,11 +36,53 @@ fn schema() -> Schema {
     ])
 }
 
-/// Writes one shard.
+fn options() -> std::result::Result<IpcWriteOptions, ArrowError> {
+    IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))
+}
+
+/// A volume as it stands in a shard: compressed once, and copied as it is from then on.
+pub struct Packed {
+    /// The message of its record batch, and what that describes.
+    bytes: Vec<u8>,
+    /// Length of the message; the rest is its body.
+    message: usize,
+}
+
+impl Packed {
+    /// Compresses a volume of `edge³` voxels.
+    ///
+    /// # Errors
+    /// When arrow refuses it.
+    pub fn new(series_uid: &str, edge: u32, voxels: &[u16]) -> Result<Packed> {
+        let pack = || {
+            let high: Vec<u8> = voxels.iter().map(|v| (v >> 8) as u8).collect();
+            let low: Vec<u8> = voxels.iter().map(|v| (v & 0xFF) as u8).collect();
+            let batch = RecordBatch::try_new(
+                Arc::new(schema()),
+                vec![
+                    Arc::new(StringArray::from(vec![series_uid])),
+                    Arc::new(UInt32Array::from(vec![edge])),
+                    Arc::new(BinaryArray::from_vec(vec![&high])),
+                    Arc::new(BinaryArray::from_vec(vec![&low])),
+                ],
+            )?;
+            let (generator, mut none) = (IpcDataGenerator::default(), DictionaryTracker::new(true));
+            let (_, data) =
+                generator.encode(&batch, &mut none, &options()?, &mut IpcWriteContext::default())?;
+            let mut bytes = Vec::new();
+            let (message, _) = write_message(&mut bytes, data, &options()?)?;
+            Ok(Packed { bytes, message })
+        };
+        pack().map_err(|e: ArrowError| Error::format(Path::new(series_uid), e))
+    }
+}
+
+/// Writes one shard: what arrow's own `FileWriter` writes, from batches that are packed already.
 pub struct ShardWriter {
     path: PathBuf,
-    writer: FileWriter<BufWriter<File>>,
-    batches: u32,
+    file: BufWriter<File>,
+    length: usize,
+    blocks: Vec<Block>,
 }
 
 impl ShardWriter {
@@ -44,34 +92,29 @@ impl ShardWriter {
     /// When it cannot be made.
     pub fn create(path: &Path) -> Result<ShardWriter> {
         let file = File::create(path).map_err(|e| Error::io("cannot write", path, e))?;
-        let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD));
-        let writer = options
-            .and_then(|options| FileWriter::try_new_with_options(BufWriter::new(file), &schema(), options))
-            .map_err(|e| Error::io("cannot write", path, std::io::Error::other(e)))?;
-        Ok(ShardWriter { path: path.to_path_buf(), writer, batches: 0 })
+        let mut writer =
+            ShardWriter { path: path.to_path_buf(), file: BufWriter::new(file), length: 0, blocks: Vec::new() };
+        let head = options()
+            .and_then(|options| FileWriter::try_new_with_options(Vec::new(), &schema(), options))
+            .map_err(|e| Error::format(path, e))?;
+        writer.put(head.get_ref())?;
+        Ok(writer)
     }
 
-    /// Adds a volume of `edge³` voxels; returns its batch.
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.length += bytes.len();
+        self.file.write_all(bytes).map_err(|e| Error::io("cannot write", &self.path, e))
+    }
+
+    /// Adds a volume; returns its batch.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn push(&mut self, series_uid: &str, edge: u32, voxels: &[u16]) -> Result<u32> {
-        let high: Vec<u8> = voxels.iter().map(|v| (v >> 8) as u8).collect();
-        let low: Vec<u8> = voxels.iter().map(|v| (v & 0xFF) as u8).collect();
-        let batch = RecordBatch::try_new(
-            Arc::new(schema()),
-            vec![
-                Arc::new(StringArray::from(vec![series_uid])),
-                Arc::new(UInt32Array::from(vec![edge])),
-                Arc::new(BinaryArray::from_vec(vec![&high])),
-                Arc::new(BinaryArray::from_vec(vec![&low])),
-            ],
-        );
-        batch
-            .and_then(|batch| self.writer.write(&batch))
-            .map_err(|e| Error::io("cannot write", &self.path, std::io::Error::other(e)))?;
-        self.batches += 1;
-        Ok(self.batches - 1)
+    pub fn push(&mut self, volume: &Packed) -> Result<u32> {
+        let body = volume.bytes.len() - volume.message;
+        self.blocks.push(Block::new(self.length as i64, volume.message as i32, body as i64));
+        self.put(&volume.bytes)?;
+        Ok(self.blocks.len() as u32 - 1)
     }
 
     /// Completes the file.
@@ -79,7 +122,91 @@ impl ShardWriter {
     /// # Errors
     /// When it cannot be written.
     pub fn finish(mut self) -> Result<()> {
-        self.writer.finish().map_err(|e| Error::io("cannot write", &self.path, std::io::Error::other(e)))
+        // The end of the batches as the format has it: a message of no length (Arrow's columnar format,
+        // "IPC File Format"), then the footer, its length and the magic.
+        self.put(&[0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0])?;
+        let mut builder = FlatBufferBuilder::new();
+        let dictionaries = builder.create_vector::<Block>(&[]);
+        let batches = builder.create_vector(&self.blocks);
+        let schema = IpcSchemaEncoder::new().schema_to_fb_offset(&mut builder, &schema());
+        let mut footer = FooterBuilder::new(&mut builder);
+        footer.add_version(MetadataVersion::V5);
+        footer.add_schema(schema);
+        footer.add_dictionaries(dictionaries);
+        footer.add_recordBatches(batches);
+        let root = footer.finish();
+        builder.finish(root, None);
+        let footer = builder.finished_data();
+        self.put(footer)?;
+        self.put(&(footer.len() as i32).to_le_bytes())?;
+        self.put(MAGIC)?;
+        self.file.flush().map_err(|e| Error::io("cannot write", &self.path, e))
+    }
+}
+
+const MAGIC: &[u8] = b"ARROW1";
+
+/// Takes volumes out of a finished shard as they are.
+pub struct ShardReader {
+    path: PathBuf,
+    file: File,
+    blocks: Vec<Block>,
+}
+
+impl ShardReader {
+    /// Opens the shard at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is none.
+    pub fn open(path: &Path) -> Result<ShardReader> {
+        let fail = |e| Error::io("cannot read", path, e);
+        let file = File::open(path).map_err(fail)?;
+        let length = file.metadata().map_err(fail)?.len();
+        let end = length.checked_sub(10).ok_or_else(|| Error::format(path, "it is cut short"))?;
+        let mut tail = [0; 10];
+        file.read_exact_at(&mut tail, end).map_err(fail)?;
+        let size = read_footer_length(tail).map_err(|e| Error::format(path, e))?;
+        let start = end.checked_sub(size as u64).ok_or_else(|| Error::format(path, "it is cut short"))?;
+        let mut footer = vec![0; size];
+        file.read_exact_at(&mut footer, start).map_err(fail)?;
+        let footer = root_as_footer(&footer).map_err(|e| Error::format(path, e))?;
+        let blocks: Vec<Block> = footer.recordBatches().into_iter().flatten().copied().collect();
+        let inside = |block: &Block| {
+            let length = i64::from(block.metaDataLength()).checked_add(block.bodyLength());
+            let last = length.and_then(|length| length.checked_add(block.offset()));
+            block.offset() >= 0
+                && block.metaDataLength() >= 0
+                && block.bodyLength() >= 0
+                && last.is_some_and(|last| last as u64 <= start)
+        };
+        if !blocks.iter().all(inside) {
+            return Err(Error::format(path, "a batch lies outside of it"));
+        }
+        Ok(ShardReader { path: path.to_path_buf(), file, blocks })
+    }
+
+    /// Volumes in it.
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Has it none?
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// The volume of a batch.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn take(&self, batch: u32) -> Result<Packed> {
+        let block = self.blocks.get(batch as usize);
+        let block = block.ok_or_else(|| Error::format(&self.path, format!("there is no batch {batch}")))?;
+        let message = block.metaDataLength() as usize;
+        let mut bytes = vec![0; message + block.bodyLength() as usize];
+        let read = self.file.read_exact_at(&mut bytes, block.offset() as u64);
+        read.map_err(|e| Error::io("cannot read", &self.path, e))?;
+        Ok(Packed { bytes, message })
     }
 }
 
@@ -175,7 +302,7 @@ mod tests {
         for (shard, uids) in [("00.arrow", vec!["a", "b"]), ("01.arrow", vec!["c"])] {
             let mut writer = ShardWriter::create(&folder.join(shard)).unwrap();
             for uid in uids {
-                let batch = writer.push(uid, 2, &volume(u16::from(uid.as_bytes()[0]))).unwrap();
+                let batch = writer.push(&Packed::new(uid, 2, &volume(u16::from(uid.as_bytes()[0]))).unwrap()).unwrap();
                 let (series_uid, shard) = (uid.to_owned(), shard.to_owned());
                 rows.push(VolumeRow { series_uid, shard, batch, ..VolumeRow::default() });
             }

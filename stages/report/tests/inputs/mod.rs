@@ -15,7 +15,7 @@ use ctpipe_tables::json::{
     self, Confusion, Figure, IngestSummary, MetricsFile, ModelFile, PartCounts, PartMetrics, RocPoint,
     SplitSummary, ThresholdFile,
 };
-use ctpipe_tables::shards::{self, ShardWriter};
+use ctpipe_tables::shards::{self, Packed, ShardWriter};
 use ctpipe_tables::{EpochRow, Part, PredictionRow, SeriesRow, SplitRow, Table, VolumeRow};
 
 /// Everything that the stages before the report write.
@@ -166,7 +166,7 @@ impl Set {
         let folder = shards::make_folder(out)?;
         let mut writer = ShardWriter::create(&folder.join("00.arrow"))?;
         for row in self.volumes.iter().filter(|row| !row.shard.is_empty()) {
-            writer.push(&row.series_uid, 64, &chest(row.batch))?;
+            writer.push(&Packed::new(&row.series_uid, 64, &chest(row.batch))?)?;
         }
         writer.finish()?;
         VolumeRow::write(&self.volumes, out)

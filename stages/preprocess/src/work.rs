@@ -1,0 +1,153 @@
+//! What is to be done: the accepted series with their files in order, and which of them an earlier
+//! artifact has already. Reads no pixels.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ctpipe_ct::geometry::{Directions, Stack};
+use ctpipe_ct::{Request, Source, Volume, VolumeError, build, to_path};
+use ctpipe_engine::{MadeFrom, Previous, StageError, Task};
+use ctpipe_tables::shards::{FOLDER, ShardReader};
+use ctpipe_tables::{InstanceRow, SeriesRow, Status, Table, VolumeRow};
+
+use crate::shards::shard_of;
+
+/// One series to be done.
+pub(crate) struct Item {
+    pub(crate) series_uid: String,
+    pub(crate) shard: String,
+    directions: Option<Directions>,
+    size: [usize; 2],
+    pixel_spacing: [f64; 2],
+    /// Each slice with its position, in order.
+    slices: Vec<(Source, [f64; 3])>,
+    /// Sums up all of the above and what the files hold; `None` where that is not known.
+    pub(crate) made_from: Option<String>,
+    /// The row of an earlier artifact, where that was made from the same.
+    pub(crate) kept: Option<VolumeRow>,
+}
+
+impl Item {
+    pub(crate) fn build(&self, request: Request) -> Result<Volume, VolumeError> {
+        let positions: Vec<[f64; 3]> = self.slices.iter().map(|(_, position)| *position).collect();
+        let directions = self.directions.ok_or(VolumeError::Empty)?;
+        let (stack, order) = Stack::new(directions, self.size, self.pixel_spacing, &positions);
+        let sources: Vec<Source> = order.iter().map(|&index| self.slices[index].0.clone()).collect();
+        build(&stack, &sources, request)
+    }
+}
+
+/// The earlier artifact.
+pub(crate) struct Earlier {
+    previous: Previous,
+    rows: BTreeMap<String, VolumeRow>,
+}
+
+impl Earlier {
+    /// Where there is one that can be read.
+    pub(crate) fn find(task: &Task<'_>) -> Option<Earlier> {
+        let previous = task.previous()?;
+        let rows = VolumeRow::read(previous.folder()).ok()?;
+        let rows = rows.into_iter().map(|row| (row.series_uid.clone(), row)).collect();
+        Some(Earlier { previous, rows })
+    }
+
+    /// Its row of a series, if that was made from the same.
+    fn row(&self, series_uid: &str, made_from: &str) -> Option<VolumeRow> {
+        self.rows.get(series_uid).filter(|_| self.previous.has(series_uid, made_from)).cloned()
+    }
+
+    pub(crate) fn volumes_in(&self, shard: &str) -> usize {
+        self.rows.values().filter(|row| row.shard == shard).count()
+    }
+
+    /// Where its shard of that name lies.
+    pub(crate) fn shard(&self, name: &str) -> PathBuf {
+        self.previous.folder().join(FOLDER).join(name)
+    }
+
+    pub(crate) fn open(&self, shard: &str) -> Result<ShardReader, StageError> {
+        ShardReader::open(&self.shard(shard)).map_err(StageError::failed)
+    }
+}
+
+/// Accepted series with their files in order, sorted by shard and UID.
+pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Item>, StageError> {
+    let series = task.input("series")?;
+    let mut slices: BTreeMap<String, BTreeMap<u32, InstanceRow>> = BTreeMap::new();
+    for row in InstanceRow::read(series).map_err(StageError::failed)? {
+        if let Some(index) = row.slice_index {
+            slices.entry(row.series_uid.clone()).or_default().insert(index, row);
+        }
+    }
+    let mut items = Vec::new();
+    for row in SeriesRow::read(series).map_err(StageError::failed)? {
+        if row.status == Status::Accepted.as_str() {
+            let instances = slices.remove(&row.series_uid).unwrap_or_default();
+            items.push(item(task, row, instances.into_values(), earlier)?);
+        }
+    }
+    items.sort_by(|a, b| (&a.shard, &a.series_uid).cmp(&(&b.shard, &b.series_uid)));
+    Ok(items)
+}
+
+fn item(
+    task: &Task<'_>,
+    row: SeriesRow,
+    instances: impl Iterator<Item = InstanceRow>,
+    earlier: Option<&Earlier>,
+) -> Result<Item, StageError> {
+    let dicom = task.input("dicom")?;
+    let along_row = [row.along_row_x, row.along_row_y, row.along_row_z];
+    let along_column = [row.along_column_x, row.along_column_y, row.along_column_z];
+    let [a, b, c] = along_row.map(Option::unwrap_or_default);
+    let [d, e, f] = along_column.map(Option::unwrap_or_default);
+    let pixel_spacing = [row.row_spacing, row.column_spacing].map(Option::unwrap_or_default);
+    let mut made_from = MadeFrom::new();
+    made_from.add(row.rows.to_le_bytes());
+    made_from.add(row.columns.to_le_bytes());
+    for number in [a, b, c, d, e, f].into_iter().chain(pixel_spacing) {
+        made_from.add(number.to_le_bytes());
+    }
+    let mut slices = Vec::new();
+    let mut all_known = true;
+    for row in instances {
+        let position = [row.position_x, row.position_y, row.position_z].map(Option::unwrap_or_default);
+        let path = to_path(&row.path);
+        match task.digest("dicom", &path) {
+            Some(digest) => made_from.add(digest),
+            None => all_known = false,
+        }
+        made_from.add(row.member.as_deref().unwrap_or_default());
+        made_from.add(row.frame.to_le_bytes());
+        position.iter().for_each(|number| made_from.add(number.to_le_bytes()));
+        let source = Source { path: dicom.join(path), member: row.member, frame: row.frame as usize };
+        slices.push((source, position));
+    }
+    let made_from = all_known.then(|| made_from.digest());
+    let kept = made_from.as_ref().and_then(|made_from| earlier?.row(&row.series_uid, made_from));
+    Ok(Item {
+        shard: shard_of(&row.series_uid),
+        directions: Directions::new([a, b, c, d, e, f]),
+        size: [row.rows as usize, row.columns as usize],
+        pixel_spacing,
+        slices,
+        made_from,
+        kept,
+        series_uid: row.series_uid,
+    })
+}
+
+/// Runs of items of which at most `most` are to be made.
+pub(crate) fn batches(mut items: &[Item], most: usize) -> impl Iterator<Item = &[Item]> {
+    std::iter::from_fn(move || {
+        let mut to_make = 0;
+        let within = |item: &&Item| {
+            to_make += usize::from(item.kept.is_none());
+            to_make <= most
+        };
+        let (batch, rest) = items.split_at(items.iter().take_while(within).count());
+        items = rest;
+        (!batch.is_empty()).then_some(batch)
+    })
+}

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use ctpipe_ct::series::slices;
 use ctpipe_ct::sheet::{Picture, contact_sheet};
 use ctpipe_ct::{
-    Assessment, Code, Fit, Found, Header, Quality, Request, Rules, Scanned, Slice, Source, Volume, assess,
-    build, codec_name, discover, nifti,
+    Assessment, Code, Fit, Found, Header, Listing, Quality, Request, Rules, Scanned, Slice, Source, Volume, assess,
+    build, codec_name, nifti,
 };
 use ctpipe_engine::Stage;
 use flate2::Compression;
@@ -47,7 +47,7 @@ pub(crate) fn inspect(global: &Global, args: &Inspect) -> anyhow::Result<u8> {
                 Ok(())
             }
         };
-        files.extend(discover(path, &tell)?.into_iter().map(|found| (path.clone(), found)));
+        files.extend(Listing::of(path).read(&|_| true, &tell)?.into_iter().map(|found| (path.clone(), found)));
     }
     bar.finish_and_clear();
     let mut by_series: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -208,19 +208,19 @@ impl<'a> Inspected<'a> {
         let header = self.first;
         let problem = self.problem();
         json!({
-            "series_uid": header.series_uid,
-            "study_uid": header.study_uid,
-            "modality": header.modality,
-            "image_type": header.image_type,
-            "manufacturer": header.manufacturer,
-            "model": header.model,
-            "kernel": header.kernel,
+            "series_uid": &*header.series_uid,
+            "study_uid": &*header.study_uid,
+            "modality": &*header.modality,
+            "image_type": header.image_types().collect::<Vec<_>>(),
+            "manufacturer": header.manufacturer.as_deref(),
+            "model": header.model.as_deref(),
+            "kernel": header.kernel.as_deref(),
             "kvp": header.kvp,
             "age": header.age,
-            "sex": header.sex,
+            "sex": header.sex.as_deref(),
             "files": self.files,
             "slices": self.slices,
-            "transfer_syntax": header.transfer_syntax,
+            "transfer_syntax": &*header.transfer_syntax,
             "codec": codec_name(&header.transfer_syntax),
             "bits_stored": header.bits_stored,
             "geometry": self.geometry(),
@@ -255,7 +255,7 @@ impl<'a> Inspected<'a> {
     fn print(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let header = self.first;
-        let uid = if header.series_uid.is_empty() { "(no series UID)" } else { &header.series_uid };
+        let uid: &str = if header.series_uid.is_empty() { "(no series UID)" } else { &header.series_uid };
         writeln!(out, "series {uid}: {}", self.status())?;
         for code in &self.assessment.reasons {
             writeln!(out, "  {:<24} {}", code.as_str(), code.doc())?;
@@ -269,7 +269,7 @@ impl<'a> Inspected<'a> {
         let machine: Vec<&str> = [&header.manufacturer, &header.model, &header.kernel]
             .into_iter()
             .flatten()
-            .map(String::as_str)
+            .map(|text| &**text)
             .collect();
         writeln!(
             out,

@@ -46,46 +46,25 @@ impl Found {
 /// it has.
 const MEMBERS: usize = 64;
 
-/// Every file below `root` (or `root` itself, if it is a file) in the order of their paths; members of
-/// archives in the order of the archive.
-///
-/// `tell` is told how many of how many files are done; its error ends the search.
-///
-/// # Errors
-/// What `tell` says.
-pub fn discover<E: Send>(
-    root: &Path,
-    tell: &(dyn Fn(u64, u64) -> Result<(), E> + Sync),
-) -> Result<Vec<Found>, E> {
-    let paths = list(root);
-    let total = paths.len() as u64;
-    let done = AtomicU64::new(0);
-    let found: Vec<Vec<Found>> = paths
-        .into_par_iter()
-        .map(|entry| {
-            let found = match entry {
-                Ok((path, file)) => look(path, &file),
-                Err(found) => vec![found],
-            };
-            tell(done.fetch_add(1, Ordering::Relaxed) + 1, total)?;
-            Ok(found)
-        })
-        .collect::<Result<_, E>>()?;
-    Ok(found.into_iter().flatten().collect())
+/// Every file below a folder, by name; nothing is opened yet.
+pub struct Listing {
+    root: PathBuf,
+    entries: Vec<Entry>,
 }
 
-type Entry = Result<(String, PathBuf), Found>;
+enum Entry {
+    File(String),
+    /// What could not be listed.
+    Lost(Found),
+}
 
-/// Sorted by name, folder by folder, so that the order is the same on every file system.
-fn list(root: &Path) -> Vec<Entry> {
-    let relative = |path: &Path| to_text(path.strip_prefix(root).unwrap_or(path));
-    WalkDir::new(root)
-        .follow_links(true)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_map(|entry| match entry {
-            Ok(entry) if entry.file_type().is_file() => Some(Ok((relative(entry.path()), entry.into_path()))),
-            Ok(_) => None,
+impl Listing {
+    /// Lists `root`, or takes it for the one file if it is none. Sorted by name, folder by folder, so that the
+    /// order is the same on every file system.
+    pub fn of(root: &Path) -> Listing {
+        let relative = |path: &Path| to_text(path.strip_prefix(root).unwrap_or(path));
+        let entry = |entry: walkdir::Result<walkdir::DirEntry>| match entry {
+            Ok(entry) => entry.file_type().is_file().then(|| Entry::File(relative(entry.path()))),
             // A loop of links, or a folder that went away while it was read.
             Err(error) => {
                 let path = error.path().map(relative).unwrap_or_default();
@@ -94,10 +73,56 @@ fn list(root: &Path) -> Vec<Entry> {
                     Some(e) => format!("cannot be listed: {}", e.kind()),
                     None => "a link that leads back to a folder that it is in".to_owned(),
                 };
-                Some(Err(Found { path, member: None, what: Scanned::Unreadable(problem) }))
+                Some(Entry::Lost(Found { path, member: None, what: Scanned::Unreadable(problem) }))
             }
+        };
+        let walk = WalkDir::new(root).follow_links(true).sort_by_file_name();
+        Listing { root: root.to_owned(), entries: walk.into_iter().filter_map(entry).collect() }
+    }
+
+    /// Paths below the folder, as [`Found::path`] has them.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| match entry {
+            Entry::File(path) | Entry::Lost(Found { path, .. }) => path.as_str(),
         })
-        .collect()
+    }
+
+    /// Reads the headers of those that `wanted` picks, in the order of the listing; members of archives in
+    /// the order of the archive.
+    ///
+    /// `tell` is told how many of how many files are done; its error ends the search.
+    ///
+    /// # Errors
+    /// What `tell` says.
+    pub fn read<E: Send>(
+        &self,
+        wanted: &(dyn Fn(usize) -> bool + Sync),
+        tell: &(dyn Fn(u64, u64) -> Result<(), E> + Sync),
+    ) -> Result<Vec<Found>, E> {
+        let picked: Vec<&Entry> =
+            self.entries.iter().enumerate().filter(|(index, _)| wanted(*index)).map(|(_, e)| e).collect();
+        let total = picked.len() as u64;
+        let done = AtomicU64::new(0);
+        let found: Vec<Vec<Found>> = picked
+            .into_par_iter()
+            .map(|entry| {
+                let found = match entry {
+                    Entry::File(path) if path.is_empty() => look(path, &self.root),
+                    Entry::File(path) => look(path, &self.root.join(to_path(path))),
+                    Entry::Lost(found) => vec![found.clone()],
+                };
+                tell(done.fetch_add(1, Ordering::Relaxed) + 1, total)?;
+                Ok(found)
+            })
+            .collect::<Result<_, E>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+/// How many files an archive holds, from its directory; `None` when it cannot be read.
+pub fn members(path: &Path) -> Option<usize> {
+    let archive = source::open(path).ok()?;
+    Some(archive.file_names().filter(|name| !name.ends_with('/')).count())
 }
 
 thread_local! {
@@ -114,11 +139,12 @@ fn unreadable(error: &io::Error) -> Scanned {
 }
 
 /// A file, or what is in it.
-fn look(path: String, file: &Path) -> Vec<Found> {
+fn look(path: &str, file: &Path) -> Vec<Found> {
+    let one = |what| vec![Found { path: path.to_owned(), member: None, what }];
     match File::open(file).and_then(scan_here) {
-        Ok(Scanned::Archive) => look_into(&path, file),
-        Ok(what) => vec![Found { path, member: None, what }],
-        Err(error) => vec![Found { path, member: None, what: unreadable(&error) }],
+        Ok(Scanned::Archive) => look_into(path, file),
+        Ok(what) => one(what),
+        Err(error) => one(unreadable(&error)),
     }
 }
 

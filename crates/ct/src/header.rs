@@ -1,31 +1,59 @@
 //! What one DICOM file says of itself, pixel data not read. Knows no other file of the series.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use crate::dicom::{DataSet, Part10, Problem};
 use crate::source;
+
+/// Text that many files have in common and that is in memory once for all that a thread reads: of a
+/// hundred thousand headers half would be repetition.
+pub type Text = Arc<str>;
+
+thread_local! {
+    static TEXTS: RefCell<HashSet<Text>> = RefCell::default();
+}
+
+/// Texts that a thread remembers; series come one after the other, so the latest are enough.
+const REMEMBERED: usize = 1 << 10;
+
+fn shared(text: &str) -> Text {
+    TEXTS.with_borrow_mut(|texts| {
+        if let Some(text) = texts.get(text) {
+            return text.clone();
+        }
+        if texts.len() >= REMEMBERED {
+            texts.clear();
+        }
+        let text = Text::from(text);
+        texts.insert(text.clone());
+        text
+    })
+}
 
 /// The attributes that ctpipe uses. Units are DICOM's: millimetres in the patient's LPS coordinates.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Header {
     /// (0008,0016), empty when missing.
-    pub class: String,
-    /// (0008,0008): `ORIGINAL`, `PRIMARY`, `AXIAL`, ...
-    pub image_type: Vec<String>,
+    pub class: Text,
+    /// (0008,0008) in capitals, its values between backslashes: `ORIGINAL\PRIMARY\AXIAL`.
+    pub image_type: Text,
     /// (0008,0018), empty when missing.
     pub sop_instance_uid: String,
     /// (0020,000D), empty when missing.
-    pub study_uid: String,
+    pub study_uid: Text,
     /// (0020,000E), empty when missing.
-    pub series_uid: String,
+    pub series_uid: Text,
     /// (0008,0060), empty when missing.
-    pub modality: String,
+    pub modality: Text,
     /// (0010,0020). Personal: must not leave the stage that hashes it.
-    pub patient_id: String,
+    pub patient_id: Text,
     /// (0010,1010) in years.
     pub age: Option<f64>,
     /// (0010,0040): `F`, `M` or `O`; anything else is left out.
-    pub sex: Option<String>,
+    pub sex: Option<Text>,
     /// (0028,0010).
     pub rows: u32,
     /// (0028,0011).
@@ -35,21 +63,28 @@ pub struct Header {
     /// (0020,0013).
     pub instance_number: Option<i32>,
     /// (0008,0070).
-    pub manufacturer: Option<String>,
+    pub manufacturer: Option<Text>,
     /// (0008,1090).
-    pub model: Option<String>,
+    pub model: Option<Text>,
     /// (0018,1210).
-    pub kernel: Option<String>,
+    pub kernel: Option<Text>,
     /// (0018,0060) in kV.
     pub kvp: Option<f64>,
     /// (0028,0101).
     pub bits_stored: u32,
     /// Transfer syntax UID.
-    pub transfer_syntax: String,
+    pub transfer_syntax: Text,
     /// Whether there is pixel data.
     pub has_pixels: bool,
     /// A plane a frame: one, but for multi-frame files.
     pub planes: Vec<Plane>,
+}
+
+impl Header {
+    /// The values of (0008,0008).
+    pub fn image_types(&self) -> impl Iterator<Item = &str> {
+        self.image_type.split('\\').filter(|value| !value.is_empty())
+    }
 }
 
 /// Where one frame lies in the patient, and in what its values are.
@@ -132,31 +167,33 @@ fn read(bytes: &[u8], complete: bool, limit: usize) -> Result<Scanned, Problem> 
 }
 
 pub(crate) fn header(part: &Part10<'_>, set: &DataSet<'_>) -> Header {
-    let text = |tag| set.text(tag);
+    let text = |tag| set.text(tag).map(|text| shared(&text));
+    let uid = |tag| shared(&set.uid(tag).unwrap_or_default());
     let word = |tag| set.word(tag).map(u32::from);
-    let class = set.uid(0x0008_0016).unwrap_or_else(|| part.class.clone());
-    let sex = text(0x0010_0040).filter(|sex| ["F", "M", "O"].contains(&sex.as_str()));
+    let sex = text(0x0010_0040).filter(|sex| ["F", "M", "O"].contains(&&**sex));
+    let image_type = set.text(0x0008_0008).map_or_else(String::new, |types| {
+        types.split('\\').map(|part| part.trim().to_ascii_uppercase()).collect::<Vec<_>>().join("\\")
+    });
     Header {
-        class,
-        image_type: text(0x0008_0008)
-            .map_or_else(Vec::new, |t| t.split('\\').map(|part| part.trim().to_ascii_uppercase()).collect()),
+        class: shared(&set.uid(0x0008_0016).unwrap_or_else(|| part.class.clone())),
+        image_type: shared(&image_type),
         sop_instance_uid: set.uid(0x0008_0018).unwrap_or_default(),
-        study_uid: set.uid(0x0020_000D).unwrap_or_default(),
-        series_uid: set.uid(0x0020_000E).unwrap_or_default(),
+        study_uid: uid(0x0020_000D),
+        series_uid: uid(0x0020_000E),
         modality: text(0x0008_0060).unwrap_or_default(),
         patient_id: text(0x0010_0020).unwrap_or_default(),
-        age: text(0x0010_1010).as_deref().and_then(years),
+        age: set.text(0x0010_1010).as_deref().and_then(years),
         sex,
         rows: word(0x0028_0010).unwrap_or(0),
         columns: word(0x0028_0011).unwrap_or(0),
         samples: word(0x0028_0002).unwrap_or(1),
-        instance_number: text(0x0020_0013).and_then(|t| t.parse().ok()),
+        instance_number: set.text(0x0020_0013).and_then(|t| t.parse().ok()),
         manufacturer: text(0x0008_0070),
         model: text(0x0008_1090),
         kernel: text(0x0018_1210),
         kvp: set.number(0x0018_0060),
         bits_stored: word(0x0028_0101).unwrap_or(0),
-        transfer_syntax: part.transfer_syntax.clone(),
+        transfer_syntax: shared(&part.transfer_syntax),
         has_pixels: crate::dicom::frames::pixel_data(set).is_some(),
         planes: planes(set),
     }

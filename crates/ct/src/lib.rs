@@ -27,10 +27,10 @@ mod storage;
 pub mod volume;
 
 pub use codec::{CodecError, isolate_decoders, serve_decoder};
-pub use discover::{Found, discover};
+pub use discover::{Found, Listing, members};
 pub use fit::Fit;
 pub use geometry::Stack;
-pub use header::{Header, Plane, Scanned, scan};
+pub use header::{Header, Plane, Scanned, Text, scan};
 pub use image::{Image, codec_name};
 pub use names::to_path;
 pub use quality::{Flag, Quality};

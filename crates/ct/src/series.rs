@@ -174,20 +174,20 @@ pub fn assess(slices: &[Slice<'_>], rules: &Rules, same: &dyn Fn(usize, usize) -
     let mut found = Assessment::default();
     let mut reasons = Vec::new();
     let any = |test: &dyn Fn(&Slice<'_>) -> bool| slices.iter().any(test);
-    let typed = |words: &[&str]| any(&|s| s.header.image_type.iter().any(|t| words.contains(&t.as_str())));
+    let typed = |words: &[&str]| any(&|s| s.header.image_types().any(|t| words.contains(&t)));
     let mut reject = |code: Code, applies: bool| {
         if applies {
             reasons.push(code);
         }
     };
-    reject(Code::NotCt, any(&|s| s.header.modality != "CT"));
-    let class = |s: &Slice<'_>| s.header.class.is_empty() || CT_IMAGES.contains(&s.header.class.as_str());
-    reject(Code::NotACtImage, any(&|s| s.header.modality == "CT" && !class(s)));
+    reject(Code::NotCt, any(&|s| &*s.header.modality != "CT"));
+    let class = |s: &Slice<'_>| s.header.class.is_empty() || CT_IMAGES.contains(&&*s.header.class);
+    reject(Code::NotACtImage, any(&|s| &*s.header.modality == "CT" && !class(s)));
     reject(Code::Localizer, typed(&["LOCALIZER", "SCOUT"]));
-    let derived = |word: &String| {
-        DERIVED.contains(&word.as_str()) || word.split([' ', '_']).any(|w| DERIVED.contains(&w))
+    let derived = |word: &str| {
+        DERIVED.contains(&word) || word.split([' ', '_']).any(|w| DERIVED.contains(&w))
     };
-    reject(Code::DerivedReformat, any(&|s| s.header.image_type.iter().any(derived)));
+    reject(Code::DerivedReformat, any(&|s| s.header.image_types().any(derived)));
     reject(Code::NotInHu, any(&|s| !s.plane.in_hu));
     reject(Code::NotSingleChannel, any(&|s| s.header.samples != 1));
     reject(Code::NoPixelData, any(&|s| !s.header.has_pixels));
@@ -406,8 +406,8 @@ mod tests {
         assert_eq!(edit(&|h| h[1].modality = "MR".into()), [Code::NotCt]);
         let segmentation = "1.2.840.10008.5.1.4.1.1.66.4";
         assert_eq!(edit(&|h| h[1].class = segmentation.into()), [Code::NotACtImage]);
-        assert_eq!(edit(&|h| h[1].image_type = vec!["LOCALIZER".into()]), [Code::Localizer]);
-        assert_eq!(edit(&|h| h[1].image_type = vec!["MPR".into()]), [Code::DerivedReformat]);
+        assert_eq!(edit(&|h| h[1].image_type = "LOCALIZER".into()), [Code::Localizer]);
+        assert_eq!(edit(&|h| h[1].image_type = "MPR".into()), [Code::DerivedReformat]);
         assert_eq!(plane(&|p| p.in_hu = false), [Code::NotInHu]);
         assert_eq!(edit(&|h| h.truncate(3)), [Code::TooFewSlices]);
         assert_eq!(plane(&|p| p.slice_thickness = Some(7.0)), [Code::ThicknessOutOfRange]);

@@ -62,7 +62,7 @@ fn every_transfer_syntax_and_oddity_decodes_to_what_peers_make_of_it() {
 #[test]
 fn headers_are_the_same_in_every_syntax() {
     let first = header(&fixture("explicit.dcm"));
-    assert_eq!((first.rows, first.columns, first.series_uid.as_str()), (40, 48, "1.2.3.4"));
+    assert_eq!((first.rows, first.columns, &*first.series_uid), (40, 48, "1.2.3.4"));
     assert_eq!(first.planes[0].position, Some([-16.8, -15.6, 2.0]));
     assert_eq!(first.planes[0].pixel_spacing, Some([0.8, 0.7]));
     let others = [

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ctpipe_ct::geometry::Stack;
 use ctpipe_ct::series::slices;
-use ctpipe_ct::{Code, Header, Plane, Rules, Scanned, Slice, assess};
+use ctpipe_ct::{Code, Header, Plane, Rules, Scanned, Slice, Text, assess};
 use ctpipe_tables::labels::Label;
 use ctpipe_tables::{InstanceRow, SeriesRow, Status};
 
@@ -51,7 +51,7 @@ impl Join<'_> {
     ///
     /// The files are taken, so that each is let go when its row is made: a hundred thousand of both need
     /// twice the memory.
-    pub(crate) fn rows(&self, files: Vec<Found>, labels: &[Label]) -> Joined {
+    pub(crate) fn rows(&self, files: Vec<Found>, labels: &[&Label]) -> Joined {
         let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, file) in files.iter().enumerate() {
             if let Some(header) = file.header() {
@@ -59,7 +59,7 @@ impl Join<'_> {
             }
         }
         let mut by_series: BTreeMap<&str, Vec<&Label>> = BTreeMap::new();
-        for label in labels {
+        for &label in labels {
             by_series.entry(&label.series_uid).or_default().push(label);
         }
         let mut order: BTreeMap<(usize, usize), u32> = BTreeMap::new();
@@ -98,14 +98,14 @@ fn instances(file: Found, place: &dyn Fn(usize) -> Option<u32>) -> Vec<InstanceR
                     path: path.clone(),
                     member: member.clone(),
                     frame: frame as u32,
-                    series_uid: header.series_uid.clone(),
-                    study_uid: header.study_uid.clone(),
+                    series_uid: header.series_uid.to_string(),
+                    study_uid: header.study_uid.to_string(),
                     sop_instance_uid: header.sop_instance_uid.clone(),
                     instance_number: header.instance_number.map(f64::from),
                     position_x: x,
                     position_y: y,
                     position_z: z,
-                    transfer_syntax: header.transfer_syntax.clone(),
+                    transfer_syntax: header.transfer_syntax.to_string(),
                     slice_index: place(frame),
                     problem: None,
                 }
@@ -128,13 +128,13 @@ impl Join<'_> {
             }
         };
         let label = labels.first().copied();
-        let study = headers.first().map(|h| h.study_uid.as_str()).or(label.map(|l| l.study_uid.as_str()));
+        let study = headers.first().map(|h| &*h.study_uid).or(label.map(|l| l.study_uid.as_str()));
         let study = study.unwrap_or_default();
         reject(reason::SERIES_UID_MISSING, uid.is_empty());
         reject(reason::NO_FILES, headers.is_empty());
-        reject(reason::MIXED_STUDY, headers.iter().any(|h| h.study_uid != study));
-        let first_patient = headers.first().map(|h| h.patient_id.as_str()).unwrap_or_default();
-        reject(reason::SEVERAL_PATIENTS, headers.iter().any(|h| h.patient_id != first_patient));
+        reject(reason::MIXED_STUDY, headers.iter().any(|h| &*h.study_uid != study));
+        let first_patient = headers.first().map(|h| &*h.patient_id).unwrap_or_default();
+        reject(reason::SEVERAL_PATIENTS, headers.iter().any(|h| &*h.patient_id != first_patient));
         reject(reason::NO_LABEL, label.is_none());
         reject(reason::NOT_0_OR_1, labels.iter().any(|l| l.pathology.is_none()));
         reject(reason::BAD_SPLIT, labels.iter().any(|l| l.bad_split.is_some()));
@@ -166,7 +166,9 @@ impl Join<'_> {
             thickness = found.slice_thickness;
         }
         let plane = own.first().map(|slice| slice.plane.clone()).unwrap_or_default();
-        let first = headers.first().copied().cloned().unwrap_or_default();
+        let nothing = Header::default();
+        let first = headers.first().copied().unwrap_or(&nothing);
+        let text = |text: &Option<Text>| text.as_deref().map(str::to_owned);
         let patient_key = match patient_is {
             PatientIs::PatientId if !first.patient_id.is_empty() => {
                 hasher.hash("patient_id", &first.patient_id)
@@ -184,9 +186,9 @@ impl Join<'_> {
             patient_key,
             label: label.and_then(|l| l.pathology),
             age: label.and_then(|l| l.age).or(first.age),
-            sex: label.and_then(|l| l.sex.clone()).or(first.sex),
+            sex: label.and_then(|l| l.sex.clone()).or(text(&first.sex)),
             split: label.and_then(|l| l.split).map(|part| part.as_str().to_owned()),
-            modality: first.modality,
+            modality: first.modality.to_string(),
             slices: own.len() as u32,
             rows: first.rows,
             columns: first.columns,
@@ -201,11 +203,11 @@ impl Join<'_> {
             slice_thickness: thickness,
             slice_spacing: spacing,
             kvp: first.kvp,
-            manufacturer: first.manufacturer,
-            model: first.model,
-            kernel: first.kernel,
+            manufacturer: text(&first.manufacturer),
+            model: text(&first.model),
+            kernel: text(&first.kernel),
             bits_stored: first.bits_stored,
-            transfer_syntax: first.transfer_syntax,
+            transfer_syntax: first.transfer_syntax.to_string(),
             kept,
             status: Status::of(&reasons).as_str().to_owned(),
             reasons,
@@ -259,7 +261,7 @@ mod tests {
         std::fs::write(&key, "secret").unwrap();
         let hasher = Hasher::open(&key).unwrap();
         let join = Join { rules: RULES, patient_is, hasher: &hasher, keep: &[], same: &|_, _| false };
-        join.rows(files.to_vec(), labels)
+        join.rows(files.to_vec(), &labels.iter().collect::<Vec<_>>())
     }
 
     fn reasons_of(joined: &Joined) -> Vec<(String, Vec<String>)> {

@@ -2,6 +2,7 @@
 //! `summary.json`. Reads no pixels, but of slices that seem to be there twice.
 
 mod join;
+mod kept;
 mod patient;
 mod pseudonym;
 mod scan;
@@ -10,14 +11,17 @@ mod summary;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ctpipe_ct::Rules;
+use ctpipe_ct::{Listing, Rules};
 use ctpipe_engine::{Finding, Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, IngestSummary};
-use ctpipe_tables::{InstanceRow, SeriesRow, Table, labels};
+use ctpipe_tables::labels::{self, Label};
+use ctpipe_tables::{InstanceRow, SeriesRow, Table};
 use serde::Deserialize;
 use serde_json::Value;
 
 pub use patient::PatientIs;
+
+use crate::kept::{Kept, Sums};
 
 /// The stage.
 pub struct Ingest;
@@ -143,14 +147,21 @@ impl Stage for Ingest {
             columns.push(column.clone());
         }
         let labels = labels::read(task.input("labels")?, &columns).map_err(StageError::failed)?;
-        let files = scan::scan(task)?;
+        let folder = task.input("dicom")?;
+        let named = |uid: &str| match config.pseudonymize_uids {
+            true => pseudonym::pseudonym(&hasher, pseudonym::Kind::Series, uid),
+            false => uid.to_owned(),
+        };
+        let sums = Sums::new(task, &labels, &named);
+        let mut kept = Kept::find(task, &sums);
+        let listing = Listing::of(folder);
+        let files = kept.read_the_rest(task, &listing, &sums)?;
         task.check_stop()?;
         let rules = Rules {
             min_slices: config.min_slices,
             min_thickness: config.min_slice_thickness,
             max_thickness: config.max_slice_thickness,
         };
-        let folder = task.input("dicom")?;
         let join = join::Join {
             rules,
             patient_is: &patient_is,
@@ -160,11 +171,17 @@ impl Stage for Ingest {
                 a.source(folder, frame_a).same_pixels(&b.source(folder, frame_b))
             },
         };
-        let counts = summary::Counts::of(&files);
-        let mut joined = join.rows(files, &labels);
+        let (others, not_dicom) = kept.files(folder);
+        let counts = summary::Counts::of(&files).and(others, not_dicom);
+        let other_labels: Vec<&Label> =
+            labels.iter().filter(|label| !kept.has(&named(&label.series_uid))).collect();
+        let mut joined = join.rows(files, &other_labels);
         if config.pseudonymize_uids {
             pseudonym::pseudonymize(&mut joined, &hasher);
         }
+        let reused = kept.len() as u64;
+        kept.merge(&mut joined, &listing);
+        task.keep_items(sums.of(&joined), reused);
         let summary = summary::summarise(&counts, &labels, &joined.series, &patient_is);
         for note in &summary.notes {
             task.log(Level::Warning, note.clone());

@@ -4,25 +4,42 @@
 use crate::join::Joined;
 use crate::patient::Hasher;
 
-/// Puts keyed hashes in the place of study, series and instance UIDs: the same for the same UID and key,
-/// so that series of one study stay together and a second run makes the same tables.
-pub(crate) fn pseudonymize(joined: &mut Joined, hasher: &Hasher) {
-    let rename = |kind: &str, uid: &mut String| {
-        // A UID that is missing stays missing.
-        if !uid.is_empty() {
-            *uid = uid_of(&hasher.hash(kind, uid));
+/// The keyed hash of a UID: the same for the same UID and key, so that series of one study stay together
+/// and a second run makes the same tables. A UID that is missing stays missing.
+pub(crate) fn pseudonym(hasher: &Hasher, kind: Kind, uid: &str) -> String {
+    if uid.is_empty() { String::new() } else { uid_of(&hasher.hash(kind.as_str(), uid)) }
+}
+
+/// Which UID; the same text as another kind has another pseudonym.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Study,
+    Series,
+    Instance,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::Study => "study_uid",
+            Kind::Series => "series_uid",
+            Kind::Instance => "sop_instance_uid",
         }
-    };
+    }
+}
+
+/// Puts pseudonyms in the place of study, series and instance UIDs.
+pub(crate) fn pseudonymize(joined: &mut Joined, hasher: &Hasher) {
+    let rename = |kind, uid: &mut String| *uid = pseudonym(hasher, kind, uid);
     for row in &mut joined.instances {
-        rename("study_uid", &mut row.study_uid);
-        rename("series_uid", &mut row.series_uid);
-        rename("sop_instance_uid", &mut row.sop_instance_uid);
+        rename(Kind::Study, &mut row.study_uid);
+        rename(Kind::Series, &mut row.series_uid);
+        rename(Kind::Instance, &mut row.sop_instance_uid);
     }
     for row in &mut joined.series {
-        rename("study_uid", &mut row.study_uid);
-        rename("series_uid", &mut row.series_uid);
+        rename(Kind::Study, &mut row.study_uid);
+        rename(Kind::Series, &mut row.series_uid);
     }
-    joined.series.sort_by(|a, b| a.series_uid.cmp(&b.series_uid));
 }
 
 /// 128 bits as a UID of a UUID (PS3.5 section B.2), of the version that is left to its maker.

@@ -1,14 +1,18 @@
-//! Finds the files and reads their headers, telling how far it is. Judges nothing.
+//! Reads the headers of files, telling how far it is. Judges nothing.
 
-use ctpipe_ct::{Found, discover};
+use ctpipe_ct::{Found, Listing};
 use ctpipe_engine::{StageError, Task};
 
 /// Progress is told once for so many files.
 const TELL_EVERY: u64 = 64;
 
-/// Every file below the DICOM folder in the order of their paths.
-pub(crate) fn scan(task: &Task<'_>) -> Result<Vec<Found>, StageError> {
-    discover(task.input("dicom")?, &|done, total| {
+/// Those of the listing that are wanted, in its order.
+pub(crate) fn scan(
+    task: &Task<'_>,
+    listing: &Listing,
+    wanted: &(dyn Fn(usize) -> bool + Sync),
+) -> Result<Vec<Found>, StageError> {
+    listing.read(wanted, &|done, total| {
         task.check_stop()?;
         if done.is_multiple_of(TELL_EVERY) || done == total {
             task.progress(done, total, "files", "");

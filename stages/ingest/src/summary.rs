@@ -18,6 +18,11 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// `others` more files, of which `not_dicom` are none of DICOM and the rest were read before.
+    pub(crate) fn and(self, others: u64, not_dicom: u64) -> Counts {
+        Counts { files: self.files + others, not_dicom: self.not_dicom + not_dicom, ..self }
+    }
+
     pub(crate) fn of(files: &[Found]) -> Counts {
         let count = |is: fn(&Scanned) -> bool| files.iter().filter(|file| is(&file.what)).count() as u64;
         Counts {

@@ -1,0 +1,187 @@
+//! The rows of series that an earlier artifact has already, because their files and labels are the
+//! same. Reads no header: what has to be read is everything else.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+
+use ctpipe_ct::{Found, Listing, members, to_path};
+use ctpipe_engine::{MadeFrom, StageError, Task};
+use ctpipe_tables::labels::Label;
+use ctpipe_tables::{InstanceRow, SeriesRow, Table};
+
+use crate::join::Joined;
+use crate::scan::scan;
+
+/// Sums up what the rows of a series are made from.
+pub(crate) struct Sums<'a> {
+    task: &'a Task<'a>,
+    /// By the series' UID as it stands in the tables.
+    labels: BTreeMap<String, Vec<&'a Label>>,
+    named: &'a dyn Fn(&str) -> String,
+}
+
+impl<'a> Sums<'a> {
+    /// `named` makes of a series' UID what stands for it in the tables.
+    pub(crate) fn new(
+        task: &'a Task<'a>,
+        labels: &'a [Label],
+        named: &'a dyn Fn(&str) -> String,
+    ) -> Sums<'a> {
+        let mut by_series: BTreeMap<String, Vec<&Label>> = BTreeMap::new();
+        for label in labels {
+            by_series.entry(named(&label.series_uid)).or_default().push(label);
+        }
+        Sums { task, labels: by_series, named }
+    }
+
+    /// Of the series with these files; `None` when one of them is not known to the engine.
+    fn sum<'p>(&self, uid: &str, paths: impl Iterator<Item = &'p str>) -> Option<String> {
+        let mut made_from = MadeFrom::new();
+        made_from.add(self.task.digest("patient_key", Path::new(""))?);
+        for &label in self.labels.get(uid).map_or(&[][..], Vec::as_slice) {
+            // Where it stands in the file changes nothing.
+            made_from.add(format!("{:?}", Label { line: 0, ..label.clone() }));
+        }
+        made_from.add([]);
+        for path in paths {
+            made_from.add(path);
+            made_from.add(self.task.digest("dicom", &to_path(path))?);
+        }
+        Some(made_from.digest())
+    }
+
+    /// Of every series that has a UID.
+    pub(crate) fn of(&self, joined: &Joined) -> BTreeMap<String, String> {
+        let mut paths: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for row in &joined.instances {
+            paths.entry(&row.series_uid).or_default().insert(&row.path);
+        }
+        let sum = |row: &SeriesRow| {
+            let own = paths.get(row.series_uid.as_str()).into_iter().flatten().copied();
+            Some((row.series_uid.clone(), self.sum(&row.series_uid, own)?))
+        };
+        joined.series.iter().filter(|row| !row.series_uid.is_empty()).filter_map(sum).collect()
+    }
+}
+
+/// One series of the earlier artifact.
+struct Series {
+    row: SeriesRow,
+    /// With their place in the table: members of an archive stand in its order there, whatever their series.
+    instances: Vec<(usize, InstanceRow)>,
+}
+
+impl Series {
+    fn paths(&self) -> BTreeSet<&str> {
+        self.instances.iter().map(|(_, row)| row.path.as_str()).collect()
+    }
+}
+
+/// Series that need not be looked at again, by their UID as it stands in the tables.
+#[derive(Default)]
+pub(crate) struct Kept(BTreeMap<String, Series>);
+
+impl Kept {
+    /// Those of the previous artifact that are made from the same; none where there is no such artifact.
+    pub(crate) fn find(task: &Task<'_>, sums: &Sums<'_>) -> Kept {
+        let Some(previous) = task.previous() else { return Kept::default() };
+        let tables = (SeriesRow::read(previous.folder()), InstanceRow::read(previous.folder()));
+        let (Ok(rows), Ok(instances)) = tables else { return Kept::default() };
+        let mut series: BTreeMap<String, Series> = rows
+            .into_iter()
+            .map(|row| (row.series_uid.clone(), Series { row, instances: Vec::new() }))
+            .collect();
+        for (place, row) in instances.into_iter().enumerate() {
+            if let Some(series) = series.get_mut(&row.series_uid) {
+                series.instances.push((place, row));
+            }
+        }
+        // A file that could not be read belongs to no series, as one without a UID: they are read again.
+        series.remove("");
+        let same = |uid: &str, series: &Series| {
+            let sum = sums.sum(uid, series.paths().into_iter());
+            sum.is_some_and(|made_from| previous.has(uid, &made_from))
+        };
+        series.retain(|uid, series| same(uid, series));
+        Kept(series)
+    }
+
+    /// Reads every file that is not behind a series that is kept. A series that turns out to have one
+    /// more file is kept no longer, and what it has is read as well.
+    pub(crate) fn read_the_rest(
+        &mut self,
+        task: &Task<'_>,
+        listing: &Listing,
+        sums: &Sums<'_>,
+    ) -> Result<Vec<Found>, StageError> {
+        let mut missing = vec![true; listing.paths().count()];
+        let mut files = Vec::new();
+        loop {
+            let behind: HashSet<&str> = self.0.values().flat_map(Series::paths).collect();
+            let wanted: Vec<bool> =
+                missing.iter().zip(listing.paths()).map(|(m, path)| *m && !behind.contains(path)).collect();
+            missing.iter_mut().zip(&wanted).for_each(|(missing, wanted)| *missing &= !wanted);
+            let found = scan(task, listing, &|index| wanted[index])?;
+            let touched: BTreeSet<String> =
+                found.iter().filter_map(|file| Some((sums.named)(&file.header()?.series_uid))).collect();
+            let first = files.is_empty();
+            files.extend(found);
+            let before = self.0.len();
+            self.0.retain(|uid, _| !touched.contains(uid));
+            if self.0.len() == before {
+                if !first {
+                    let places = places(listing);
+                    files.sort_by_key(|file: &Found| places.get(file.path.as_str()).copied());
+                }
+                return Ok(files);
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn has(&self, uid: &str) -> bool {
+        self.0.contains_key(uid)
+    }
+
+    /// Files behind these series, and how many beside them in the same archives are none of DICOM.
+    pub(crate) fn files(&self, folder: &Path) -> (u64, u64) {
+        let mut by_path: BTreeMap<&str, BTreeSet<Option<&str>>> = BTreeMap::new();
+        for (_, row) in self.0.values().flat_map(|series| &series.instances) {
+            by_path.entry(&row.path).or_default().insert(row.member.as_deref());
+        }
+        let (mut files, mut others) = (0, 0);
+        for (path, own) in by_path {
+            let all = match own.first() {
+                Some(Some(_)) => members(&folder.join(to_path(path))).unwrap_or(own.len()),
+                _ => own.len(),
+            };
+            files += all as u64;
+            others += all.saturating_sub(own.len()) as u64;
+        }
+        (files, others)
+    }
+
+    /// Puts the rows of these series among the others: the order is that of a table made at once.
+    pub(crate) fn merge(self, joined: &mut Joined, listing: &Listing) {
+        if !self.0.is_empty() {
+            let places = places(listing);
+            let mut instances: Vec<(usize, InstanceRow)> =
+                std::mem::take(&mut joined.instances).into_iter().enumerate().collect();
+            for series in self.0.into_values() {
+                joined.series.push(series.row);
+                instances.extend(series.instances);
+            }
+            // A file's rows are all of one table, so their places in it put them in order.
+            instances.sort_by_key(|(place, row)| (places.get(row.path.as_str()).copied(), *place));
+            joined.instances = instances.into_iter().map(|(_, row)| row).collect();
+        }
+        joined.series.sort_by(|a, b| a.series_uid.cmp(&b.series_uid));
+    }
+}
+
+fn places(listing: &Listing) -> HashMap<&str, usize> {
+    listing.paths().zip(0..).collect()
+}

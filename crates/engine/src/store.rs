@@ -157,19 +157,23 @@ impl Store {
         let home = self.home(&stage);
         let mut path = home.join(&manifest.key_hash);
         let mut outcome = Outcome::Made;
-        if path.exists() {
+        // Those of the same key: the first, and what forced runs have put beside it.
+        let mut number = 1;
+        while path.exists() {
             match open(path.clone()) {
                 Ok(old) if intact(&old, &StatCache::disabled()).is_none() => {
                     if old.manifest.content == manifest.content {
                         self.point(&stage, &old.path)?;
-                        return Ok((Outcome::Identical, old));
+                        let outcome = if number == 1 { Outcome::Identical } else { Outcome::Different };
+                        return Ok((outcome, old));
                     }
                     outcome = Outcome::Different;
-                    path = beside(&path, "~", 2);
+                    number += 1;
+                    path = home.join(format!("{}~{number}", manifest.key_hash));
                 }
                 // What is there was altered; it is put aside, not lost.
                 _ => {
-                    let aside = beside(&path, ".altered-", 1);
+                    let aside = beside(&path, ".altered-");
                     fs::rename(&path, &aside).map_err(|e| Error::io("cannot put aside", &path, e))?;
                 }
             }
@@ -260,9 +264,9 @@ fn seal(folder: &Path) -> std::io::Result<()> {
     files::sync_folder(folder)
 }
 
-fn beside(path: &Path, mark: &str, first: u32) -> PathBuf {
+fn beside(path: &Path, mark: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    (first..=u32::MAX)
+    (1..=u32::MAX)
         .map(|n| path.with_file_name(format!("{name}{mark}{n}")))
         .find(|candidate| !candidate.exists())
         .unwrap_or_else(|| path.to_path_buf())

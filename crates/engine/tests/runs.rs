@@ -57,6 +57,7 @@ fn stages() -> Vec<Arc<dyn Stage>> {
         tiny("copy", |_, text| Ok(text)),
         tiny("length", |_, text| Ok(text.len().to_string())),
         tiny("counter", |_, _| Ok(COUNTER.fetch_add(1, Ordering::Relaxed).to_string())),
+        tiny("flip", |_, _| Ok(FLIPS.fetch_add(1, Ordering::Relaxed).min(1).to_string())),
         tiny("fail", |_, _| Err(StageError::failed("no luck"))),
         tiny("panic", |_, text| Ok(text[..1000].to_owned())),
         tiny("meddle", |task, text| {
@@ -136,6 +137,20 @@ fn other_bytes_under_the_same_key_are_kept_beside_the_old_ones() {
     assert_eq!(second.to_string_lossy(), format!("{}~2", first.display()));
     assert_eq!(fs::read(first.join("out.txt")).unwrap(), old);
     assert_ne!(fs::read(second.join("out.txt")).unwrap(), old);
+}
+
+/// 0, then 1 twice.
+static FLIPS: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn the_same_other_bytes_are_kept_once() {
+    let place = Place::new("stages:\n  a: { uses: flip, inputs: { in: input.txt } }\n", "text");
+    place.outcomes();
+    for _ in 0..2 {
+        let force = Selection { force: true, ..Selection::default() };
+        assert_eq!(place.run(force, false).unwrap().outcomes[0].1, Outcome::Different);
+    }
+    assert_eq!(fs::read_dir(place.path("artifacts/store/a")).unwrap().count(), 2);
 }
 
 #[test]

@@ -72,6 +72,27 @@ impl Column for String {
     }
 }
 
+/// Text that a row has in common with its neighbours: read, equal ones in a row are one.
+impl Column for Arc<str> {
+    fn data_type() -> DataType {
+        DataType::Utf8
+    }
+    fn write<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        Arc::new(values.map(|text| Some(&**text)).collect::<StringArray>())
+    }
+    fn read(array: &dyn Array) -> Vec<Self> {
+        let mut last: Arc<str> = Arc::from("");
+        let shared = |text: Option<&str>| {
+            let text = text.unwrap_or_default();
+            if *last != *text {
+                last = Arc::from(text);
+            }
+            last.clone()
+        };
+        array.as_string::<i32>().iter().map(shared).collect()
+    }
+}
+
 impl Column for Option<String> {
     fn data_type() -> DataType {
         DataType::Utf8

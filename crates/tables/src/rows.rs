@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -85,9 +86,9 @@ table! {
         /// Frame of a multi-frame file, from 0; 0 where there is one.
         frame: u32,
         /// Empty where the header could not be read.
-        series_uid: String,
+        series_uid: Arc<str>,
         /// Empty where the header could not be read.
-        study_uid: String,
+        study_uid: Arc<str>,
         /// Empty where the header could not be read.
         sop_instance_uid: String,
         /// (0020,0013).
@@ -99,7 +100,7 @@ table! {
         /// (0020,0032) z, mm.
         position_z: Option<f64>,
         /// Transfer syntax UID.
-        transfer_syntax: String,
+        transfer_syntax: Arc<str>,
         /// Place in the stack along the slice normal, from 0; null where the series has no order, and for
         /// a slice that is there twice.
         slice_index: Option<u32>,

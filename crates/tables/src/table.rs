@@ -38,10 +38,11 @@ pub trait Table: Sized {
     fn write(rows: &[Self], folder: &Path) -> Result<()> {
         let path = folder.join(Self::FILE);
         let schema = Arc::new(Self::schema());
-        let batch = Self::to_batch(rows, schema.clone()).map_err(|e| Error::format(&path, e))?;
         let file = File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
-        let written = ArrowWriter::try_new(file, schema, Some(properties())).and_then(|mut writer| {
-            writer.write(&batch)?;
+        let written = ArrowWriter::try_new(file, schema.clone(), Some(properties())).and_then(|mut writer| {
+            for rows in rows.chunks(CHUNK) {
+                writer.write(&Self::to_batch(rows, schema.clone())?)?;
+            }
             writer.close()
         });
         written.map(|_| ()).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e)))
@@ -63,6 +64,9 @@ pub trait Table: Sized {
         Ok(rows)
     }
 }
+
+/// Rows that are copied to Arrow at a time: a table is not to be in memory twice.
+const CHUNK: usize = 1 << 14;
 
 /// No version of the writer and no statistics of its mood in the file.
 fn properties() -> WriterProperties {

@@ -76,7 +76,7 @@ impl Stage for Evaluate {
         "evaluate"
     }
     fn version(&self) -> u32 {
-        2
+        3
     }
     fn doc(&self) -> &'static str {
         "predicts every part, chooses the threshold on val and applies it unchanged to test"

@@ -92,7 +92,7 @@ impl Kept {
             .map(|row| (row.series_uid.clone(), Series { row, instances: Vec::new() }))
             .collect();
         for (place, row) in instances.into_iter().enumerate() {
-            if let Some(series) = series.get_mut(&row.series_uid) {
+            if let Some(series) = series.get_mut(&*row.series_uid) {
                 series.instances.push((place, row));
             }
         }

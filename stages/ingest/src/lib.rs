@@ -98,7 +98,7 @@ impl Stage for Ingest {
         "ingest"
     }
     fn version(&self) -> u32 {
-        2
+        3
     }
     fn doc(&self) -> &'static str {
         "reads DICOM headers and labels, and judges which series can be used"

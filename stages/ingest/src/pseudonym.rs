@@ -1,6 +1,8 @@
 //! UIDs under other names: those of the files lead back to the patient for whoever has the archive.
 //! Knows neither files nor labels.
 
+use std::sync::Arc;
+
 use crate::join::Joined;
 use crate::patient::Hasher;
 
@@ -31,9 +33,10 @@ impl Kind {
 /// Puts pseudonyms in the place of study, series and instance UIDs.
 pub(crate) fn pseudonymize(joined: &mut Joined, hasher: &Hasher) {
     let rename = |kind, uid: &mut String| *uid = pseudonym(hasher, kind, uid);
+    let shared = |kind, uid: &mut Arc<str>| *uid = pseudonym(hasher, kind, uid).into();
     for row in &mut joined.instances {
-        rename(Kind::Study, &mut row.study_uid);
-        rename(Kind::Series, &mut row.series_uid);
+        shared(Kind::Study, &mut row.study_uid);
+        shared(Kind::Series, &mut row.series_uid);
         rename(Kind::Instance, &mut row.sop_instance_uid);
     }
     for row in &mut joined.series {

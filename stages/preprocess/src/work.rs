@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ctpipe_ct::geometry::{Directions, Stack};
 use ctpipe_ct::{Request, Source, Volume, VolumeError, build, to_path};
@@ -74,7 +75,7 @@ impl Earlier {
 /// Accepted series with their files in order, sorted by shard and UID.
 pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Item>, StageError> {
     let series = task.input("series")?;
-    let mut slices: BTreeMap<String, BTreeMap<u32, InstanceRow>> = BTreeMap::new();
+    let mut slices: BTreeMap<Arc<str>, BTreeMap<u32, InstanceRow>> = BTreeMap::new();
     for row in InstanceRow::read(series).map_err(StageError::failed)? {
         if let Some(index) = row.slice_index {
             slices.entry(row.series_uid.clone()).or_default().insert(index, row);
@@ -83,7 +84,7 @@ pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Ite
     let mut items = Vec::new();
     for row in SeriesRow::read(series).map_err(StageError::failed)? {
         if row.status == Status::Accepted.as_str() {
-            let instances = slices.remove(&row.series_uid).unwrap_or_default();
+            let instances = slices.remove(&*row.series_uid).unwrap_or_default();
             items.push(item(task, row, instances.into_values(), earlier)?);
         }
     }

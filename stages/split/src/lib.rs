@@ -110,7 +110,7 @@ impl Stage for Split {
         "split"
     }
     fn version(&self) -> u32 {
-        1
+        2
     }
     fn doc(&self) -> &'static str {
         "puts whole patients into train, val and test, stratified by label"

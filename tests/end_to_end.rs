@@ -14,6 +14,8 @@ mod golden;
 mod harness;
 #[path = "end_to_end/interrupt.rs"]
 mod interrupt;
+#[path = "end_to_end/items.rs"]
+mod items;
 #[path = "end_to_end/network.rs"]
 mod network;
 #[path = "end_to_end/real_series.rs"]

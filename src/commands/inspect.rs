@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use ctpipe_ct::series::slices;
 use ctpipe_ct::sheet::{Picture, contact_sheet};
 use ctpipe_ct::{
-    Assessment, Code, Fit, Found, Header, Listing, Quality, Request, Rules, Scanned, Slice, Source, Volume, assess,
-    build, codec_name, nifti,
+    Assessment, Code, Fit, Found, Header, Listing, Quality, Request, Rules, Scanned, Slice, Source, Volume,
+    assess, build, codec_name, nifti,
 };
 use ctpipe_engine::Stage;
 use flate2::Compression;
@@ -47,7 +47,8 @@ pub(crate) fn inspect(global: &Global, args: &Inspect) -> anyhow::Result<u8> {
                 Ok(())
             }
         };
-        files.extend(Listing::of(path).read(&|_| true, &tell)?.into_iter().map(|found| (path.clone(), found)));
+        files
+            .extend(Listing::of(path).read(&|_| true, &tell)?.into_iter().map(|found| (path.clone(), found)));
     }
     bar.finish_and_clear();
     let mut by_series: BTreeMap<&str, Vec<usize>> = BTreeMap::new();

@@ -14,7 +14,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// Puts files into an archive under names of their paths below `root`.
-fn zipped(root: &Path, to: &Path) {
+pub(crate) fn zipped(root: &Path, to: &Path) {
     let mut archive = zip::ZipWriter::new(File::create(to).unwrap());
     for file in files_below(root) {
         let name = file.strip_prefix(root).unwrap().to_string_lossy().into_owned();

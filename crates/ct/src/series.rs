@@ -184,9 +184,8 @@ pub fn assess(slices: &[Slice<'_>], rules: &Rules, same: &dyn Fn(usize, usize) -
     let class = |s: &Slice<'_>| s.header.class.is_empty() || CT_IMAGES.contains(&&*s.header.class);
     reject(Code::NotACtImage, any(&|s| &*s.header.modality == "CT" && !class(s)));
     reject(Code::Localizer, typed(&["LOCALIZER", "SCOUT"]));
-    let derived = |word: &str| {
-        DERIVED.contains(&word) || word.split([' ', '_']).any(|w| DERIVED.contains(&w))
-    };
+    let derived =
+        |word: &str| DERIVED.contains(&word) || word.split([' ', '_']).any(|w| DERIVED.contains(&w));
     reject(Code::DerivedReformat, any(&|s| s.header.image_types().any(derived)));
     reject(Code::NotInHu, any(&|s| !s.plane.in_hu));
     reject(Code::NotSingleChannel, any(&|s| s.header.samples != 1));

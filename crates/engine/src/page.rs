@@ -62,7 +62,9 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -
 fn ending(stage: &str, events: &[Event]) -> (String, String) {
     for event in events {
         match event {
-            Event::StageFinished { stage: s, outcome, key, seconds, peak_memory, items, .. } if s == stage => {
+            Event::StageFinished { stage: s, outcome, key, seconds, peak_memory, items, .. }
+                if s == stage =>
+            {
                 let word = format!("{outcome:?}").to_lowercase();
                 let memory = peak_memory.map(|b| format!(", {} MB", b / 1_000_000)).unwrap_or_default();
                 let key = key.get(..12).unwrap_or(key);

@@ -269,7 +269,8 @@ fn advance(
         (State::Fresh, Some(artifact), _) => Ok((Outcome::Fresh, artifact)),
         (State::Restore { .. }, Some(artifact), _) => {
             planner.store.point(&node.name, &artifact.path)?;
-            let no_cost = Made { seconds: 0.0, peak_memory: None, items: None, ..artifact.manifest.made.clone() };
+            let no_cost =
+                Made { seconds: 0.0, peak_memory: None, items: None, ..artifact.manifest.made.clone() };
             finished(node, Outcome::Restored, &artifact, &no_cost, recorder);
             Ok((Outcome::Restored, artifact))
         }
@@ -370,13 +371,7 @@ fn execute(
     Ok((outcome, artifact))
 }
 
-fn finished(
-    node: &Node,
-    outcome: Outcome,
-    artifact: &Artifact,
-    made: &Made,
-    recorder: &Recorder<'_>,
-) {
+fn finished(node: &Node, outcome: Outcome, artifact: &Artifact, made: &Made, recorder: &Recorder<'_>) {
     recorder.event(&Event::StageFinished {
         stage: node.name.clone(),
         outcome,

@@ -109,9 +109,8 @@ impl Store {
     /// The latest artifact of the same work on other inputs that has a list of items and is as its
     /// manifest says; the current one before any other.
     pub(crate) fn previous(&self, stage: &str, key: &Key, cache: &StatCache) -> Option<Previous> {
-        let serves = |artifact: &Artifact| {
-            artifact.manifest.items.is_some() && artifact.manifest.key.same_work(key)
-        };
+        let serves =
+            |artifact: &Artifact| artifact.manifest.items.is_some() && artifact.manifest.key.same_work(key);
         let usable = |artifact: Artifact| {
             let items = Items::read(&artifact.path, artifact.manifest.items.as_deref()?)?;
             intact(&artifact, cache).is_none().then_some(Previous { folder: artifact.path, items })

@@ -92,8 +92,12 @@ impl ShardWriter {
     /// When it cannot be made.
     pub fn create(path: &Path) -> Result<ShardWriter> {
         let file = File::create(path).map_err(|e| Error::io("cannot write", path, e))?;
-        let mut writer =
-            ShardWriter { path: path.to_path_buf(), file: BufWriter::new(file), length: 0, blocks: Vec::new() };
+        let mut writer = ShardWriter {
+            path: path.to_path_buf(),
+            file: BufWriter::new(file),
+            length: 0,
+            blocks: Vec::new(),
+        };
         let head = options()
             .and_then(|options| FileWriter::try_new_with_options(Vec::new(), &schema(), options))
             .map_err(|e| Error::format(path, e))?;
@@ -302,7 +306,9 @@ mod tests {
         for (shard, uids) in [("00.arrow", vec!["a", "b"]), ("01.arrow", vec!["c"])] {
             let mut writer = ShardWriter::create(&folder.join(shard)).unwrap();
             for uid in uids {
-                let batch = writer.push(&Packed::new(uid, 2, &volume(u16::from(uid.as_bytes()[0]))).unwrap()).unwrap();
+                let batch = writer
+                    .push(&Packed::new(uid, 2, &volume(u16::from(uid.as_bytes()[0]))).unwrap())
+                    .unwrap();
                 let (series_uid, shard) = (uid.to_owned(), shard.to_owned());
                 rows.push(VolumeRow { series_uid, shard, batch, ..VolumeRow::default() });
             }

@@ -39,12 +39,13 @@ pub trait Table: Sized {
         let path = folder.join(Self::FILE);
         let schema = Arc::new(Self::schema());
         let file = File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
-        let written = ArrowWriter::try_new(file, schema.clone(), Some(properties())).and_then(|mut writer| {
-            for rows in rows.chunks(CHUNK) {
-                writer.write(&Self::to_batch(rows, schema.clone())?)?;
-            }
-            writer.close()
-        });
+        let written =
+            ArrowWriter::try_new(file, schema.clone(), Some(properties())).and_then(|mut writer| {
+                for rows in rows.chunks(CHUNK) {
+                    writer.write(&Self::to_batch(rows, schema.clone())?)?;
+                }
+                writer.close()
+            });
         written.map(|_| ()).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e)))
     }
 

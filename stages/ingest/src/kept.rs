@@ -91,19 +91,32 @@ impl Kept {
             .into_iter()
             .map(|row| (row.series_uid.clone(), Series { row, instances: Vec::new() }))
             .collect();
+        let nothing = || Series { row: SeriesRow::default(), instances: Vec::new() };
         for (place, row) in instances.into_iter().enumerate() {
-            if let Some(series) = series.get_mut(&*row.series_uid) {
-                series.instances.push((place, row));
-            }
+            // Rows of files that could not be read have no series of their own.
+            let uid = row.series_uid.to_string();
+            series.entry(uid).or_insert_with(nothing).instances.push((place, row));
         }
-        // A file that could not be read belongs to no series, as one without a UID: they are read again.
-        series.remove("");
         let same = |uid: &str, series: &Series| {
             let sum = sums.sum(uid, series.paths().into_iter());
             sum.is_some_and(|made_from| previous.has(uid, &made_from))
         };
-        series.retain(|uid, series| same(uid, series));
-        Kept(series)
+        // A file that could not be read belongs to no series, as one without a UID: they are read again.
+        let others = series.iter().filter(|(uid, series)| uid.is_empty() || !same(uid, series));
+        let others: BTreeSet<String> = others.map(|(uid, _)| uid.clone()).collect();
+        let mut kept = Kept(series);
+        kept.let_go(others);
+        kept
+    }
+
+    /// Keeps these no longer, nor what lies in an archive with them: a file is read whole or not at all.
+    fn let_go(&mut self, mut uids: BTreeSet<String>) {
+        while !uids.is_empty() {
+            let gone: Vec<Series> = uids.iter().filter_map(|uid| self.0.remove(uid)).collect();
+            let lost: HashSet<&str> = gone.iter().flat_map(Series::paths).collect();
+            let shares = |series: &Series| series.paths().iter().any(|path| lost.contains(path));
+            uids = self.0.iter().filter(|(_, s)| shares(s)).map(|(uid, _)| uid.clone()).collect();
+        }
     }
 
     /// Reads every file that is not behind a series that is kept. A series that turns out to have one
@@ -127,7 +140,7 @@ impl Kept {
             let first = files.is_empty();
             files.extend(found);
             let before = self.0.len();
-            self.0.retain(|uid, _| !touched.contains(uid));
+            self.let_go(touched);
             if self.0.len() == before {
                 if !first {
                     let places = places(listing);

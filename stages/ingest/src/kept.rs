@@ -34,8 +34,8 @@ impl<'a> Sums<'a> {
         Sums { task, labels: by_series, named }
     }
 
-    /// Of the series with these files; `None` when one of them is not known to the engine.
-    fn sum<'p>(&self, uid: &str, paths: impl Iterator<Item = &'p str>) -> Option<String> {
+    /// Of the series with these rows; `None` when one of their files is not known to the engine.
+    fn sum<'p>(&self, uid: &str, rows: impl Iterator<Item = &'p InstanceRow>) -> Option<String> {
         let mut made_from = MadeFrom::new();
         made_from.add(self.task.digest("patient_key", Path::new(""))?);
         for &label in self.labels.get(uid).map_or(&[][..], Vec::as_slice) {
@@ -43,21 +43,26 @@ impl<'a> Sums<'a> {
             made_from.add(format!("{:?}", Label { line: 0, ..label.clone() }));
         }
         made_from.add([]);
-        for path in paths {
-            made_from.add(path);
-            made_from.add(self.task.digest("dicom", &to_path(path))?);
+        let mut last = None;
+        for row in rows {
+            // Frames and members of one file come one after the other.
+            if last != Some(&row.path) {
+                made_from.add(&row.path);
+                made_from.add(self.task.digest("dicom", &to_path(&row.path))?);
+                last = Some(&row.path);
+            }
         }
         Some(made_from.digest())
     }
 
     /// Of every series that has a UID.
     pub(crate) fn of(&self, joined: &Joined) -> BTreeMap<String, String> {
-        let mut paths: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut rows: HashMap<&str, Vec<&InstanceRow>> = HashMap::new();
         for row in &joined.instances {
-            paths.entry(&row.series_uid).or_default().insert(&row.path);
+            rows.entry(&row.series_uid).or_default().push(row);
         }
         let sum = |row: &SeriesRow| {
-            let own = paths.get(row.series_uid.as_str()).into_iter().flatten().copied();
+            let own = rows.get(row.series_uid.as_str()).into_iter().flatten().copied();
             Some((row.series_uid.clone(), self.sum(&row.series_uid, own)?))
         };
         joined.series.iter().filter(|row| !row.series_uid.is_empty()).filter_map(sum).collect()
@@ -67,13 +72,18 @@ impl<'a> Sums<'a> {
 /// One series of the earlier artifact.
 struct Series {
     row: SeriesRow,
-    /// With their place in the table: members of an archive stand in its order there, whatever their series.
-    instances: Vec<(usize, InstanceRow)>,
+    /// With the file's place in the listing, and the row's in its table: members of an archive stand in its
+    /// order there, whatever their series.
+    instances: Vec<(usize, usize, InstanceRow)>,
 }
 
 impl Series {
-    fn paths(&self) -> BTreeSet<&str> {
-        self.instances.iter().map(|(_, row)| row.path.as_str()).collect()
+    fn new(row: SeriesRow) -> Series {
+        Series { row, instances: Vec::new() }
+    }
+
+    fn files(&self) -> impl Iterator<Item = usize> {
+        self.instances.iter().map(|(file, _, _)| *file)
     }
 }
 
@@ -83,27 +93,32 @@ pub(crate) struct Kept(BTreeMap<String, Series>);
 
 impl Kept {
     /// Those of the previous artifact that are made from the same; none where there is no such artifact.
-    pub(crate) fn find(task: &Task<'_>, sums: &Sums<'_>) -> Kept {
+    pub(crate) fn find(task: &Task<'_>, listing: &Listing, sums: &Sums<'_>) -> Kept {
         let Some(previous) = task.previous() else { return Kept::default() };
         let tables = (SeriesRow::read(previous.folder()), InstanceRow::read(previous.folder()));
         let (Ok(rows), Ok(instances)) = tables else { return Kept::default() };
-        let mut series: BTreeMap<String, Series> = rows
-            .into_iter()
-            .map(|row| (row.series_uid.clone(), Series { row, instances: Vec::new() }))
-            .collect();
-        let nothing = || Series { row: SeriesRow::default(), instances: Vec::new() };
+        let files: HashMap<&str, usize> = listing.paths().zip(0..).collect();
+        let mut series: BTreeMap<String, Series> =
+            rows.into_iter().map(|row| (row.series_uid.clone(), Series::new(row))).collect();
+        // A file that could not be read belongs to no series, as one without a UID: they are read again,
+        // and so is what has lost a file.
+        let mut others = BTreeSet::from([String::new()]);
         for (place, row) in instances.into_iter().enumerate() {
-            // Rows of files that could not be read have no series of their own.
-            let uid = row.series_uid.to_string();
-            series.entry(uid).or_insert_with(nothing).instances.push((place, row));
+            match (files.get(row.path.as_str()), series.get_mut(&*row.series_uid)) {
+                (Some(&file), Some(series)) => series.instances.push((file, place, row)),
+                (Some(&file), None) => {
+                    let nameless = series.entry(String::new());
+                    let nameless = nameless.or_insert_with(|| Series::new(SeriesRow::default()));
+                    nameless.instances.push((file, place, row));
+                }
+                (None, _) => drop(others.insert(row.series_uid.to_string())),
+            }
         }
         let same = |uid: &str, series: &Series| {
-            let sum = sums.sum(uid, series.paths().into_iter());
+            let sum = sums.sum(uid, series.instances.iter().map(|(_, _, row)| row));
             sum.is_some_and(|made_from| previous.has(uid, &made_from))
         };
-        // A file that could not be read belongs to no series, as one without a UID: they are read again.
-        let others = series.iter().filter(|(uid, series)| uid.is_empty() || !same(uid, series));
-        let others: BTreeSet<String> = others.map(|(uid, _)| uid.clone()).collect();
+        others.extend(series.iter().filter(|(uid, series)| !same(uid, series)).map(|(uid, _)| uid.clone()));
         let mut kept = Kept(series);
         kept.let_go(others);
         kept
@@ -113,8 +128,8 @@ impl Kept {
     fn let_go(&mut self, mut uids: BTreeSet<String>) {
         while !uids.is_empty() {
             let gone: Vec<Series> = uids.iter().filter_map(|uid| self.0.remove(uid)).collect();
-            let lost: HashSet<&str> = gone.iter().flat_map(Series::paths).collect();
-            let shares = |series: &Series| series.paths().iter().any(|path| lost.contains(path));
+            let lost: HashSet<usize> = gone.iter().flat_map(Series::files).collect();
+            let shares = |series: &Series| series.files().any(|file| lost.contains(&file));
             uids = self.0.iter().filter(|(_, s)| shares(s)).map(|(uid, _)| uid.clone()).collect();
         }
     }
@@ -127,28 +142,29 @@ impl Kept {
         listing: &Listing,
         sums: &Sums<'_>,
     ) -> Result<Vec<Found>, StageError> {
-        let mut missing = vec![true; listing.paths().count()];
-        let mut files = Vec::new();
-        loop {
-            let behind: HashSet<&str> = self.0.values().flat_map(Series::paths).collect();
-            let wanted: Vec<bool> =
-                missing.iter().zip(listing.paths()).map(|(m, path)| *m && !behind.contains(path)).collect();
-            missing.iter_mut().zip(&wanted).for_each(|(missing, wanted)| *missing &= !wanted);
+        let mut read = vec![false; listing.paths().count()];
+        let mut files: Vec<Found> = Vec::new();
+        for round in 1.. {
+            let mut wanted: Vec<bool> = read.iter().map(|read| !read).collect();
+            self.0.values().flat_map(Series::files).for_each(|file| wanted[file] = false);
+            read.iter_mut().zip(&wanted).for_each(|(read, wanted)| *read |= wanted);
             let found = scan(task, listing, &|index| wanted[index])?;
-            let touched: BTreeSet<String> =
-                found.iter().filter_map(|file| Some((sums.named)(&file.header()?.series_uid))).collect();
-            let first = files.is_empty();
+            let touched: BTreeSet<String> = match self.0.is_empty() {
+                true => BTreeSet::new(),
+                false => found.iter().filter_map(|f| Some((sums.named)(&f.header()?.series_uid))).collect(),
+            };
             files.extend(found);
             let before = self.0.len();
             self.let_go(touched);
             if self.0.len() == before {
-                if !first {
-                    let places = places(listing);
-                    files.sort_by_key(|file: &Found| places.get(file.path.as_str()).copied());
+                if round > 2 {
+                    let places: HashMap<&str, usize> = listing.paths().zip(0..).collect();
+                    files.sort_by_cached_key(|file| places.get(file.path.as_str()).copied());
                 }
-                return Ok(files);
+                break;
             }
         }
+        Ok(files)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -161,15 +177,15 @@ impl Kept {
 
     /// Files behind these series, and how many beside them in the same archives are none of DICOM.
     pub(crate) fn files(&self, folder: &Path) -> (u64, u64) {
-        let mut by_path: BTreeMap<&str, BTreeSet<Option<&str>>> = BTreeMap::new();
-        for (_, row) in self.0.values().flat_map(|series| &series.instances) {
-            by_path.entry(&row.path).or_default().insert(row.member.as_deref());
+        let mut by_file: HashMap<usize, (&InstanceRow, HashSet<Option<&str>>)> = HashMap::new();
+        for (file, _, row) in self.0.values().flat_map(|series| &series.instances) {
+            by_file.entry(*file).or_insert((row, HashSet::new())).1.insert(row.member.as_deref());
         }
         let (mut files, mut others) = (0, 0);
-        for (path, own) in by_path {
-            let all = match own.first() {
-                Some(Some(_)) => members(&folder.join(to_path(path))).unwrap_or(own.len()),
-                _ => own.len(),
+        for (row, own) in by_file.into_values() {
+            let all = match row.member {
+                Some(_) => members(&folder.join(to_path(&row.path))).unwrap_or(own.len()),
+                None => own.len(),
             };
             files += all as u64;
             others += all.saturating_sub(own.len()) as u64;
@@ -180,21 +196,19 @@ impl Kept {
     /// Puts the rows of these series among the others: the order is that of a table made at once.
     pub(crate) fn merge(self, joined: &mut Joined, listing: &Listing) {
         if !self.0.is_empty() {
-            let places = places(listing);
-            let mut instances: Vec<(usize, InstanceRow)> =
-                std::mem::take(&mut joined.instances).into_iter().enumerate().collect();
+            let files: HashMap<&str, usize> = listing.paths().zip(0..).collect();
+            let fresh = std::mem::take(&mut joined.instances).into_iter().enumerate();
+            let mut instances: Vec<(usize, usize, InstanceRow)> = fresh
+                .map(|(place, row)| (files.get(row.path.as_str()).copied().unwrap_or(0), place, row))
+                .collect();
             for series in self.0.into_values() {
                 joined.series.push(series.row);
                 instances.extend(series.instances);
             }
             // A file's rows are all of one table, so their places in it put them in order.
-            instances.sort_by_key(|(place, row)| (places.get(row.path.as_str()).copied(), *place));
-            joined.instances = instances.into_iter().map(|(_, row)| row).collect();
+            instances.sort_by_key(|(file, place, _)| (*file, *place));
+            joined.instances = instances.into_iter().map(|(_, _, row)| row).collect();
         }
         joined.series.sort_by(|a, b| a.series_uid.cmp(&b.series_uid));
     }
-}
-
-fn places(listing: &Listing) -> HashMap<&str, usize> {
-    listing.paths().zip(0..).collect()
 }

@@ -153,8 +153,8 @@ impl Stage for Ingest {
             false => uid.to_owned(),
         };
         let sums = Sums::new(task, &labels, &named);
-        let mut kept = Kept::find(task, &sums);
         let listing = Listing::of(folder);
+        let mut kept = Kept::find(task, &listing, &sums);
         let files = kept.read_the_rest(task, &listing, &sums)?;
         task.check_stop()?;
         let rules = Rules {

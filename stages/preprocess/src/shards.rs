@@ -34,7 +34,7 @@ pub(crate) struct Shards<'a> {
 /// A shard in the making.
 struct Open {
     name: String,
-    /// `None` when it was copied whole.
+    /// `None` when it was taken over whole.
     writer: Option<ShardWriter>,
     /// The earlier artifact's shard of that name, once it is asked for.
     reader: Option<ShardReader>,
@@ -97,7 +97,12 @@ impl<'a> Shards<'a> {
             let path = self.folder.join(name);
             let writer = match self.earlier.filter(|_| self.unchanged.contains(name)) {
                 Some(earlier) => {
-                    fs::copy(earlier.shard(name), path).map_err(StageError::failed)?;
+                    // Artifacts are never written to again, so two can share a file; some file systems
+                    // know no links.
+                    let from = earlier.shard(name);
+                    fs::hard_link(&from, &path)
+                        .or_else(|_| fs::copy(&from, &path).map(drop))
+                        .map_err(StageError::failed)?;
                     None
                 }
                 None => Some(ShardWriter::create(&path).map_err(StageError::failed)?),

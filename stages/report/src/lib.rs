@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::inputs::Inputs;
 
 /// Raised by hand when the same inputs would give other bytes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Writes `report.html`, `training_results.json` and `plots/`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) title: String,
     /// Example volumes of each class.
     pub(crate) examples: usize,
+    /// Pictures of flagged volumes.
+    pub(crate) flagged: usize,
 }
 
 const PAGE: &str = "report.html";
@@ -86,6 +88,12 @@ impl Stage for Report {
                 unit: "volumes",
                 doc: "example volumes shown of each class",
             },
+            Param {
+                name: "flagged",
+                kind: Kind::Int { default: 12, min: 0, max: 100 },
+                unit: "volumes",
+                doc: "pictures of volumes that preprocess has flagged, those with most flags first",
+            },
         ];
         PARAMS
     }
@@ -110,10 +118,11 @@ impl Stage for Report {
         tell(1, "charts")?;
         let charts = Charts::draw(&inputs);
         charts.write(task.out()).map_err(failed)?;
-        tell(2, "examples")?;
+        tell(2, "pictures")?;
+        let quality = page::quality(&inputs, options.flagged, || task.check_stop())?;
         let examples = page::examples(&inputs, options.examples, || task.check_stop())?;
         tell(3, "page")?;
-        let html = page::render(&options, &inputs, &charts, &examples).map_err(failed)?;
+        let html = page::render(&options, &inputs, &charts, &quality, &examples).map_err(failed)?;
         write(&task.out().join(PAGE), &html).map_err(failed)?;
         results::write(&inputs, task.out()).map_err(failed)?;
         tell(PIECES, "")

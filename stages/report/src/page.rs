@@ -5,6 +5,7 @@ mod data;
 mod evaluation;
 mod examples;
 mod provenance;
+mod quality;
 mod result;
 mod split;
 mod table;
@@ -21,6 +22,7 @@ use crate::inputs::Inputs;
 use crate::{Charts, Options};
 
 pub(crate) use examples::examples;
+pub(crate) use quality::quality;
 
 const TEMPLATE: &str = include_str!("../templates/report.html");
 const MACROS: &str = include_str!("../templates/macros.html");
@@ -32,6 +34,7 @@ struct Page<'a> {
     style: &'static str,
     result: result::View,
     data: data::View,
+    quality: &'a quality::View,
     split: split::View,
     training: training::View,
     evaluation: evaluation::View,
@@ -63,6 +66,7 @@ pub(crate) fn render(
     options: &Options,
     inputs: &Inputs,
     charts: &Charts,
+    quality: &quality::View,
     examples: &examples::View,
 ) -> Result<String> {
     let page = Page {
@@ -70,6 +74,7 @@ pub(crate) fn render(
         style: STYLE,
         result: result::view(inputs),
         data: data::view(inputs),
+        quality,
         split: split::view(inputs),
         training: training::view(inputs, Figure::of(&charts.training)),
         evaluation: evaluation::view(inputs, Figure::of(&charts.roc)),

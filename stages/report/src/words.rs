@@ -63,9 +63,19 @@ pub(crate) const WARNINGS: [(&str, &str); 9] = [
     ("unusual_matrix", "its rows and columns are not the usual 512 × 512"),
 ];
 
+/// A flag of preprocess, and what it means. A volume with flags is used.
+pub(crate) const FLAGS: [(&str, &str); 6] = [
+    ("air_off", "air is more than 50 HU from -1000: the rescale or the calibration is in doubt"),
+    ("soft_tissue_off", "there is no soft tissue, or it is not within 0 to 90 HU"),
+    ("much_padding", "more than half of its pixels are padding"),
+    ("noisy", "its noise is above 60 HU"),
+    ("short_coverage", "it covers less than 150 mm from the feet to the head: hardly a whole chest"),
+    ("lungs_not_found", "lungs were asked for and not found; the body was taken"),
+];
+
 /// What a code means, where this version knows it.
 pub(crate) fn meaning(code: &str) -> Option<&'static str> {
-    CODES.iter().chain(&WARNINGS).find(|(known, _)| *known == code).map(|(_, words)| *words)
+    CODES.iter().chain(&WARNINGS).chain(&FLAGS).find(|(known, _)| *known == code).map(|(_, words)| *words)
 }
 
 /// `too_few_slices: it has fewer slices than are asked for`, codes joined by `; `.

@@ -27,7 +27,7 @@ fn the_same_inputs_give_the_same_bytes() {
 fn the_same_inputs_give_the_same_bytes_as_ever() {
     assert_eq!(
         run(&Set::full(), "").content(),
-        "628f5607822efd298bade92e4a6a9ba6a25776fabbe2fa82fff151e6b44e16b6"
+        "276ee7bfec91920e582f94c43f49e7780fd111e1f3d27b04d9319cf0c9c97d59"
     );
 }
 
@@ -36,7 +36,7 @@ fn every_section_is_there_and_every_chart_is_a_file_too() {
     let made = run(&Set::full(), "");
     let page = made.page();
     let mut last = 0;
-    for id in ["result", "data", "split", "training", "evaluation", "examples", "provenance"] {
+    for id in ["result", "data", "quality", "split", "training", "evaluation", "examples", "provenance"] {
         let at = page.find(&format!("<section id=\"{id}\"")).unwrap();
         assert!(at > last, "{id} comes too early");
         last = at;
@@ -154,6 +154,7 @@ fn empty_inputs_make_a_page_that_says_so() {
         "No epoch was run",
         "There is no ROC curve",
         "No series of this class has a volume",
+        "There are no volumes",
     ] {
         assert!(page.contains(said), "{said}");
     }
@@ -181,15 +182,36 @@ fn a_patient_in_two_parts_is_shouted() {
 fn examples_are_as_many_as_asked_for_with_part_label_and_probability() {
     let count = |params: &str| run(&Set::full(), params).page().matches("data:image/png;base64,").count();
     // Three planes of each volume, two classes; the set has two volumes of a class.
-    assert_eq!(count("    params: { examples: 1 }\n"), 3 * 2);
-    assert_eq!(count("    params: { examples: 8 }\n"), 3 * 2 * 2);
-    assert_eq!(count("    params: { examples: 0 }\n"), 0);
+    assert_eq!(count("    params: { flagged: 0, examples: 1 }\n"), 3 * 2);
+    assert_eq!(count("    params: { flagged: 0, examples: 8 }\n"), 3 * 2 * 2);
+    assert_eq!(count("    params: { flagged: 0, examples: 0 }\n"), 0);
     let page = run(&Set::full(), "").page();
     let examples = section(&page, "examples");
     assert!(
         examples.contains("test part, label pathology, probability of pathology 0.900, called pathology")
     );
     assert!(examples.contains("training part, label normal, no prediction"), "{examples}");
+}
+
+#[test]
+fn flagged_volumes_are_counted_said_in_words_and_pictured() {
+    let page = run(&Set::full(), "    params: { flagged: 1 }\n").page();
+    let quality = section(&page, "quality");
+    for said in [
+        "<th scope=\"row\">noisy</th><td class=\"n\">2</td><td>its noise is above 60 HU</td>",
+        "<th scope=\"row\">Noise, HU</th><td class=\"n\">39.5</td><td class=\"n\">10.0</td><td class=\"n\">71.0</td>",
+        "air_off, noisy",
+        "Without a picture: 1 more",
+    ] {
+        assert!(quality.contains(said), "{said} in {quality}");
+    }
+    // The one with most flags, in three planes.
+    assert_eq!(quality.matches("data:image/png;base64,").count(), 3);
+    assert!(quality.contains("sagittal middle slice of series 1.2.826.0.1.3680043.2.1125.4"));
+    let mut set = Set::full();
+    set.volumes.iter_mut().for_each(|row| row.flags.clear());
+    let page = run(&set, "").page();
+    assert!(section(&page, "quality").contains("No volume is flagged"));
 }
 
 #[test]

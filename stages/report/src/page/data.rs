@@ -11,7 +11,7 @@ use crate::inputs::Inputs;
 use crate::words;
 
 /// Rows of a list before the rest is counted.
-const SHOWN: usize = 200;
+pub(super) const SHOWN: usize = 200;
 
 #[derive(Serialize)]
 pub(super) struct View {
@@ -70,7 +70,7 @@ fn totals(inputs: &Inputs) -> Table {
     Table::new("What went in", &["What", "#Count"], rows)
 }
 
-fn codes(caption: &str, counts: &BTreeMap<String, u64>) -> Option<Table> {
+pub(super) fn codes(caption: &str, counts: &BTreeMap<String, u64>) -> Option<Table> {
     let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
     // Most frequent first; the map has them by code already.
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
@@ -116,7 +116,7 @@ fn without_path(problem: &str) -> &str {
 }
 
 /// A header that could not be read gives a series without a UID.
-fn uid(uid: &str) -> String {
+pub(super) fn uid(uid: &str) -> String {
     if uid.is_empty() { "(no UID)".to_owned() } else { uid.to_owned() }
 }
 
@@ -195,6 +195,7 @@ fn glossary() -> Table {
     };
     let mut rows: Vec<Vec<String>> = words::CODES.iter().map(row("rejected")).collect();
     rows.extend(words::WARNINGS.iter().map(row("warning")));
+    rows.extend(words::FLAGS.iter().map(row("flag of a volume")));
     Table::new("What each code means", &["Code", "Kind", "Meaning"], rows)
 }
 

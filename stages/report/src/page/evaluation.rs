@@ -1,4 +1,4 @@
-//! Section 5: the figures of all three parts, side by side. Computes no figure.
+//! Section 6: the figures of all three parts, side by side. Computes no figure.
 
 use ctpipe_tables::Part;
 use ctpipe_tables::json::{Figure as Metric, PartMetrics};

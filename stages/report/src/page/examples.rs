@@ -1,4 +1,4 @@
-//! Section 6: some volumes of each class, chosen by part and UID and not by how they look. Cuts no
+//! Section 7: some volumes of each class, chosen by part and UID and not by how they look. Cuts no
 //! slice itself.
 
 use std::collections::{BTreeMap, HashMap};
@@ -33,7 +33,7 @@ struct Example {
 }
 
 #[derive(Serialize)]
-struct Image {
+pub(super) struct Image {
     plane: &'static str,
     uri: String,
     edge: usize,
@@ -90,7 +90,7 @@ fn chosen(inputs: &Inputs, label: u32, asked: usize) -> Vec<(&str, Option<&str>)
     chosen
 }
 
-fn slices(inputs: &Inputs, series_uid: &str) -> Result<Vec<Image>, Error> {
+pub(super) fn slices(inputs: &Inputs, series_uid: &str) -> Result<Vec<Image>, Error> {
     let volumes = inputs.shards.read(&[series_uid])?;
     let voxels = volumes.first().map_or(&[][..], Vec::as_slice);
     let edge = images::edge(voxels.len())

@@ -1,4 +1,4 @@
-//! Section 7: what made each input: parameters, keys and digests, and how to make it again. Clocks
+//! Section 8: what made each input: parameters, keys and digests, and how to make it again. Clocks
 //! and hosts, which manifests hold too, are left out.
 
 use std::fmt::Write as _;

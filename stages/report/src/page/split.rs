@@ -1,4 +1,4 @@
-//! Section 3: how the series were dealt to the parts, and that no patient is in two. Splits nothing.
+//! Section 4: how the series were dealt to the parts, and that no patient is in two. Splits nothing.
 
 use ctpipe_tables::Part;
 use ctpipe_tables::json::PartCounts;

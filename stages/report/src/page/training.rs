@@ -1,4 +1,4 @@
-//! Section 4: how the network learnt, epoch by epoch. Draws nothing itself.
+//! Section 5: how the network learnt, epoch by epoch. Draws nothing itself.
 
 use serde::Serialize;
 

@@ -104,6 +104,11 @@ impl Set {
                 shard: "00.arrow".into(),
                 batch: i as u32,
                 status: "accepted".into(),
+                // Their median is 39.5.
+                noise_hu: Some([10.0, 10.0, 69.0, 71.0][i]),
+                air_hu: Some(if i == 3 { -900.0 } else { -1000.0 }),
+                flags: [vec![], vec![], vec!["noisy".into()], vec!["air_off".into(), "noisy".into()]][i]
+                    .clone(),
                 ..VolumeRow::default()
             };
             set.volumes.push(volume);

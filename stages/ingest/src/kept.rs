@@ -157,7 +157,7 @@ impl Kept {
             let before = self.0.len();
             self.let_go(touched);
             if self.0.len() == before {
-                if round > 2 {
+                if round > 1 {
                     let places: HashMap<&str, usize> = listing.paths().zip(0..).collect();
                     files.sort_by_cached_key(|file| places.get(file.path.as_str()).copied());
                 }

@@ -31,6 +31,9 @@ fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).unwrap();
 }
 
+/// What is done to the data, and how.
+type Edit<'a> = (&'static str, Box<dyn Fn() + 'a>);
+
 /// Runs ingest and preprocess under some edits of the data, one after the other, and tells what each cost.
 fn costs(settings: &[&str]) -> Vec<(&'static str, Option<u64>, Option<u64>)> {
     let sandbox = Sandbox::new();
@@ -51,7 +54,6 @@ fn costs(settings: &[&str]) -> Vec<(&'static str, Option<u64>, Option<u64>)> {
     let name = |study: usize| studies[study].file_name().unwrap().to_owned();
     fs::rename(&studies[0], aside.join(name(0))).unwrap();
     run(&[]);
-    type Edit<'a> = (&'static str, Box<dyn Fn() + 'a>);
     let edits: Vec<Edit<'_>> = vec![
         ("a study more", Box::new(|| fs::rename(aside.join(name(0)), &studies[0]).unwrap())),
         (

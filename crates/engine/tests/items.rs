@@ -57,15 +57,12 @@ impl Stage for Backwards {
             made_from.add(task.digest("in", Path::new(&name)).unwrap());
             let made_from = made_from.digest();
             let out = task.out().join(&name);
-            match previous.as_ref().filter(|previous| previous.has(&name, &made_from)) {
-                Some(previous) => {
-                    fs::copy(previous.folder().join(&name), out).map_err(StageError::failed)?;
-                    reused += 1;
-                }
-                None => {
-                    let text: String = fs::read_to_string(&path).unwrap().chars().rev().collect();
-                    fs::write(out, format!("{}{text}", params["mark"])).map_err(StageError::failed)?;
-                }
+            if let Some(previous) = previous.as_ref().filter(|previous| previous.has(&name, &made_from)) {
+                fs::copy(previous.folder().join(&name), out).map_err(StageError::failed)?;
+                reused += 1;
+            } else {
+                let text: String = fs::read_to_string(&path).unwrap().chars().rev().collect();
+                fs::write(out, format!("{}{text}", params["mark"])).map_err(StageError::failed)?;
             }
             items.insert(name.clone(), made_from);
             names.push(name);

@@ -115,8 +115,9 @@ impl ShardWriter {
     /// # Errors
     /// When it cannot be written.
     pub fn push(&mut self, volume: &Packed) -> Result<u32> {
-        let body = volume.bytes.len() - volume.message;
-        self.blocks.push(Block::new(self.length as i64, volume.message as i32, body as i64));
+        let body = (volume.bytes.len() - volume.message) as u64;
+        let (start, message) = (self.length as u64, volume.message as u32);
+        self.blocks.push(Block::new(start.cast_signed(), message.cast_signed(), body.cast_signed()));
         self.put(&volume.bytes)?;
         Ok(self.blocks.len() as u32 - 1)
     }
@@ -142,7 +143,7 @@ impl ShardWriter {
         builder.finish(root, None);
         let footer = builder.finished_data();
         self.put(footer)?;
-        self.put(&(footer.len() as i32).to_le_bytes())?;
+        self.put(&(footer.len() as u32).to_le_bytes())?;
         self.put(MAGIC)?;
         self.file.flush().map_err(|e| Error::io("cannot write", &self.path, e))
     }

@@ -149,10 +149,10 @@ impl Kept {
             self.0.values().flat_map(Series::files).for_each(|file| wanted[file] = false);
             read.iter_mut().zip(&wanted).for_each(|(read, wanted)| *read |= wanted);
             let found = scan(task, listing, &|index| wanted[index])?;
-            let touched: BTreeSet<String> = match self.0.is_empty() {
-                true => BTreeSet::new(),
-                false => found.iter().filter_map(|f| Some((sums.named)(&f.header()?.series_uid))).collect(),
-            };
+            let named = |file: &Found| Some((sums.named)(&file.header()?.series_uid));
+            // Nothing is kept, nothing is touched: most runs are such.
+            let touched: BTreeSet<String> =
+                found.iter().filter(|_| !self.0.is_empty()).filter_map(named).collect();
             files.extend(found);
             let before = self.0.len();
             self.let_go(touched);

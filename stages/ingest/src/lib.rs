@@ -148,9 +148,12 @@ impl Stage for Ingest {
         }
         let labels = labels::read(task.input("labels")?, &columns).map_err(StageError::failed)?;
         let folder = task.input("dicom")?;
-        let named = |uid: &str| match config.pseudonymize_uids {
-            true => pseudonym::pseudonym(&hasher, pseudonym::Kind::Series, uid),
-            false => uid.to_owned(),
+        let named = |uid: &str| {
+            if config.pseudonymize_uids {
+                pseudonym::pseudonym(&hasher, pseudonym::Kind::Series, uid)
+            } else {
+                uid.to_owned()
+            }
         };
         let sums = Sums::new(task, &labels, &named);
         let listing = Listing::of(folder);

@@ -121,7 +121,9 @@ fn item(
         }
         made_from.add(row.member.as_deref().unwrap_or_default());
         made_from.add(row.frame.to_le_bytes());
-        position.iter().for_each(|number| made_from.add(number.to_le_bytes()));
+        for number in position {
+            made_from.add(number.to_le_bytes());
+        }
         let source = Source { path: dicom.join(path), member: row.member, frame: row.frame as usize };
         slices.push((source, position));
     }

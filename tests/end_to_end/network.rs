@@ -117,3 +117,29 @@ fn filters_without_a_kernel_are_trained_with_and_said_once() {
     let said = sandbox.ctpipe(&["run", "--set", "train.kernel_size=4"]).expect(2);
     assert!(said.stderr.contains("kernel_size must be odd (1, 3, 5 or 7), found 4"), "{}", said.stderr);
 }
+
+#[test]
+fn volumes_of_another_size_go_through_every_stage() {
+    let sandbox = Sandbox::new();
+    let sized = |more: &[&str], code: i32| {
+        let mut arguments = vec!["run", "--json", "--set", "preprocess.size=32"];
+        arguments.extend(more);
+        sandbox.ctpipe(&arguments).expect(code)
+    };
+    assert_eq!(sized(&[], 0).ran().len(), 6);
+    let model = fs::read(sandbox.path("artifacts/train/model.json")).unwrap();
+    let model: serde_json::Value = serde_json::from_slice(&model).unwrap();
+    assert_eq!(model["network"]["size"], 32);
+    // Width 1: conv 27·(1 + 2 + 8) + 7, BatchNorm 2·7, projections 1 + 2 + 8 + 7; fc1 4·4³·4 + 4, fc2 8 + 2.
+    assert_eq!(model["network"]["width"], 1);
+    let hidden = model["network"]["hidden_size"].as_u64().unwrap();
+    assert_eq!(model["parameters"], 27 * 11 + 7 + 14 + 18 + 256 * hidden + hidden + 2 * hidden + 2);
+    // Weights for one size do not start a training on another, and both sizes are named.
+    let weights = sandbox.path("artifacts/train/model.safetensors");
+    fs::copy(&weights, sandbox.path("start.safetensors")).unwrap();
+    let from = "train.init_from=start.safetensors";
+    assert_eq!(sized(&["--to", "train", "--set", from], 0).ran(), ["train"]);
+    let said = sandbox.ctpipe(&["run", "--to", "train", "--set", from]).expect(1);
+    let expected = "weights are for volumes of 32 x 32 x 32 voxels, and preprocess makes 64 x 64 x 64; set preprocess.size=32";
+    assert!(said.stderr.contains(expected), "{}", said.stderr);
+}

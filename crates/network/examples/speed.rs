@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use ctpipe_network::{
-    Config, Device, Loss, LossKind, Network, Purpose, Stream, Trainer, VOXELS, Weights, instruction_set,
+    Config, Device, Loss, LossKind, Network, Purpose, Stream, Trainer, Weights, instruction_set,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,8 +18,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config { width, residual: form == "residual", ..Config::default() };
     let weights = Weights::init(&config, 42);
     let mut random = Stream::new(42, Purpose::Sampler);
-    let volumes: Vec<Vec<u16>> =
-        (0..batch).map(|_| (0..VOXELS).map(|_| (random.unit() * 65535.0) as u16).collect()).collect();
+    let volumes: Vec<Vec<u16>> = (0..batch)
+        .map(|_| (0..config.voxels()).map(|_| (random.unit() * 65535.0) as u16).collect())
+        .collect();
     let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
     let labels: Vec<u8> = (0..batch).map(|i| (i % 2) as u8).collect();
     let mut run: Box<dyn FnMut() -> Result<(), ctpipe_network::Error>> = match what.as_str() {

@@ -4,21 +4,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// Edge of the input volume in voxels.
-pub const SIZE: usize = 64;
-/// Voxels of one input volume.
-pub const VOXELS: usize = SIZE * SIZE * SIZE;
 /// Convolution blocks; each halves the edge.
 pub const BLOCKS: usize = 3;
+/// Edge of the smallest volume that halves that often; all others are multiples of it.
+const UNIT: usize = 1 << BLOCKS;
 
-/// The architecture of CNN3D: `[N, 1, 64, 64, 64]` to `[N, num_classes]` logits.
+/// The architecture of CNN3D: `[N, 1, size, size, size]` to `[N, num_classes]` logits.
 ///
 /// Three blocks of Conv3d(3, padding 1) -> BatchNorm (-> + 1x1x1 projection of the input) -> ReLU ->
 /// max-pool 2 with `width`, `2 width`, `4 width` channels; channel dropout;
-/// Linear(4 width x 8³ -> `hidden_size`) -> ReLU -> dropout -> Linear(-> `num_classes`).
+/// Linear(4 width x (size / 8)³ -> `hidden_size`) -> ReLU -> dropout -> Linear(-> `num_classes`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Edge of a volume in voxels, a multiple of 8.
+    #[serde(default = "sixty_four")]
+    pub size: usize,
     /// Channels of the first block.
     pub width: usize,
     /// Add a 1x1x1 projection of a block's input before its ReLU.
@@ -35,6 +36,11 @@ pub struct Config {
     pub dropout_rate: f64,
 }
 
+/// The volumes of files from before there was a choice.
+fn sixty_four() -> usize {
+    64
+}
+
 /// The filters of files from before there was a choice.
 fn three() -> usize {
     3
@@ -43,6 +49,7 @@ fn three() -> usize {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            size: 64,
             width: 64,
             residual: true,
             kernel_size: 3,
@@ -89,15 +96,32 @@ impl Config {
         [(1, w), (w, 2 * w), (2 * w, 4 * w)]
     }
 
+    /// Voxels of one volume.
+    pub fn voxels(&self) -> usize {
+        self.size.pow(3)
+    }
+
     /// Values that enter the first linear layer.
     pub fn features(&self) -> usize {
-        let edge = SIZE >> BLOCKS;
-        4 * self.width * edge.pow(3)
+        4 * self.width * (self.size / UNIT).pow(3)
+    }
+
+    /// The size of a volume of which so many values enter the first linear layer, if there is one.
+    pub(crate) fn size_with(&self, features: usize) -> Option<usize> {
+        let sizes = (1..).map(|units| Config { size: units * UNIT, ..self.clone() });
+        let mut sizes = sizes.skip_while(|config| config.features() < features);
+        sizes.next().filter(|config| config.features() == features).map(|config| config.size)
     }
 
     /// # Errors
     /// When there is no such network.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.size == 0 || !self.size.is_multiple_of(UNIT) {
+            return Err(Error::Config(format!(
+                "no network has volumes of {0} x {0} x {0} voxels: the edge is a multiple of {UNIT}",
+                self.size
+            )));
+        }
         let odd = self.kernel_size % 2 == 1;
         if odd && self.width > 0 && self.hidden_size > 0 && self.num_classes > 0 {
             return Ok(());
@@ -110,7 +134,7 @@ impl Config {
 
     /// Whether filters of this edge run on `ctpipe-kernels` on a CPU, rather than in the composed form.
     pub fn kernel_size_has_kernels(edge: usize) -> bool {
-        ctpipe_kernels::block::covers([edge; 3], [SIZE >> (BLOCKS - 1); 3])
+        ctpipe_kernels::block::covers([edge; 3], [UNIT >> (BLOCKS - 1); 3])
     }
 
     /// Number of learnt values.
@@ -151,6 +175,17 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_size_of_a_volume_follows_from_what_enters_the_first_linear_layer() {
+        let config = Config { width: 3, ..Config::default() };
+        for size in [8, 16, 64, 128] {
+            let config = Config { size, ..config.clone() };
+            assert_eq!(config.size_with(config.features()), Some(size));
+        }
+        assert_eq!(config.size_with(config.features() + 1), None);
+        assert_eq!(config.size_with(0), None);
+    }
 
     /// Counted by hand: conv 27·(64 + 64·128 + 128·256) + 448, BatchNorm 2·448,
     /// fc1 131072·512 + 512, fc2 1026.

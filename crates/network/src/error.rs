@@ -29,8 +29,10 @@ pub enum Error {
     #[error("{0}")]
     Device(String),
     /// A volume has another number of voxels.
-    #[error("a volume has {found} voxels, the network takes 64 x 64 x 64 = 262144")]
+    #[error("a volume has {found} voxels, the network takes {size} x {size} x {size} = {}", .size.pow(3))]
     VolumeSize {
+        /// Edge of the network's volumes.
+        size: usize,
         /// Voxels found.
         found: usize,
     },

@@ -39,7 +39,7 @@ pub(crate) struct Forward<B: Backend> {
     pub(crate) seen: Vec<BatchStatistics<B>>,
 }
 
-/// `x [N, 1, 64, 64, 64]` to logits.
+/// `x [N, 1, size, size, size]` to logits.
 ///
 /// With `dropout` it is a training step: BatchNorm normalises by the batch; without, by the running
 /// statistics.

@@ -8,11 +8,11 @@
 //! Burn's (`composed`).
 //!
 //! ```
-//! use ctpipe_network::{Config, Device, Loss, LossKind, Trainer, VOXELS, Weights};
+//! use ctpipe_network::{Config, Device, Loss, LossKind, Trainer, Weights};
 //!
-//! let config = Config { width: 1, hidden_size: 4, ..Config::default() };
+//! let config = Config { size: 16, width: 1, hidden_size: 4, ..Config::default() };
 //! let mut trainer = Trainer::new(&Weights::init(&config, 42), 1e-4, 42, Device::Cpu)?;
-//! let (dark, bright) = (vec![0_u16; VOXELS], vec![u16::MAX; VOXELS]);
+//! let (dark, bright) = (vec![0_u16; config.voxels()], vec![u16::MAX; config.voxels()]);
 //! let loss = Loss { kind: LossKind::CrossEntropy, alpha: 0.75, gamma: 2.0, class_weights: [1.0; 2] };
 //! let before = trainer.step(&[&dark, &bright], &[0, 1], &loss, 1e-2)?;
 //! assert!(before.is_finite());
@@ -36,7 +36,7 @@ mod session;
 mod tests;
 mod weights;
 
-pub use config::{BLOCKS, Config, SIZE, VOXELS};
+pub use config::{BLOCKS, Config};
 pub use device::{Device, instruction_set};
 pub use error::Error;
 pub use loss::{Loss, LossKind, probability};
@@ -57,8 +57,10 @@ impl Trainer {
     /// Starts from `weights` with a fresh Adam; `seed` is for the dropout masks.
     ///
     /// # Errors
-    /// When the device is not in this build, or `CTPIPE_ISA` asks for what the CPU has not.
+    /// When there is no such network, the device is not in this build, or `CTPIPE_ISA` asks for what the
+    /// CPU has not.
     pub fn new(weights: &Weights, weight_decay: f64, seed: u64, device: Device) -> Result<Trainer, Error> {
+        weights.config().check()?;
         Ok(Trainer(match device {
             Device::Cpu => {
                 device::cpu()?;
@@ -75,13 +77,13 @@ impl Trainer {
         }))
     }
 
-    /// One step of forward, backward and Adam on volumes of 64³ 16-bit voxels (0 is -1000 HU, 65535 is
-    /// 400 HU) with a label 0 or 1 each. Returns the loss before the step.
+    /// One step of forward, backward and Adam on volumes of size³ 16-bit voxels (0 is -1000 HU, 65535
+    /// is 400 HU) with a label 0 or 1 each. Returns the loss before the step.
     ///
     /// # Errors
     /// When a volume has another size.
     pub fn step(&mut self, volumes: &[&[u16]], labels: &[u8], loss: &Loss, lr: f64) -> Result<f32, Error> {
-        Ok(self.0.step(normalise(volumes)?, labels, loss, lr, None))
+        Ok(self.0.step(normalise(self.0.size(), volumes)?, labels, loss, lr, None))
     }
 
     /// The same step on voxels that are scaled to 0..1 already, and what it computed on the way: for
@@ -96,8 +98,9 @@ impl Trainer {
         loss: &Loss,
         lr: f64,
     ) -> Result<(f32, Seen), Error> {
-        if labels.is_empty() || voxels.len() != labels.len() * VOXELS {
-            return Err(Error::VolumeSize { found: voxels.len() / labels.len().max(1) });
+        let size = self.0.size();
+        if labels.is_empty() || voxels.len() != labels.len() * size.pow(3) {
+            return Err(Error::VolumeSize { size, found: voxels.len() / labels.len().max(1) });
         }
         let mut seen = Seen::default();
         let value = self.0.step(voxels, labels, loss, lr, Some(&mut seen));
@@ -138,8 +141,10 @@ impl Network {
     /// A network with these weights.
     ///
     /// # Errors
-    /// When the device is not in this build, or `CTPIPE_ISA` asks for what the CPU has not.
+    /// When there is no such network, the device is not in this build, or `CTPIPE_ISA` asks for what the
+    /// CPU has not.
     pub fn new(weights: &Weights, device: Device) -> Result<Network, Error> {
+        weights.config().check()?;
         Ok(Network(match device {
             Device::Cpu => {
                 device::cpu()?;
@@ -155,7 +160,7 @@ impl Network {
         }))
     }
 
-    /// Two logits for each volume of 64³ 16-bit voxels.
+    /// Two logits for each volume of size³ 16-bit voxels.
     ///
     /// # Errors
     /// When a volume has another size.
@@ -165,13 +170,14 @@ impl Network {
 }
 
 impl Network {
-    /// Two logits for each volume of 64³ voxels that are scaled to 0..1 already, one volume after the other.
+    /// Two logits for each volume of size³ voxels that are scaled to 0..1 already, one volume after the other.
     ///
     /// # Errors
     /// When `voxels` are not whole volumes.
     pub fn logits_of(&self, voxels: Vec<f32>) -> Result<Vec<[f32; 2]>, Error> {
-        if !voxels.len().is_multiple_of(VOXELS) {
-            return Err(Error::VolumeSize { found: voxels.len() % VOXELS });
+        let size = self.0.size();
+        if !voxels.len().is_multiple_of(size.pow(3)) {
+            return Err(Error::VolumeSize { size, found: voxels.len() % size.pow(3) });
         }
         Ok(self.0.logits(voxels).as_chunks::<2>().0.to_vec())
     }
@@ -180,7 +186,7 @@ impl Network {
 fn logits<T: Infer + ?Sized>(network: &T, volumes: &[&[u16]]) -> Result<Vec<[f32; 2]>, Error> {
     let mut all = Vec::with_capacity(volumes.len());
     for batch in volumes.chunks(INFERENCE_BATCH) {
-        let logits = network.logits(normalise(batch)?);
+        let logits = network.logits(normalise(network.size(), batch)?);
         all.extend_from_slice(logits.as_chunks::<2>().0);
         ctpipe_kernels::buffers::step();
     }
@@ -188,11 +194,11 @@ fn logits<T: Infer + ?Sized>(network: &T, volumes: &[&[u16]]) -> Result<Vec<[f32
 }
 
 /// 16-bit voxels to 0..1.
-fn normalise(volumes: &[&[u16]]) -> Result<Vec<f32>, Error> {
-    let mut values = Vec::with_capacity(volumes.len() * VOXELS);
+fn normalise(size: usize, volumes: &[&[u16]]) -> Result<Vec<f32>, Error> {
+    let mut values = Vec::with_capacity(volumes.len() * size.pow(3));
     for volume in volumes {
-        if volume.len() != VOXELS {
-            return Err(Error::VolumeSize { found: volume.len() });
+        if volume.len() != size.pow(3) {
+            return Err(Error::VolumeSize { size, found: volume.len() });
         }
         values.extend(volume.iter().map(|&voxel| f32::from(voxel) / f32::from(u16::MAX)));
     }

@@ -7,7 +7,7 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::adam::Adam;
-use crate::config::{Config, SIZE, VOXELS};
+use crate::config::Config;
 use crate::forward::{Dropout, MOMENTUM, forward};
 use crate::loss::Loss;
 use crate::operations::{BatchStatistics, Operations};
@@ -16,7 +16,9 @@ use crate::weights::Weights;
 
 /// What the public types ask of a backend.
 pub(crate) trait Infer {
-    /// Logits of volumes given as `[N, 64³]` values in 0..1.
+    /// Edge of a volume.
+    fn size(&self) -> usize;
+    /// Logits of volumes given as `[N, size³]` values in 0..1.
     fn logits(&self, volumes: Vec<f32>) -> Vec<f32>;
 }
 
@@ -58,6 +60,10 @@ impl<B: Operations> Inference<B> {
 }
 
 impl<B: Operations> Infer for Inference<B> {
+    fn size(&self) -> usize {
+        self.config.size
+    }
+
     fn logits(&self, volumes: Vec<f32>) -> Vec<f32> {
         infer(&self.config, &self.values, volumes, &self.device)
     }
@@ -117,6 +123,10 @@ impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Training<B> {
 }
 
 impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Infer for Training<B> {
+    fn size(&self) -> usize {
+        self.config.size
+    }
+
     fn logits(&self, volumes: Vec<f32>) -> Vec<f32> {
         infer(&self.config, &self.values, volumes, &self.device)
     }
@@ -140,7 +150,7 @@ impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Train for Traini
                 if learnt { tensor.require_grad() } else { tensor }
             })
             .collect();
-        let x = batch_tensor::<B>(volumes, &self.device);
+        let x = batch_tensor::<B>(&self.config, volumes, &self.device);
         let dropout = self.draw_dropout(labels.len());
         let found = forward(&self.config, &on_tape, x, Some(dropout));
         let loss = loss.on_device(found.logits.clone(), labels, &self.device);
@@ -174,15 +184,15 @@ fn infer<B: Operations>(
     volumes: Vec<f32>,
     device: &B::Device,
 ) -> Vec<f32> {
-    let x = batch_tensor::<B>(volumes, device);
+    let x = batch_tensor::<B>(config, volumes, device);
     let logits = forward(config, values, x, None).logits;
     let n = logits.dims()[0] * config.num_classes;
     download(logits.reshape([n]))
 }
 
-fn batch_tensor<B: Operations>(volumes: Vec<f32>, device: &B::Device) -> Tensor<B, 5> {
-    let n = volumes.len() / VOXELS;
-    Tensor::from_data(TensorData::new(volumes, [n, 1, SIZE, SIZE, SIZE]), device)
+fn batch_tensor<B: Operations>(config: &Config, volumes: Vec<f32>, device: &B::Device) -> Tensor<B, 5> {
+    let (n, size) = (volumes.len() / config.voxels(), config.size);
+    Tensor::from_data(TensorData::new(volumes, [n, 1, size, size, size]), device)
 }
 
 fn upload<B: Operations>(weights: &Weights, device: &B::Device) -> Vec<Tensor<B, 1>> {

@@ -8,7 +8,7 @@ use crate::adam::By;
 use crate::composed;
 use crate::operations::{BlockTensors, How, Operations};
 use crate::random::{Purpose, Stream};
-use crate::{Config, Device, Loss, LossKind, Network, Trainer, VOXELS, Weights};
+use crate::{Config, Device, Loss, LossKind, Network, Trainer, Weights};
 
 type Taped = Autodiff<Flex>;
 
@@ -140,15 +140,15 @@ fn a_fused_linear_layer_and_adam_are_the_composed_ones() {
     }
 }
 
-fn volumes() -> Vec<Vec<u16>> {
-    (0..3).map(|b| (0..VOXELS).map(|i| ((i * 7919 * (b + 3)) % 65536) as u16).collect()).collect()
+fn volumes(config: &Config) -> Vec<Vec<u16>> {
+    (0..3).map(|b| (0..config.voxels()).map(|i| ((i * 7919 * (b + 3)) % 65536) as u16).collect()).collect()
 }
 
 /// The bytes of model.safetensors after two steps.
 fn trained(config: &Config) -> Vec<u8> {
     let mut trainer = Trainer::new(&Weights::init(config, 3), 1e-4, 3, Device::Cpu).unwrap();
     let loss = Loss { kind: LossKind::Focal, alpha: 0.75, gamma: 2.0, class_weights: [1.0, 1.5] };
-    let volumes = volumes();
+    let volumes = volumes(config);
     let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
     for _ in 0..2 {
         assert!(trainer.step(&volumes, &[0, 1, 0], &loss, 1e-3).unwrap().is_finite());
@@ -175,7 +175,7 @@ fn filters_without_a_kernel_take_the_composed_form() {
         let config = Config { width: 1, hidden_size: 4, kernel_size, ..Config::default() };
         let weights = Weights::from_safetensors(&trained(&config), &config).unwrap();
         assert_eq!(weights.get("conv.1.weight").unwrap().len(), 2 * kernel_size.pow(3));
-        let volume = vec![1000; VOXELS];
+        let volume = vec![1000; config.voxels()];
         let logits = Network::new(&weights, Device::Cpu).unwrap().logits(&[&volume]).unwrap();
         assert!(logits[0].iter().all(|logit| logit.is_finite()));
     }

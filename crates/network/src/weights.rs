@@ -59,6 +59,13 @@ impl Weights {
         safetensors::serialize(views, None::<HashMap<String, String>>).map_err(Error::safetensors)
     }
 
+    /// Edge of the volumes that the weights in a file are for, if all else about them is as in `config`.
+    pub fn size_in(bytes: &[u8], config: &Config) -> Option<usize> {
+        let file = SafeTensors::deserialize(bytes).ok()?;
+        let view = file.tensor("fc1.weight").ok()?;
+        config.size_with(*view.shape().get(1)?)
+    }
+
     /// Reads weights of the given architecture.
     ///
     /// # Errors

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use ctpipe_network::{Config, Device, Loss, LossKind, Network, Trainer, VOXELS, Weights};
+use ctpipe_network::{Config, Device, Loss, LossKind, Network, Trainer, Weights};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 const LABELS: [u8; 3] = [0, 1, 1];
 
-fn volumes() -> Vec<Vec<u16>> {
-    (0..3).map(|b| (0..VOXELS).map(|i| ((i * 7919 * (b + 3)) % 65536) as u16).collect()).collect()
+fn volumes(size: usize) -> Vec<Vec<u16>> {
+    (0..3).map(|b| (0..size.pow(3)).map(|i| ((i * 7919 * (b + 3)) % 65536) as u16).collect()).collect()
 }
 
 /// The tensors `prefix.*` of a fixture as a `.safetensors` file of their own.
@@ -40,12 +40,12 @@ fn error(found: &[f32], expected: &[f32]) -> f32 {
         / largest(&mut expected.iter().copied()).max(1e-30)
 }
 
-fn check(bytes: &[u8], residual: bool, kind: LossKind) {
+fn check(bytes: &[u8], size: usize, residual: bool, kind: LossKind) {
     let fixture = SafeTensors::deserialize(bytes).unwrap();
-    let config = Config { width: 1, residual, hidden_size: 4, dropout_rate: 0.0, ..Config::default() };
+    let config = Config { size, width: 1, residual, hidden_size: 4, dropout_rate: 0.0, ..Config::default() };
     let before = Weights::from_safetensors(&file_of(&fixture, "before."), &config).unwrap();
     let mut trainer = Trainer::new(&before, 1e-2, 0, Device::Cpu).unwrap();
-    let volumes = volumes();
+    let volumes = volumes(size);
     let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
     let loss = Loss { kind, alpha: 0.75, gamma: 2.0, class_weights: [1.5, 0.75] };
     let losses: Vec<f32> = (0..3).map(|_| trainer.step(&volumes, &LABELS, &loss, 1e-3).unwrap()).collect();
@@ -80,18 +80,44 @@ fn check(bytes: &[u8], residual: bool, kind: LossKind) {
 
 #[test]
 fn three_steps_with_residuals_and_focal_loss_are_pytorchs() {
-    check(include_bytes!("fixtures/torch_residual_focal.safetensors"), true, LossKind::Focal);
+    check(include_bytes!("fixtures/torch_residual_focal.safetensors"), 64, true, LossKind::Focal);
 }
 
 #[test]
 fn three_steps_without_residuals_and_with_cross_entropy_are_pytorchs() {
-    check(include_bytes!("fixtures/torch_plain_cross_entropy.safetensors"), false, LossKind::CrossEntropy);
+    let fixture = include_bytes!("fixtures/torch_plain_cross_entropy.safetensors");
+    check(fixture, 64, false, LossKind::CrossEntropy);
+}
+
+#[test]
+fn three_steps_on_volumes_of_another_size_are_pytorchs() {
+    check(include_bytes!("fixtures/torch_volumes_of_24.safetensors"), 24, true, LossKind::CrossEntropy);
+}
+
+#[test]
+fn the_size_of_the_volumes_is_seen_in_the_weights() {
+    let config = Config { width: 1, hidden_size: 4, ..Config::default() };
+    let fixture =
+        SafeTensors::deserialize(include_bytes!("fixtures/torch_volumes_of_24.safetensors")).unwrap();
+    assert_eq!(Weights::size_in(&file_of(&fixture, "before."), &config), Some(24));
+    assert_eq!(Weights::size_in(b"no weights", &config), None);
+}
+
+#[test]
+fn a_volume_of_another_size_is_refused_with_both_sizes() {
+    let config = Config { size: 16, width: 1, hidden_size: 4, ..Config::default() };
+    let network = Network::new(&Weights::init(&config, 3), Device::Cpu).unwrap();
+    let error = network.logits(&[&[0; 1000]]).unwrap_err().to_string();
+    assert!(error.contains("1000 voxels") && error.contains("16 x 16 x 16 = 4096"), "{error}");
+    let config = Config { size: 20, ..config };
+    let error = Network::new(&Weights::init(&config, 3), Device::Cpu).err().map(|e| e.to_string());
+    assert!(error.is_some_and(|e| e.contains("20 x 20 x 20") && e.contains("multiple of 8")));
 }
 
 #[test]
 fn the_loss_on_the_host_is_the_loss_of_the_step() {
     let config = Config { width: 1, hidden_size: 4, dropout_rate: 0.0, ..Config::default() };
-    let volumes = volumes();
+    let volumes = volumes(config.size);
     let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
     for kind in [LossKind::Focal, LossKind::CrossEntropy] {
         let loss = Loss { kind, alpha: 0.6, gamma: 1.5, class_weights: [1.0, 2.0] };

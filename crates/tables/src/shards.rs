@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, StringArray, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::ipc::convert::IpcSchemaEncoder;
 use arrow::ipc::reader::{FileReader, read_footer_length};
@@ -235,6 +235,26 @@ impl Volumes {
         Ok(Volumes { folder: folder.join(FOLDER), index })
     }
 
+    /// Edge of the volumes in voxels, all of which preprocess made alike.
+    ///
+    /// # Errors
+    /// When there is no volume, or it cannot be read.
+    pub fn edge(&self) -> Result<usize> {
+        let none = || Error::format(&self.folder, "there is no volume");
+        let (uid, (shard, batch)) = self.index.first_key_value().ok_or_else(none)?;
+        let path = self.folder.join(shard);
+        let batch = record(&mut open(&path)?, &path, *batch)?;
+        checked(&batch, uid)
+            .and_then(|()| {
+                let column = batch.column_by_name("edge").and_then(|c| c.as_primitive_opt::<UInt32Type>());
+                column
+                    .filter(|c| c.len() == 1)
+                    .map(|c| c.value(0) as usize)
+                    .ok_or("column edge is missing".to_owned())
+            })
+            .map_err(|p| Error::format(&path, p))
+    }
+
     /// Reads the volumes of the series, in the order asked for. Each shard is opened once.
     ///
     /// # Errors
@@ -251,15 +271,9 @@ impl Volumes {
         let mut volumes = vec![Vec::new(); series_uids.len()];
         for (shard, wanted) in by_shard {
             let path = self.folder.join(shard);
-            let file = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-            let mut reader =
-                FileReader::try_new(BufReader::new(file), None).map_err(|e| Error::format(&path, e))?;
+            let mut reader = open(&path)?;
             for (batch, place) in wanted {
-                reader.set_index(batch as usize).map_err(|e| Error::format(&path, e))?;
-                let batch = reader
-                    .next()
-                    .ok_or_else(|| Error::format(&path, format!("there is no batch {batch}")))?
-                    .map_err(|e| Error::format(&path, e))?;
+                let batch = record(&mut reader, &path, batch)?;
                 volumes[place] = voxels(&batch, series_uids[place]).map_err(|p| Error::format(&path, p))?;
             }
         }
@@ -267,15 +281,31 @@ impl Volumes {
     }
 }
 
+fn open(shard: &Path) -> Result<FileReader<BufReader<File>>> {
+    let file = File::open(shard).map_err(|e| Error::io("cannot read", shard, e))?;
+    FileReader::try_new(BufReader::new(file), None).map_err(|e| Error::format(shard, e))
+}
+
+fn record(reader: &mut FileReader<BufReader<File>>, shard: &Path, batch: u32) -> Result<RecordBatch> {
+    reader.set_index(batch as usize).map_err(|e| Error::format(shard, e))?;
+    let found = reader.next().ok_or_else(|| Error::format(shard, format!("there is no batch {batch}")))?;
+    found.map_err(|e| Error::format(shard, e))
+}
+
+fn checked(batch: &RecordBatch, series_uid: &str) -> std::result::Result<(), String> {
+    let uid = batch.column_by_name("series_uid").and_then(|c| c.as_string_opt::<i32>());
+    if uid.is_none_or(|uid| uid.len() != 1 || uid.value(0) != series_uid) {
+        return Err(format!("it does not hold series {series_uid} where volumes.parquet says"));
+    }
+    Ok(())
+}
+
 fn voxels(batch: &RecordBatch, series_uid: &str) -> std::result::Result<Vec<u16>, String> {
     let plane = |name: &str| {
         let column = batch.column_by_name(name).and_then(|c| c.as_binary_opt::<i32>());
         column.filter(|c| c.len() == 1).map(|c| c.value(0)).ok_or(format!("column {name} is missing"))
     };
-    let uid = batch.column_by_name("series_uid").and_then(|c| c.as_string_opt::<i32>());
-    if uid.is_none_or(|uid| uid.len() != 1 || uid.value(0) != series_uid) {
-        return Err(format!("it does not hold series {series_uid} where volumes.parquet says"));
-    }
+    checked(batch, series_uid)?;
     let (high, low) = (plane("high")?, plane("low")?);
     if high.len() != low.len() {
         return Err(format!("{} high bytes and {} low bytes", high.len(), low.len()));

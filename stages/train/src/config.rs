@@ -49,9 +49,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// The architecture.
-    pub fn network(&self) -> Network {
+    /// The architecture, on volumes of `size³` voxels.
+    pub fn network(&self, size: usize) -> Network {
         Network {
+            size,
             width: self.width,
             residual: self.residual,
             kernel_size: self.kernel_size,

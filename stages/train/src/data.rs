@@ -14,8 +14,14 @@ pub struct Sample {
     pub label: u8,
 }
 
-/// Volumes of 64³ voxels by number.
+/// Cubes of voxels by number, all of one size.
 pub trait VolumeSource {
+    /// Edge of a volume in voxels.
+    ///
+    /// # Errors
+    /// When none can be looked at.
+    fn edge(&self) -> Result<usize, Box<dyn Error + Send + Sync>>;
+
     /// Reads some of them, in the order asked for.
     ///
     /// # Errors
@@ -27,6 +33,12 @@ pub trait VolumeSource {
 pub struct InMemory(pub Vec<Vec<u16>>);
 
 impl VolumeSource for InMemory {
+    fn edge(&self) -> Result<usize, Box<dyn Error + Send + Sync>> {
+        let voxels = self.0.first().ok_or("there are no volumes")?.len();
+        let edge = (1..=voxels).find(|edge| edge.pow(3) >= voxels).unwrap_or_default();
+        if edge.pow(3) == voxels { Ok(edge) } else { Err(format!("{voxels} voxels are no cube").into()) }
+    }
+
     fn read(&self, volumes: &[usize]) -> Result<Vec<Vec<u16>>, Box<dyn Error + Send + Sync>> {
         let get = |&index: &usize| self.0.get(index).cloned().ok_or(format!("there is no volume {index}"));
         Ok(volumes.iter().map(get).collect::<Result<_, _>>()?)
@@ -40,6 +52,10 @@ pub(crate) struct FromShards {
 }
 
 impl VolumeSource for FromShards {
+    fn edge(&self) -> Result<usize, Box<dyn Error + Send + Sync>> {
+        Ok(self.volumes.edge()?)
+    }
+
     fn read(&self, volumes: &[usize]) -> Result<Vec<Vec<u16>>, Box<dyn Error + Send + Sync>> {
         let uids: Vec<&str> = volumes.iter().map(|&index| self.series_uids[index].as_str()).collect();
         Ok(self.volumes.read(&uids)?)

@@ -136,7 +136,10 @@ pub fn train(
         gamma: config.focal_loss_gamma as f32,
         class_weights: class_weights(counts, config.class_weights),
     };
-    let weights = start.unwrap_or_else(|| Weights::init(&config.network(), seed));
+    let weights = match start {
+        Some(weights) => weights,
+        None => Weights::init(&config.network(data.volumes.edge().map_err(TrainError::Volumes)?), seed),
+    };
     let mut trainer = Trainer::new(&weights, config.weight_decay, seed, device)?;
     let mut sampler = Stream::new(seed, Purpose::Sampler);
     let mut plateau = Plateau::new(config.lr, config.plateau_factor, config.plateau_patience);

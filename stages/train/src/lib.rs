@@ -3,11 +3,11 @@
 //! A library call does the same as the command:
 //!
 //! ```
-//! use ctpipe_network::{Device, VOXELS};
+//! use ctpipe_network::Device;
 //! use ctpipe_train::{Config, Dataset, InMemory, Sample, train};
 //!
-//! // Two dark volumes of class 0, two bright ones of class 1.
-//! let volumes: Vec<Vec<u16>> = [0, 60_000, 100, 59_000].map(|v| vec![v; VOXELS]).to_vec();
+//! // Two dark volumes of 16³ voxels of class 0, two bright ones of class 1.
+//! let volumes: Vec<Vec<u16>> = [0, 60_000, 100, 59_000].map(|v| vec![v; 4096]).to_vec();
 //! let samples = [0, 1, 0, 1].into_iter().enumerate().map(|(volume, label)| Sample { volume, label });
 //! let samples: Vec<Sample> = samples.collect();
 //! let data = Dataset { train: samples[..2].to_vec(), val: samples[2..].to_vec(), volumes: &InMemory(volumes) };

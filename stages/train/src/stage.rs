@@ -29,6 +29,9 @@ const PORTS: &[Port] = &[
 
 const INIT_FROM: &str = "init_from";
 
+/// Edge of a volume where preprocess is not told otherwise.
+const DEFAULT_SIZE: usize = 64;
+
 const OUTPUTS: &[Output] = &[
     Output { path: ModelFile::WEIGHTS, doc: "the best weights, under PyTorch's names" },
     Output { path: ModelFile::FILE, doc: "the architecture and the training's parameters" },
@@ -40,7 +43,7 @@ impl Stage for Train {
         "train"
     }
     fn version(&self) -> u32 {
-        2
+        3
     }
     fn doc(&self) -> &'static str {
         "trains CNN3D on the train part, choosing the epoch by the val part"
@@ -100,7 +103,7 @@ impl Stage for Train {
         // Weights that are there already are tried now, not after an hour of reading DICOM.
         if let Some(path) = inputs.get(INIT_FROM).filter(|path| path.exists())
             && let Ok(config) = serde_json::from_value::<Config>(params_value(params))
-            && let Err(error) = start(path, &config)
+            && let Err(error) = start(path, &config, None)
         {
             findings.push(Finding::error(error));
         }
@@ -120,7 +123,8 @@ impl Stage for Train {
         let series_uids = rows.iter().map(|row| row.series_uid.clone()).collect();
         let source = FromShards { volumes, series_uids };
         let data = Dataset { train: train_part, val: val_part, volumes: &source };
-        let start = task.optional_input(INIT_FROM).map(|path| start(path, &config)).transpose();
+        let size = source.volumes.edge().map_err(StageError::failed)?;
+        let start = task.optional_input(INIT_FROM).map(|path| start(path, &config, Some(size))).transpose();
         let start = start.map_err(StageError::failed)?;
         let trained =
             train(&config, &data, start, device, task.seed(), &mut Progress::new(task, config.epochs))
@@ -132,13 +136,23 @@ impl Stage for Train {
     }
 }
 
-/// The weights to start from. Their running statistics come with them; the count of steps begins anew
-/// for Adam.
-fn start(path: &Path, config: &Config) -> Result<Weights, String> {
+/// The weights to start from, for volumes of `size³` voxels or, where that is not known yet, of any size.
+/// Their running statistics come with them; the count of steps begins anew for Adam.
+fn start(path: &Path, config: &Config, size: Option<usize>) -> Result<Weights, String> {
     let path = if path.is_dir() { path.join(ModelFile::WEIGHTS) } else { path.to_path_buf() };
     let failed = |what: &dyn std::fmt::Display| format!("cannot start from {}: {what}", path.display());
     let bytes = std::fs::read(&path).map_err(|e| failed(&e))?;
-    Weights::from_safetensors(&bytes, &config.network()).map_err(|e| failed(&e))
+    let theirs = Weights::size_in(&bytes, &config.network(DEFAULT_SIZE));
+    if let (Some(size), Some(theirs)) = (size, theirs)
+        && size != theirs
+    {
+        return Err(failed(&format!(
+            "its weights are for volumes of {theirs} x {theirs} x {theirs} voxels, and preprocess makes {size} x \
+             {size} x {size}; set preprocess.size={theirs}, or take other weights"
+        )));
+    }
+    let network = config.network(size.or(theirs).unwrap_or(DEFAULT_SIZE));
+    Weights::from_safetensors(&bytes, &network).map_err(|e| failed(&e))
 }
 
 fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) -> Result<(), StageError> {
@@ -148,7 +162,7 @@ fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) ->
     std::fs::write(&path, bytes)
         .map_err(|e| StageError::failed(format!("cannot write {}: {e}", path.display())))?;
     EpochRow::write(&trained.history, out).map_err(StageError::failed)?;
-    let network = config.network();
+    let network = trained.weights.config();
     let mut training = serde_json::to_value(config).map_err(StageError::failed)?;
     if let Value::Object(fields) = &mut training {
         // Which GPU it was is no part of the result.

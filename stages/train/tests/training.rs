@@ -2,7 +2,7 @@
 //! balanced data, and what is promised of the best epoch.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use ctpipe_network::{Device, LossKind, VOXELS};
+use ctpipe_network::{Device, LossKind};
 use ctpipe_train::{Config, Dataset, InMemory, Sample, TrainError, Trained, train};
 
 /// Six normal volumes and two pathological ones: a bright block somewhere, or none.
@@ -11,7 +11,7 @@ fn volumes() -> (InMemory, Vec<Sample>) {
         let noise = |i: usize| ((i * 2_654_435_761 + index * 97) >> 7) % 9000;
         let block =
             |i: usize| label == 1 && (i / 4096) % 64 < 20 && (i / 64) % 64 < 20 && i % 64 < 20 + index;
-        (0..VOXELS).map(|i| (noise(i) + if block(i) { 40_000 } else { 0 }) as u16).collect()
+        (0..64 * 64 * 64).map(|i| (noise(i) + if block(i) { 40_000 } else { 0 }) as u16).collect()
     };
     let labels = [0, 0, 1, 0, 0, 0, 1, 0];
     let samples: Vec<Sample> =

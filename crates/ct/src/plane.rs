@@ -54,7 +54,7 @@ impl Tally {
     /// Counts every second of a row's values and its difference to the next, both above air; padding is
     /// neither.
     #[inline(always)]
-    fn look(&mut self, above: &[f32], slope: f32, bins: &mut [i32]) {
+    fn look(above: &[f32], slope: f32, counts: &mut Counts) {
         let hu = |value: f32| value * slope + AIR_HU;
         let is_padding =
             |a: f32, b: f32| (a.to_bits() == PADDING.to_bits()) | (b.to_bits() == PADDING.to_bits());
@@ -62,24 +62,85 @@ impl Tally {
         let pairs = above.as_chunks::<2>().0;
         // Where each belongs first, for many at once, in loops of one thing each; then one after the
         // other is counted there.
-        for (bin, &[a, b]) in bins.iter_mut().zip(pairs) {
+        let Counts { slots, histogram, differences } = counts;
+        for (slot, &[a, b]) in slots.iter_mut().zip(pairs) {
             // Below the first bin it is negative.
-            let seen = whole((hu(a) - lowest).clamp(-1.0, Tally::BINS as f32));
-            *bin = if is_padding(a, b) { -1 } else { seen };
+            let seen = whole((hu(a) - lowest).clamp(-1.0, Tally::BINS as f32)).wrapping_add(1);
+            *slot = seen & mask(!is_padding(a, b));
         }
-        for &bin in &*bins {
-            count(&mut self.histogram, bin);
-        }
-        for (bin, &[a, b]) in bins.iter_mut().zip(pairs) {
+        histogram.count(slots);
+        for (slot, &[a, b]) in slots.iter_mut().zip(pairs) {
             let (u, v) = (hu(a), hu(b));
             let tissue = (u.min(v) >= -100.0) & (u.max(v) <= 200.0) & !is_padding(a, b);
             // No more than 300.
-            let difference = whole(((u - v).abs() + 0.5).min(Tally::DIFFERENCES as f32 - 1.0));
-            *bin = if tissue { difference } else { -1 };
+            let difference =
+                whole(((u - v).abs() + 0.5).min(Tally::DIFFERENCES as f32 - 1.0)).wrapping_add(1);
+            *slot = difference & mask(tissue);
         }
-        for &bin in &*bins {
-            count(&mut self.differences, bin);
+        differences.count(slots);
+    }
+}
+
+/// All bits, or none: what is not to be counted goes to slot 0 without a branch, which nothing could
+/// foretell.
+#[inline(always)]
+fn mask(is: bool) -> i32 {
+    i32::from(is).wrapping_neg()
+}
+
+/// What the rows of one frame add to a [`Tally`].
+struct Counts {
+    /// Where the values of the row at hand belong.
+    slots: Vec<i32>,
+    histogram: Bins,
+    differences: Bins,
+}
+
+impl Counts {
+    fn new(columns: usize) -> Counts {
+        Counts {
+            slots: vec![0; columns / 2],
+            histogram: Bins::new(Tally::BINS),
+            differences: Bins::new(Tally::DIFFERENCES),
         }
+    }
+}
+
+/// A histogram that is counted in two halves: neighbours are often alike, and adding one to the same
+/// number again waits for the last time. Slot 0 is for what is not counted, the last for what is above.
+struct Bins([Vec<u32>; 2]);
+
+impl Bins {
+    fn new(bins: usize) -> Bins {
+        Bins([vec![0; bins + 2], vec![0; bins + 2]])
+    }
+
+    #[inline(always)]
+    fn count(&mut self, slots: &[i32]) {
+        let [even, odd] = &mut self.0;
+        let mut pairs = slots.chunks_exact(2);
+        for pair in &mut pairs {
+            add_one(even, pair[0]);
+            add_one(odd, pair[1]);
+        }
+        for &slot in pairs.remainder() {
+            add_one(even, slot);
+        }
+    }
+
+    fn add_to(&self, bins: &mut [u64]) {
+        for half in &self.0 {
+            for (bin, &count) in bins.iter_mut().zip(&half[1..]) {
+                *bin += u64::from(count);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_one(counts: &mut [u32], slot: i32) {
+    if let Some(count) = counts.get_mut(slot as usize) {
+        *count = count.wrapping_add(1);
     }
 }
 
@@ -89,13 +150,6 @@ impl Tally {
 fn whole(small: f32) -> i32 {
     const UNIT: f32 = 12_582_912.0;
     (small.floor() + UNIT).to_bits().wrapping_sub(UNIT.to_bits()).cast_signed()
-}
-
-#[inline(always)]
-fn count(bins: &mut [u64], bin: i32) {
-    if let Some(count) = usize::try_from(bin).ok().and_then(|bin| bins.get_mut(bin)) {
-        *count += 1;
-    }
 }
 
 /// How stored values become HU.
@@ -137,6 +191,8 @@ const PADDING: f32 = -0.0;
 /// A row's values above air.
 struct Row {
     values: Vec<i32>,
+    /// Those that are not padding.
+    kept: Vec<i32>,
     above: Vec<f32>,
     min: i32,
     max: i32,
@@ -145,7 +201,14 @@ struct Row {
 
 impl Row {
     fn new(columns: usize) -> Row {
-        Row { values: vec![0; columns], above: vec![0.0; columns], min: i32::MAX, max: i32::MIN, padding: 0 }
+        Row {
+            values: vec![0; columns],
+            kept: vec![0; columns],
+            above: vec![0.0; columns],
+            min: i32::MAX,
+            max: i32::MIN,
+            padding: 0,
+        }
     }
 
     /// Converts a row of the frame.
@@ -176,22 +239,22 @@ impl Row {
     }
 
     /// From values of which some are padding. Loops of one kind of number each and no branches, so that
-    /// many values are done at once.
+    /// many values are done at once; and nothing is written to where it was read from, of which masked
+    /// stores would be made, which are slow on some processors.
     #[inline(always)]
     fn measure(&mut self, scale: Scale, (from, to): (i32, i32)) {
         let (low, high) = scale.measured;
         let (mut min, mut max, mut padding) = (i32::MAX, i32::MIN, 0_i32);
-        for slot in &mut self.values {
-            let value = *slot;
+        for (kept, &value) in self.kept.iter_mut().zip(&self.values) {
             let pad = ((value >= from) & (value <= to)) | (value < low) | (value > high);
             let value = if pad { OUTSIDE } else { value };
-            *slot = value;
+            *kept = value;
             padding = padding.wrapping_add(i32::from(value == OUTSIDE));
             min = min.min(if value == OUTSIDE { i32::MAX } else { value });
             // The smallest number there is: no maximum but of nothing.
             max = max.max(value);
         }
-        for (above, &value) in self.above.iter_mut().zip(&self.values) {
+        for (above, &value) in self.above.iter_mut().zip(&self.kept) {
             *above = if value == OUTSIDE { PADDING } else { value as f32 - scale.air };
         }
         self.padding += padding.cast_unsigned();
@@ -324,7 +387,7 @@ struct Lines<'a> {
     inputs: &'a [Vec<(usize, f32)>],
     row: &'a mut Row,
     sums: &'a mut [f32],
-    tally: &'a mut Tally,
+    counts: &'a mut Counts,
 }
 
 /// Compiled for each instruction set with all that is inlined into it. None fuses a product and a sum,
@@ -334,11 +397,10 @@ impl pulp::WithSimd for Lines<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Lines { frame, scale, narrow, width, inputs, row, sums, tally } = self;
+        let Lines { frame, scale, narrow, width, inputs, row, sums, counts } = self;
         let columns = frame.columns;
         let slope = scale.slope as f32;
         let mut values = vec![0_i16; columns];
-        let mut bins = vec![0; columns / 2];
         let lines = frame.bytes.chunks_exact(columns * width).enumerate();
         for ((index, bytes), outputs) in lines.zip(inputs) {
             let seen = index % ROWS_SEEN == ROWS_SEEN / 2;
@@ -367,7 +429,7 @@ impl pulp::WithSimd for Lines<'_> {
                         }
                     }
                     if seen {
-                        tally.look(&row.above, slope, &mut bins);
+                        Tally::look(&row.above, slope, counts);
                     }
                 }
             }
@@ -408,10 +470,21 @@ impl Reduction {
         let Reduction { inputs, height, along_rows } = self;
         let height = *height;
         let mut sums = vec![0.0_f32; height * columns];
-        let mut row = Row::new(columns);
+        let (mut row, mut counts) = (Row::new(columns), Counts::new(columns));
         let width = frame.stored.allocated as usize / 8;
-        let lines = Lines { frame, scale, narrow, width, inputs, row: &mut row, sums: &mut sums, tally };
+        let lines = Lines {
+            frame,
+            scale,
+            narrow,
+            width,
+            inputs,
+            row: &mut row,
+            sums: &mut sums,
+            counts: &mut counts,
+        };
         pulp::Arch::new().dispatch(lines);
+        counts.histogram.add_to(&mut tally.histogram);
+        counts.differences.add_to(&mut tally.differences);
         let seen = row.min <= row.max;
         if seen {
             let (a, b) = (scale.hu(row.min), scale.hu(row.max));

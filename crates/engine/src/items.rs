@@ -7,9 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::tree::{FileDigest, Tree};
 
 /// The list's file name in an artifact.
 pub(crate) const ITEMS: &str = "items.json";
@@ -53,12 +56,21 @@ impl Items {
 pub struct Previous {
     pub(crate) folder: PathBuf,
     pub(crate) items: Items,
+    pub(crate) outputs: Tree,
 }
 
 impl Previous {
     /// Where it lies. Its files are read-only and as their manifest says.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What the output `name` holds, if the file at `path` is a link to it.
+    pub(crate) fn shared(&self, name: &str, path: &Path) -> Option<&FileDigest> {
+        let file = self.outputs.files.get(name)?;
+        let [ours, theirs] = [path, &self.folder.join(name)].map(std::fs::symlink_metadata);
+        let (ours, theirs) = (ours.ok()?, theirs.ok()?);
+        (ours.dev() == theirs.dev() && ours.ino() == theirs.ino()).then_some(file)
     }
 
     /// Has it this item, made from the same?

@@ -1,5 +1,6 @@
 //! Decides what has to be done for one stage, and says why in the same walk. Runs nothing.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -76,28 +77,41 @@ pub(crate) enum Upstream {
     Unknown,
 }
 
+/// What an input path holds.
+#[derive(Clone)]
+pub(crate) struct Input {
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) digest: String,
+}
+
 pub(crate) struct Planner<'a> {
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) store: &'a Store,
     pub(crate) cache: &'a StatCache,
-    /// Trees of the user's inputs: the same folder is walked once a plan.
-    trees: BTreeMap<String, Option<Arc<Tree>>>,
+    /// The user's inputs: the same folder is walked once a plan.
+    seen: BTreeMap<String, Option<Input>>,
+    /// What lies between two digests of an input that several stages read.
+    diffs: RefCell<BTreeMap<(String, String), Option<TreeDiff>>>,
 }
 
 impl<'a> Planner<'a> {
     pub(crate) fn new(pipeline: &'a Pipeline, store: &'a Store, cache: &'a StatCache) -> Self {
-        Planner { pipeline, store, cache, trees: BTreeMap::new() }
+        Planner { pipeline, store, cache, seen: BTreeMap::new(), diffs: RefCell::default() }
     }
 
-    /// The tree behind an input path; `None` when nothing is there.
-    pub(crate) fn tree(&mut self, given: &str) -> Result<Option<Arc<Tree>>> {
-        if let Some(tree) = self.trees.get(given) {
-            return Ok(tree.clone());
+    /// What is behind an input path; `None` when nothing is there.
+    pub(crate) fn input(&mut self, given: &str) -> Result<Option<Input>> {
+        if let Some(input) = self.seen.get(given) {
+            return Ok(input.clone());
         }
         let path = self.pipeline.root.join(given);
-        let tree = if path.exists() { Some(Arc::new(Tree::of(&path, self.cache)?)) } else { None };
-        self.trees.insert(given.to_owned(), tree.clone());
-        Ok(tree)
+        let mut input = None;
+        if path.exists() {
+            let tree = Arc::new(Tree::of(&path, self.cache)?);
+            input = Some(Input { digest: tree.digest(), tree });
+        }
+        self.seen.insert(given.to_owned(), input.clone());
+        Ok(input)
     }
 
     /// Decides on one stage, given what is known of those before it.
@@ -118,9 +132,9 @@ impl<'a> Planner<'a> {
                     }
                     Upstream::Unknown => depends_on.push(self.pipeline.nodes[*index].name.clone()),
                 },
-                Source::Path { given, .. } => match self.tree(given)? {
-                    Some(tree) => {
-                        inputs.insert(port.clone(), tree.digest());
+                Source::Path { given, .. } => match self.input(given)? {
+                    Some(input) => {
+                        inputs.insert(port.clone(), input.digest);
                     }
                     None => reasons.push(Reason::InputMissing { port: port.clone() }),
                 },
@@ -192,9 +206,19 @@ impl<'a> Planner<'a> {
 
     /// What lies between two digests of an input, from what earlier runs and this walk have seen.
     fn diff(&self, node: &Node, old: &str, new: &str) -> Option<TreeDiff> {
+        let between = (old.to_owned(), new.to_owned());
+        let known = self.diffs.borrow().get(&between).cloned();
+        known.unwrap_or_else(|| {
+            let diff = self.find_diff(node, old, new);
+            self.diffs.borrow_mut().insert(between, diff.clone());
+            diff
+        })
+    }
+
+    fn find_diff(&self, node: &Node, old: &str, new: &str) -> Option<TreeDiff> {
         let of_paths = node.inputs.values().find_map(|source| match source {
             Source::Path { given, .. } => {
-                self.trees.get(given)?.as_ref().filter(|tree| tree.digest() == new).cloned()
+                Some(self.seen.get(given)?.as_ref().filter(|input| input.digest == new)?.tree.clone())
             }
             Source::Stage(_) => None,
         });

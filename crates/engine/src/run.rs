@@ -7,13 +7,13 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Level, Observer, Outcome};
 use crate::graph::{Node, Pipeline, Source};
-use crate::items::{ITEMS, Reuse};
+use crate::items::{ITEMS, Previous, Reuse};
 use crate::key::{Key, Reason};
 use crate::manifest::{Made, Maker, Manifest};
 use crate::memory;
@@ -284,8 +284,10 @@ fn advance(
             let key = key.ok_or_else(|| Error::Usage(format!("stage {} has no inputs", node.name)))?;
             let trees = input_trees(planner, node, upstream)?;
             // So that the next decision can name the files that changed.
-            for tree in trees.values() {
-                planner.store.remember_tree(&tree.digest(), tree)?;
+            for (port, tree) in &trees {
+                if let Some(digest) = key.inputs.get(port) {
+                    planner.store.remember_tree(digest, tree)?;
+                }
             }
             let forced = matches!(&state, State::Will { reasons } if reasons.contains(&Reason::Forced));
             // Forced work is done whole: whoever doubts a result doubts its parts.
@@ -320,6 +322,7 @@ fn execute(
         inputs: input_paths(node, upstream),
         trees,
         find_previous,
+        previous: OnceLock::new(),
         items: Mutex::new(None),
         out: draft.path().to_path_buf(),
         observer: recorder,
@@ -331,6 +334,7 @@ fn execute(
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         Err(StageError::Failed(format!("a mistake in ctpipe: {text}; please report it").into()))
     });
+
     match result {
         Ok(()) => {}
         Err(StageError::Interrupted) => return Err(Error::Interrupted),
@@ -338,9 +342,10 @@ fn execute(
             return Err(Error::Stage { stage: node.name.clone(), source });
         }
     }
+    refuse_moved_inputs(planner, node, &task.trees)?;
+    let previous = task.previous.into_inner().flatten();
     let items = task.items.into_inner().unwrap_or_default();
-    refuse_moved_inputs(planner, node, key)?;
-    let outputs = collect(node, draft.path())?;
+    let outputs = collect(node, draft.path(), previous.as_deref())?;
     let list = items.as_ref().map(|(items, _)| items.to_json());
     if let Some(list) = &list {
         let path = draft.path().join(ITEMS);
@@ -357,6 +362,14 @@ fn execute(
     let list = list.map(|list| blake3::hash(&list).to_hex().to_string());
     let manifest = Manifest::new(&node.name, key.clone(), outputs, list, made.clone());
     let (outcome, artifact) = store.keep(draft, manifest)?;
+    // All of it has been read in this run. What it shares with the previous one has new times there, too.
+    for (name, file) in &artifact.manifest.outputs.files {
+        let path = artifact.path.join(name);
+        planner.cache.vouch(&path, file);
+        if let Some(previous) = previous.as_ref().filter(|p| p.shared(name, &path).is_some()) {
+            planner.cache.vouch(&previous.folder().join(name), file);
+        }
+    }
     if outcome == Outcome::Different {
         recorder.note(
             Level::Warning,
@@ -407,10 +420,14 @@ fn sources(node: &Node) -> BTreeMap<String, String> {
 }
 
 /// An input that changed while the stage read it would be kept under the digest of what it was before.
-fn refuse_moved_inputs(planner: &Planner<'_>, node: &Node, key: &Key) -> Result<()> {
+fn refuse_moved_inputs(
+    planner: &Planner<'_>,
+    node: &Node,
+    trees: &BTreeMap<String, Arc<Tree>>,
+) -> Result<()> {
     for (port, source) in &node.inputs {
         if let Source::Path { given, path } = source
-            && key.inputs.get(port) != Some(&Tree::of(path, planner.cache)?.digest())
+            && trees.get(port).map(Arc::as_ref) != Some(&Tree::of(path, planner.cache)?)
         {
             let source = format!("{given} changed while it was read; run again").into();
             return Err(Error::Stage { stage: node.name.clone(), source });
@@ -428,7 +445,7 @@ fn input_trees(
     let mut trees = BTreeMap::new();
     for (port, source) in &node.inputs {
         let tree = match source {
-            Source::Path { given, .. } => planner.tree(given)?,
+            Source::Path { given, .. } => planner.input(given)?.map(|input| input.tree),
             Source::Stage(index) => match &upstream[*index] {
                 Upstream::Known(artifact) => Some(Arc::new(artifact.manifest.outputs.clone())),
                 Upstream::Unknown => None,
@@ -440,7 +457,7 @@ fn input_trees(
 }
 
 /// What a stage wrote, once all that it declared is there and nothing leads out of it.
-fn collect(node: &Node, out: &std::path::Path) -> Result<Tree> {
+fn collect(node: &Node, out: &std::path::Path, previous: Option<&Previous>) -> Result<Tree> {
     let fail = |message: String| Err(Error::Stage { stage: node.name.clone(), source: message.into() });
     for entry in walkdir::WalkDir::new(out) {
         let entry = entry.map_err(|e| Error::io("cannot list", out, e.into()))?;
@@ -454,7 +471,12 @@ fn collect(node: &Node, out: &std::path::Path) -> Result<Tree> {
             return fail(format!("it did not write {} ({})", output.path, output.doc));
         }
     }
-    Tree::of(out, &StatCache::disabled())
+    // What was linked from the previous artifact was found as its manifest says when the stage asked for it.
+    let known = |name: &str, path: &std::path::Path| previous?.shared(name, path).cloned();
+    Tree::by(out, |name, path, metadata| match known(name, path) {
+        Some(file) => Ok(file),
+        None => StatCache::disabled().digest(path, metadata),
+    })
 }
 
 fn say_if_stale(

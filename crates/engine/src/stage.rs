@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -162,6 +162,7 @@ pub struct Task<'a> {
     pub(crate) trees: BTreeMap<String, Arc<Tree>>,
     pub(crate) out: PathBuf,
     pub(crate) find_previous: FindPrevious<'a>,
+    pub(crate) previous: OnceLock<Option<Arc<Previous>>>,
     /// What the stage said of its items, and how many it took from the previous artifact.
     pub(crate) items: Mutex<Option<(Items, u64)>>,
     pub(crate) observer: &'a dyn Observer,
@@ -207,8 +208,8 @@ impl Task<'_> {
 
     /// An earlier artifact of the same stage, version, parameters and seed, from which items can be
     /// taken as they are. `None` where there is none, and when the user asks for all to be done again.
-    pub fn previous(&self) -> Option<Previous> {
-        (self.find_previous)()
+    pub fn previous(&self) -> Option<Arc<Previous>> {
+        self.previous.get_or_init(|| (self.find_previous)().map(Arc::new)).clone()
     }
 
     /// Says what each item of this artifact was made from (name to [`crate::MadeFrom::digest`]) and how many

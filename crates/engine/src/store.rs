@@ -113,7 +113,11 @@ impl Store {
             |artifact: &Artifact| artifact.manifest.items.is_some() && artifact.manifest.key.same_work(key);
         let usable = |artifact: Artifact| {
             let items = Items::read(&artifact.path, artifact.manifest.items.as_deref()?)?;
-            intact(&artifact, cache).is_none().then_some(Previous { folder: artifact.path, items })
+            intact(&artifact, cache).is_none().then_some(Previous {
+                folder: artifact.path,
+                items,
+                outputs: artifact.manifest.outputs,
+            })
         };
         let current = self.current(stage).ok().flatten().filter(&serves);
         current.and_then(&usable).or_else(|| {
@@ -257,7 +261,10 @@ fn seal(folder: &Path) -> std::io::Result<()> {
         } else {
             let file = File::open(entry.path())?;
             file.sync_all()?;
-            file.set_permissions(fs::Permissions::from_mode(0o444))?;
+            // A file that an earlier artifact shares is that already, and keeps its times.
+            if file.metadata()?.permissions().mode() & 0o777 != 0o444 {
+                file.set_permissions(fs::Permissions::from_mode(0o444))?;
+            }
         }
     }
     files::sync_folder(folder)

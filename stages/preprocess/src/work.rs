@@ -40,7 +40,7 @@ impl Item {
 
 /// The earlier artifact.
 pub(crate) struct Earlier {
-    previous: Previous,
+    previous: Arc<Previous>,
     rows: BTreeMap<String, VolumeRow>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 /// From chest CT DICOM and a labels CSV to a trained 3D CNN, honest statistics and a report.
@@ -122,13 +123,14 @@ pub(crate) struct Synth {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// How the files are coded [default: explicit, some implicit].
-    #[arg(long, value_name = "NAME", value_parser = syntax)]
+    #[arg(long, value_name = "NAME", value_parser = syntax())]
     pub(crate) syntax: Option<ctpipe_phantom::Syntax>,
 }
 
-fn syntax(name: &str) -> Result<ctpipe_phantom::Syntax, String> {
+fn syntax() -> impl TypedValueParser<Value = ctpipe_phantom::Syntax> {
     let all = ctpipe_phantom::Syntax::ALL;
-    let names = || all.map(|(name, _)| name).join(", ");
-    let found = all.into_iter().find(|(known, _)| *known == name);
-    found.map(|(_, syntax)| syntax).ok_or_else(|| format!("expected one of {}", names()))
+    PossibleValuesParser::new(all.map(|(name, _)| name)).try_map(move |given| {
+        let found = all.into_iter().find(|(name, _)| *name == given);
+        found.map(|(_, syntax)| syntax).ok_or("no such syntax")
+    })
 }

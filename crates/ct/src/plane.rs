@@ -373,6 +373,21 @@ impl Narrow {
     }
 }
 
+/// Adds a row's values, times the weight of each, to the outputs that read it.
+#[inline(always)]
+fn add(
+    outputs: &[(usize, f32)],
+    sums: &mut [f32],
+    columns: usize,
+    values: &(impl Iterator<Item = f32> + Clone),
+) {
+    for &(output, weight) in outputs {
+        for (sum, value) in sums[output * columns..][..columns].iter_mut().zip(values.clone()) {
+            *sum += weight * value;
+        }
+    }
+}
+
 /// Every so many rows are looked at for the histogram.
 const ROWS_SEEN: usize = 8;
 
@@ -413,21 +428,11 @@ impl pulp::WithSimd for Lines<'_> {
                     }
                     row.padding += u32::from(padding);
                     let air = f32::from(narrow.air);
-                    for &(output, weight) in outputs {
-                        let sums = &mut sums[output * columns..][..columns];
-                        for (sum, &value) in sums.iter_mut().zip(&values) {
-                            *sum += weight * (f32::from(value) - air);
-                        }
-                    }
+                    add(outputs, sums, columns, &values.iter().map(|&value| f32::from(value) - air));
                 }
                 _ => {
                     row.convert(frame.stored, scale, bytes);
-                    for &(output, weight) in outputs {
-                        let sums = &mut sums[output * columns..][..columns];
-                        for (sum, value) in sums.iter_mut().zip(&row.above) {
-                            *sum += weight * value;
-                        }
-                    }
+                    add(outputs, sums, columns, &row.above.iter().copied());
                     if seen {
                         Tally::look(&row.above, slope, counts);
                     }
@@ -570,5 +575,35 @@ mod tests {
             }
         }
         assert!(narrowed > 40, "{narrowed}");
+    }
+
+    /// What a scanner writes outside of its circle is air, is no measured value, and is counted: by hand,
+    /// 32 x 32 samples of 40 HU but for a quarter.
+    #[test]
+    fn values_outside_of_the_scanners_circle_are_air() {
+        for fill in [-2000_i16, -3024] {
+            let value = |row: usize, column: usize| if row < 16 && column < 16 { fill } else { 40 };
+            let samples = (0..32 * 32).map(|i| value(i / 32, i % 32));
+            let frame = Frame {
+                rows: 32,
+                columns: 32,
+                bytes: Cow::Owned(samples.flat_map(i16::to_le_bytes).collect()),
+                stored: Stored { allocated: 16, bits: 16, signed: true },
+                slope: 1.0,
+                intercept: 0.0,
+                padding: None,
+            };
+            let halves = || Axis::even(0.5, 1.0, 32, Cells::over((0.0, 32.0), 2));
+            let mut tally = Tally::new();
+            let plane = Reduction::new(32, &halves(), halves()).reduce(&frame, &mut tally).unwrap();
+            assert_eq!(plane, [0.0, 1040.0, 1040.0, 1040.0]);
+            assert_eq!((tally.padding, tally.samples), (256, 1024));
+            assert_eq!((tally.min_hu, tally.max_hu), (40.0, 40.0));
+            // Four of the rows are looked at (4, 12, 20 and 28), every second value of each.
+            let bin = (40 - Tally::LOWEST) as usize;
+            assert_eq!(tally.histogram[bin], 8 + 8 + 16 + 16);
+            assert_eq!(tally.histogram.iter().sum::<u64>(), 48);
+            assert_eq!(tally.differences[0], 48);
+        }
     }
 }

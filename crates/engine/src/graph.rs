@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::command::{self, Command};
 use crate::error::{Error, Result};
 use crate::locate::Side;
 use crate::param::Params;
@@ -63,7 +64,9 @@ impl Pipeline {
         let names: Vec<&String> = spec.stages.keys().collect();
         let mut nodes = Vec::new();
         for (name, written) in &spec.stages {
-            if let Some(stage) = find_stage(spec, name, written, known, &mut problems) {
+            if let Some(run) = &written.run {
+                nodes.push(own(spec, &root, name, run, written, &names, &mut problems));
+            } else if let Some(stage) = find_stage(spec, name, written, known, &mut problems) {
                 let written = with_inputs_named_as_params(spec, written, stage.as_ref(), &mut problems);
                 let params = resolve_params(spec, &written, stage.as_ref(), &mut problems);
                 let inputs = wire(spec, &root, name, &written, stage.as_ref(), &names, &mut problems);
@@ -226,7 +229,88 @@ fn resolve_params(
     params
 }
 
-/// Sources refer to stages by their place in `names`.
+/// A source refers to a stage by its place in `names`.
+fn stage_or_path(root: &Path, given: &str, names: &[&String]) -> Source {
+    match names.iter().position(|stage| *stage == given) {
+        Some(index) => Source::Stage(index),
+        None => Source::Path { given: given.to_owned(), path: root.join(given) },
+    }
+}
+
+/// What an input is written to be.
+fn source(
+    spec: &Spec,
+    root: &Path,
+    setting: &Setting<String>,
+    names: &[&String],
+    problems: &mut Vec<Problem>,
+) -> Source {
+    let given = &setting.value;
+    let source = stage_or_path(root, given, names);
+    if let Source::Path { path, .. } = &source
+        && !path.exists()
+        && !given.contains(['/', '.'])
+    {
+        // Neither a stage nor a path that is there, and a bare word: a stage was meant.
+        let hint = did_you_mean(given, names.iter().map(|n| n.as_str()));
+        if !hint.is_empty() {
+            let message = format!("\"{given}\" is neither a stage nor a path{hint}");
+            problems.push(spec.problem(&setting.origin, Side::Value, message));
+        }
+    }
+    source
+}
+
+/// A stage of the user's own. What its command and its outputs are, is a parameter like its others.
+fn own(
+    spec: &Spec,
+    root: &Path,
+    name: &str,
+    run: &Setting<String>,
+    written: &StageSpec,
+    names: &[&String],
+    problems: &mut Vec<Problem>,
+) -> Node {
+    let mut given = written.inputs.clone();
+    let mut params = Params::new();
+    for (param, Setting { value, origin }) in &written.params {
+        if let (Some(input), Some(path)) = (given.get_mut(param), value.as_str()) {
+            *input = Setting { value: path.to_owned(), origin: origin.clone() };
+        } else if [command::RUN, command::OUTPUTS].contains(&param.as_str()) {
+            let message = format!("a command's parameter cannot be called {param}; choose another name");
+            problems.push(spec.problem(origin, Side::Key, message));
+        } else if value.is_array() || value.is_object() {
+            let message = format!("$PARAM_ variables hold a text, a number or true or false; found {value}");
+            problems.push(spec.problem(origin, Side::Value, message));
+        } else if !value.is_null() {
+            params.insert(param.clone(), value.clone());
+        }
+    }
+    let variables = |names: Vec<&String>, kind: &str, problems: &mut Vec<Problem>| {
+        let mut seen = BTreeMap::new();
+        for name in names {
+            if let Some(other) = seen.insert(command::variable("", name), name) {
+                let message = format!("{kind} {other} and {name} would be the same variable; rename one");
+                problems.push(spec.problem(&written.origin, Side::Key, message));
+            }
+        }
+    };
+    variables(given.keys().collect(), "inputs", problems);
+    variables(params.keys().collect(), "parameters", problems);
+    let outputs: Vec<String> = written.outputs.iter().map(|output| output.value.clone()).collect();
+    params.insert(command::RUN.to_owned(), run.value.clone().into());
+    params.insert(command::OUTPUTS.to_owned(), outputs.clone().into());
+    let mut inputs: BTreeMap<String, Source> =
+        given.iter().map(|(port, at)| (port.clone(), source(spec, root, at, names, problems))).collect();
+    let ports = inputs.keys().cloned().collect();
+    for file in command::files_named(root, &run.value) {
+        let path = root.join(&file);
+        inputs.entry(file.clone()).or_insert(Source::Path { given: file, path });
+    }
+    let stage = Command { line: run.value.clone(), folder: root.to_path_buf(), ports, outputs };
+    Node { name: name.to_owned(), stage: Arc::new(stage), params, inputs }
+}
+
 fn wire(
     spec: &Spec,
     root: &Path,
@@ -236,24 +320,10 @@ fn wire(
     names: &[&String],
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, Source> {
-    let source = |given: &str| match names.iter().position(|stage| *stage == given) {
-        Some(index) => Source::Stage(index),
-        None => Source::Path { given: given.to_owned(), path: root.join(given) },
-    };
     let mut inputs = BTreeMap::new();
     for (port, setting) in &written.inputs {
         if stage.ports().iter().any(|p| p.name == port) {
-            let given = &setting.value;
-            let path = root.join(given);
-            if !names.contains(&given) && !path.exists() && !given.contains(['/', '.']) {
-                // Neither a stage nor a path that is there, and a bare word: a stage was meant.
-                let hint = did_you_mean(given, names.iter().map(|n| n.as_str()));
-                if !hint.is_empty() {
-                    let message = format!("\"{given}\" is neither a stage nor a path{hint}");
-                    problems.push(spec.problem(&setting.origin, Side::Value, message));
-                }
-            }
-            inputs.insert(port.clone(), source(given));
+            inputs.insert(port.clone(), source(spec, root, setting, names, problems));
         } else {
             let ports: Vec<&str> = stage.ports().iter().map(|p| p.name).collect();
             let hint = did_you_mean(port, ports.iter().copied());
@@ -267,7 +337,7 @@ fn wire(
             continue;
         }
         if let Some(default) = port.default {
-            inputs.insert(port.name.to_owned(), source(default));
+            inputs.insert(port.name.to_owned(), stage_or_path(root, default, names));
         } else if !port.optional {
             let message = format!("stage {name} needs its input \"{}\": {}", port.name, port.doc);
             problems.push(spec.problem(&written.origin, Side::Key, message));

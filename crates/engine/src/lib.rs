@@ -7,6 +7,7 @@
 //! It knows nothing of CT or of learning: a [`Stage`] is ports, parameters, outputs and one
 //! function. What identifies a result is in [`key`]; what it looks like on disk is in [`store`].
 
+mod command;
 pub mod error;
 pub mod event;
 mod files;

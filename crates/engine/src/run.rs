@@ -466,9 +466,12 @@ fn collect(node: &Node, out: &std::path::Path, previous: Option<&Previous>) -> R
             return fail(format!("its output {name} is a link; outputs must be files"));
         }
     }
-    for output in node.stage.outputs() {
-        if !out.join(output.path).exists() {
-            return fail(format!("it did not write {} ({})", output.path, output.doc));
+    for path in node.stage.promised() {
+        if !out.join(&path).exists() {
+            let doc = node.stage.outputs().iter().find(|output| output.path == path);
+            let doc =
+                doc.map_or_else(|| "which it promises".to_owned(), |output| format!("({})", output.doc));
+            return fail(format!("it did not write {path} {doc}"));
         }
     }
     // What was linked from the previous artifact was found as its manifest says when the stage asked for it.

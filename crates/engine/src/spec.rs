@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
@@ -55,6 +55,10 @@ pub(crate) struct Setting<T> {
 pub(crate) struct StageSpec {
     pub(crate) origin: Origin,
     pub(crate) uses: Option<Setting<String>>,
+    /// A command of the user's own.
+    pub(crate) run: Option<Setting<String>>,
+    /// What that command promises to write.
+    pub(crate) outputs: Vec<Setting<String>>,
     pub(crate) inputs: BTreeMap<String, Setting<String>>,
     pub(crate) params: BTreeMap<String, Setting<Json>>,
 }
@@ -223,26 +227,71 @@ impl Reader {
             return;
         }
         let path = ["stages", name];
-        let mut stage =
-            StageSpec { origin: origin(&path), uses: None, inputs: BTreeMap::new(), params: BTreeMap::new() };
-        for (key, value) in self.entries(yaml, &path, &["uses", "inputs", "params"]) {
-            if key == "uses" {
-                match value.as_str() {
-                    Some(kind) => {
-                        let at = origin(&["stages", name, "uses"]);
-                        stage.uses = Some(Setting { value: kind.to_owned(), origin: at });
-                    }
-                    None => self.complain(
-                        &["stages", name, "uses"],
-                        Side::Value,
-                        format!("\"uses\" must name a built-in stage, found {}", describe(value)),
-                    ),
-                }
-            } else {
-                self.inputs_or_params(&mut stage, key, value, &["stages", name, key]);
+        let mut stage = StageSpec {
+            origin: origin(&path),
+            uses: None,
+            run: None,
+            outputs: Vec::new(),
+            inputs: BTreeMap::new(),
+            params: BTreeMap::new(),
+        };
+        for (key, value) in self.entries(yaml, &path, &["uses", "run", "inputs", "outputs", "params"]) {
+            let at = ["stages", name, key];
+            match key {
+                "uses" => stage.uses = self.text(value, &at, "must name a built-in stage"),
+                "run" => stage.run = self.text(value, &at, "must be a command of the shell"),
+                "outputs" => stage.outputs = self.texts(value, &at),
+                _ => self.inputs_or_params(&mut stage, key, value, &at),
             }
         }
+        if stage.run.is_some() && stage.uses.is_some() {
+            let message = "\"uses\" names a built-in stage and \"run\" a command; keep one";
+            self.complain(&["stages", name, "run"], Side::Key, message.to_owned());
+        }
+        if stage.run.is_none() && !stage.outputs.is_empty() {
+            let message = "\"outputs\" belongs to a command (\"run\"); built-in stages know theirs";
+            self.complain(&["stages", name, "outputs"], Side::Key, message.to_owned());
+        }
         self.spec.stages.insert(name.to_owned(), stage);
+    }
+
+    /// A text that is not empty.
+    fn text(&mut self, yaml: &Yaml, path: &[&str], must: &str) -> Option<Setting<String>> {
+        let text = yaml.as_str().filter(|text| !text.trim().is_empty());
+        if text.is_none() {
+            let key = path[path.len() - 1];
+            self.complain(path, Side::Value, format!("\"{key}\" {must}, found {}", describe(yaml)));
+        }
+        text.map(|text| Setting { value: text.to_owned(), origin: origin(path) })
+    }
+
+    /// A list of paths below `$OUT`.
+    fn texts(&mut self, yaml: &Yaml, path: &[&str]) -> Vec<Setting<String>> {
+        let Yaml::Sequence(list) = yaml else {
+            let found = describe(yaml);
+            self.complain(path, Side::Value, format!("expected a list of files below $OUT, found {found}"));
+            return Vec::new();
+        };
+        let mut texts: Vec<Setting<String>> = Vec::new();
+        for item in list {
+            let inside = |text: &&str| {
+                let parts = Path::new(text).components();
+                !text.is_empty() && parts.into_iter().all(|part| matches!(part, Component::Normal(_)))
+            };
+            match item.as_str().filter(inside) {
+                Some(text) if texts.iter().any(|known| known.value == text) => {
+                    self.complain(path, Side::Value, format!("output \"{text}\" is there twice"));
+                }
+                Some(text) => texts.push(Setting { value: text.to_owned(), origin: origin(path) }),
+                None => {
+                    let found = describe(item);
+                    let message =
+                        format!("an output is a path inside $OUT, such as summary.csv, found {found}");
+                    self.complain(path, Side::Value, message);
+                }
+            }
+        }
+        texts
     }
 
     fn inputs_or_params(&mut self, stage: &mut StageSpec, section: &str, yaml: &Yaml, path: &[&str]) {
@@ -381,7 +430,7 @@ mod tests {
     fn an_unknown_key_is_shown_with_line_column_and_the_nearest() {
         assert_eq!(
             first_problem("stages:\n  train:\n    parms: { lr: 1 }\n"),
-            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, inputs, params"
+            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, run, inputs, outputs, params"
         );
     }
 

@@ -108,6 +108,10 @@ pub trait Stage: Send + Sync {
     fn params(&self) -> &'static [Param];
     /// What it writes; each is checked to be there before the artifact is kept.
     fn outputs(&self) -> &'static [Output];
+    /// The paths of [`Stage::outputs`], for a stage whose outputs are known only from the pipeline file.
+    fn promised(&self) -> Vec<String> {
+        self.outputs().iter().map(|output| output.path.to_owned()).collect()
+    }
     /// Does the pipeline's seed change what it makes?
     fn seeded(&self) -> bool {
         false

@@ -1,0 +1,218 @@
+//! A stage of the user's own: a command of the shell, with what it reads and where it writes in its
+//! environment. Decides nothing; to the rest of the engine it is a stage like any other.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Component, Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::event::Level;
+use crate::param::Param;
+use crate::stage::{Output, Port, Stage, StageError, Task};
+
+/// The parameter that holds the command.
+pub(crate) const RUN: &str = "run";
+/// The parameter that holds what it promises to write.
+pub(crate) const OUTPUTS: &str = "outputs";
+
+/// How often it is looked whether the command has ended, or should.
+const LOOK: Duration = Duration::from_millis(20);
+/// From the request to end to the end by force.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long output is waited for that a process which left the group may still hold.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Lines of standard error that a failure shows.
+const LINES_SHOWN: usize = 20;
+
+/// Before the command, a process of its group that waits for the other end of its standard input to be
+/// closed, which is when ctpipe ends, however it ends, and then kills the group. The command itself has
+/// no standard input.
+const GUARDED: &str = "exec 3<&0 </dev/null; \
+    (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 & \
+    exec 3<&-; exec sh -c \"$1\"";
+
+/// The stage.
+pub(crate) struct Command {
+    pub(crate) line: String,
+    pub(crate) folder: PathBuf,
+    /// Inputs that it finds in its environment; files that its line names are inputs, too.
+    pub(crate) ports: BTreeSet<String>,
+    pub(crate) outputs: Vec<String>,
+}
+
+/// The name of a variable of the environment.
+pub(crate) fn variable(prefix: &str, name: &str) -> String {
+    let name = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    prefix.chars().chain(name).collect()
+}
+
+/// The files below `folder` that a command names.
+pub(crate) fn files_named(folder: &Path, line: &str) -> BTreeSet<String> {
+    let words = line.split(|c: char| c.is_whitespace() || "'\"`;|&()<>={}$,:".contains(c));
+    let below = |word: &&str| {
+        let mut parts = Path::new(word).components();
+        !word.is_empty() && parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    };
+    let found = words.filter(below).filter(|word| folder.join(word).is_file());
+    found.map(|word| word.trim_start_matches("./").to_owned()).collect()
+}
+
+impl Stage for Command {
+    fn kind(&self) -> &'static str {
+        RUN
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn doc(&self) -> &'static str {
+        "a command of the user's own"
+    }
+    fn ports(&self) -> &'static [Port] {
+        &[]
+    }
+    fn params(&self) -> &'static [Param] {
+        &[]
+    }
+    fn outputs(&self) -> &'static [Output] {
+        &[]
+    }
+    fn promised(&self) -> Vec<String> {
+        self.outputs.clone()
+    }
+
+    fn run(&self, task: &Task<'_>) -> Result<(), StageError> {
+        let absolute = |path: &Path| std::path::absolute(path).map_err(StageError::failed);
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", GUARDED, "sh", &self.line]).env_clear();
+        command.envs(
+            ["PATH", "HOME", "LANG"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))),
+        );
+        command.env("OUT", absolute(task.out())?);
+        for port in &self.ports {
+            command.env(variable("IN_", port), absolute(task.input(port)?)?);
+        }
+        for (name, value) in task.params.iter().filter(|(name, _)| ![RUN, OUTPUTS].contains(&name.as_str())) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            command.env(variable("PARAM_", name), text);
+        }
+        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
+        command.current_dir(folder).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|e| StageError::failed(format!("cannot start sh: {e}")))?;
+        follow(task, child)
+    }
+}
+
+/// A process group, killed when it is let go.
+struct Group(Child);
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = Pid::from_raw(self.0.id().cast_signed()) {
+            // There may be nobody left.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// A line that the command wrote, and whether it is an error's.
+type Line = (bool, String);
+
+fn follow(task: &Task<'_>, mut child: Child) -> Result<(), StageError> {
+    let (lines, received) = channel();
+    let streams = (child.stdout.take(), child.stderr.take());
+    let mut group = Group(child);
+    if let (Some(out), Some(err)) = streams {
+        read(out, false, lines.clone());
+        read(err, true, lines);
+    }
+    let mut shown = Shown { task, errors: VecDeque::new() };
+    let mut asked: Option<Instant> = None;
+    let status = loop {
+        shown.until(&received, Instant::now() + LOOK);
+        if let Some(status) = group.0.try_wait().map_err(StageError::failed)? {
+            break status;
+        }
+        match asked {
+            None if task.stopping() => {
+                group.signal(Signal::TERM);
+                asked = Some(Instant::now());
+            }
+            Some(asked) if asked.elapsed() > GRACE => group.signal(Signal::KILL),
+            _ => {}
+        }
+    };
+    // What it left running in the background would write to an artifact that is being kept.
+    drop(group);
+    shown.until(&received, Instant::now() + LAST_WORDS);
+    if asked.is_some() { Err(StageError::Interrupted) } else { shown.judge(status) }
+}
+
+/// Sends the lines of a stream, in a thread of its own that ends with the stream.
+fn read(stream: impl Read + Send + 'static, is_error: bool, lines: Sender<Line>) {
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if lines.send((is_error, text)).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+}
+
+struct Shown<'a, 'b> {
+    task: &'a Task<'b>,
+    errors: VecDeque<String>,
+}
+
+impl Shown<'_, '_> {
+    /// Shows what comes until then, or until nothing can come any more.
+    fn until(&mut self, lines: &Receiver<Line>, end: Instant) {
+        loop {
+            match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok((is_error, line)) => {
+                    self.task.log(Level::Info, line.clone());
+                    if is_error {
+                        self.errors.push_back(line);
+                        if self.errors.len() > LINES_SHOWN {
+                            self.errors.pop_front();
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    thread::sleep(end.saturating_duration_since(Instant::now()).min(LOOK));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn judge(&self, status: ExitStatus) -> Result<(), StageError> {
+        if status.success() {
+            return Ok(());
+        }
+        let mut text = format!("its command failed: {status}");
+        for line in &self.errors {
+            text.push_str("\n  ");
+            text.push_str(line);
+        }
+        Err(StageError::failed(text))
+    }
+}

@@ -6,6 +6,8 @@
 mod bad_input;
 #[path = "end_to_end/caching.rs"]
 mod caching;
+#[path = "end_to_end/commands.rs"]
+mod commands;
 #[path = "end_to_end/dicom.rs"]
 mod dicom;
 #[path = "end_to_end/golden.rs"]

@@ -93,7 +93,11 @@ impl Sandbox {
     }
 
     pub(crate) fn write(&self, below: &str, text: &str) {
-        fs::write(self.path(below), text).expect("a file of the test");
+        let path = self.path(below);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).expect("a folder of the test");
+        }
+        fs::write(path, text).expect("a file of the test");
     }
 
     /// The binary, ready to run in this folder.

@@ -470,8 +470,8 @@ fn collect(node: &Node, out: &std::path::Path, previous: Option<&Previous>) -> R
         if !out.join(&path).exists() {
             let doc = node.stage.outputs().iter().find(|output| output.path == path);
             let doc =
-                doc.map_or_else(|| "which it promises".to_owned(), |output| format!("({})", output.doc));
-            return fail(format!("it did not write {path} {doc}"));
+                doc.map_or_else(|| ", which it promises".to_owned(), |output| format!(" ({})", output.doc));
+            return fail(format!("it did not write {path}{doc}"));
         }
     }
     // What was linked from the previous artifact was found as its manifest says when the stage asked for it.

@@ -1,0 +1,177 @@
+//! Stages of the user's own: what a command finds, what of it is part of the key, and that nothing of it
+//! outlives the run.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::harness::Sandbox;
+
+const PIPELINE: &str = "\
+stages:
+  count:
+    run: sh scripts/count.sh 'a  b'
+    inputs: { the-data: data }
+    outputs: [lines.txt]
+    params: { mark: \"x y\", times: 2 }
+  twice:
+    run: cat \"$IN_COUNTED/lines.txt\" \"$IN_COUNTED/lines.txt\" > \"$OUT/twice.txt\"
+    inputs: { counted: count }
+    outputs: [twice.txt]
+";
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::empty();
+    sandbox.write("pipeline.yaml", PIPELINE);
+    let script = "cat \"$IN_THE_DATA\"/* > $OUT/lines.txt\nenv | sort > env.txt\necho \"$1|$PARAM_MARK\"\n";
+    sandbox.write("scripts/count.sh", script);
+    sandbox.write("data/one", "1\n");
+    sandbox
+}
+
+/// A pipeline of one command.
+fn with(command: &str) -> Sandbox {
+    let sandbox = Sandbox::empty();
+    sandbox.write(
+        "pipeline.yaml",
+        &format!("stages:\n  own:\n    run: |\n      {command}\n    outputs: [out]\n"),
+    );
+    sandbox
+}
+
+#[test]
+fn a_command_finds_its_inputs_and_parameters_and_is_cached_like_any_stage() {
+    let sandbox = sandbox();
+    let run = || sandbox.ctpipe(&["run", "--json"]).expect(0);
+    let first = run();
+    assert_eq!(first.ran(), ["count", "twice"]);
+    assert!(first.stdout.contains("a  b|x y"), "what it says is shown: {}", first.stdout);
+    let read = |file: &str| fs::read_to_string(sandbox.path(&format!("artifacts/{file}"))).unwrap();
+    assert_eq!(read("twice/twice.txt"), "1\n1\n");
+    let env = fs::read_to_string(sandbox.path("env.txt")).unwrap();
+    let names: Vec<&str> = env.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let allowed = [
+        "HOME",
+        "IN_THE_DATA",
+        "LANG",
+        "OUT",
+        "PARAM_MARK",
+        "PARAM_TIMES",
+        "PATH",
+        "PWD",
+        "SHLVL",
+        "OLDPWD",
+        "_",
+    ];
+    assert!(names.iter().all(|name| allowed.contains(name)), "{names:?}");
+    assert!(env.contains("PARAM_TIMES=2\n") && names.contains(&"OUT"), "{env}");
+    assert!(run().ran().is_empty());
+
+    sandbox.write("data/two", "2\n");
+    assert_eq!(run().ran(), ["count", "twice"]);
+    assert_eq!(read("twice/twice.txt"), "1\n2\n1\n2\n");
+    // The script that the command names is one of its inputs. What it writes is the same: twice is fresh.
+    let script = fs::read_to_string(sandbox.path("scripts/count.sh")).unwrap();
+    sandbox.write("scripts/count.sh", &format!("{script}# more\n"));
+    let why = sandbox.ctpipe(&["why", "count"]).expect(0);
+    assert!(why.stdout.contains("input scripts/count.sh changed"), "{}", why.stdout);
+    assert_eq!(run().ran(), ["count"]);
+    let why = sandbox.ctpipe(&["why", "count", "--set", "count.mark=z"]).expect(0);
+    assert!(why.stdout.contains("mark changed from \"x y\" to \"z\""), "{}", why.stdout);
+    sandbox.write("pipeline.yaml", &PIPELINE.replace("'a  b'", "c"));
+    let why = sandbox.ctpipe(&["why", "count"]).expect(0);
+    assert!(why.stdout.contains("run changed from"), "{}", why.stdout);
+}
+
+#[test]
+fn a_command_that_fails_says_why_and_leaves_what_was_there() {
+    let sandbox = with("echo before; echo 'no such scanner' >&2; touch $OUT/out; exit 7");
+    let said = sandbox.ctpipe(&["run"]).expect(1);
+    let expected = "its command failed: exit status: 7\n  no such scanner";
+    assert!(said.stderr.contains(expected), "{}", said.stderr);
+    assert!(!sandbox.path("artifacts/own").exists());
+    assert_eq!(fs::read_dir(sandbox.path("artifacts/tmp")).map_or(0, Iterator::count), 0);
+
+    let said = with("touch $OUT/other").ctpipe(&["run"]).expect(1);
+    assert!(said.stderr.contains("it did not write out, which it promises"), "{}", said.stderr);
+    let said = with("echo x > file; ln -s $PWD/file $OUT/out").ctpipe(&["run"]).expect(1);
+    assert!(said.stderr.contains("its output out is a link; outputs must be files"), "{}", said.stderr);
+    // Nobody answers: a command has no standard input.
+    with("cat > $OUT/out").ctpipe(&["run"]).expect(0);
+}
+
+#[test]
+fn what_is_written_wrongly_is_told_with_its_place() {
+    let refused = |stage: &str, expected: &str| {
+        let sandbox = Sandbox::empty();
+        sandbox.write("pipeline.yaml", &format!("stages:\n  own: {stage}\n"));
+        let said = sandbox.ctpipe(&["run"]).expect(2);
+        assert!(said.stderr.contains(expected), "expected {expected:?} in:\n{}", said.stderr);
+        assert!(!sandbox.path("artifacts/own").exists());
+    };
+    refused("{ run: [a, b] }", "pipeline.yaml:2:15: \"run\" must be a command of the shell, found a list");
+    refused("{ run: x, uses: train }", "keep one");
+    refused("{ run: x, outputs: [../out] }", "an output is a path inside $OUT, such as summary.csv");
+    refused("{ run: x, outputs: [/out] }", "an output is a path inside $OUT");
+    refused("{ run: x, outputs: [a, a] }", "output \"a\" is there twice");
+    refused("{ uses: train, outputs: [a] }", "built-in stages know theirs");
+    refused("{ run: x, params: { a: [1] } }", "$PARAM_ variables hold a text, a number or true or false");
+    refused("{ run: x, params: { a-b: 1, a_b: 2 } }", "parameters a-b and a_b would be the same variable");
+    refused("{ run: x, params: { run: 1 } }", "a command's parameter cannot be called run");
+    refused("{ run: x, inputs: { a: own } }", "the stages read each other in a circle: own -> own");
+    refused("{ run: x, inputs: { a: missing.txt } }", "missing.txt");
+}
+
+/// Waits until `is` is so.
+fn until(what: &str, is: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is() {
+        assert!(started.elapsed() < Duration::from_secs(30), "{what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Does a process of this number run?
+fn lives(pid: &str) -> bool {
+    // A zombie, which only waits for its exit code to be read, does not.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn what_a_command_starts_ends_with_it_and_with_ctpipe() {
+    // Each starts a process in the background and says who that is.
+    let background = "sleep 600 & echo $! > pid";
+    let pid =
+        |sandbox: &Sandbox| fs::read_to_string(sandbox.path("pid")).unwrap_or_default().trim().to_owned();
+
+    let ended = with(&format!("{background}; touch $OUT/out"));
+    ended.ctpipe(&["run"]).expect(0);
+    until("the background process of a finished command ends", || !lives(&pid(&ended)));
+
+    for (signal, code) in [("-INT", Some(130)), ("-KILL", None)] {
+        let sandbox = with(&format!("{background}; wait"));
+        let mut command = sandbox.command(&["run"]);
+        let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        until("the command starts", || !pid(&sandbox).is_empty());
+        assert!(lives(&pid(&sandbox)));
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), code);
+        until("a command does not outlive ctpipe", || !lives(&pid(&sandbox)));
+        assert!(!sandbox.path("artifacts/own").exists());
+    }
+
+    // Asked to end, a command may clean up; a second signal does not wait for it.
+    let stubborn = with("trap 'touch asked' TERM; touch ready; while true; do sleep 0.05; done");
+    let mut child = stubborn.command(&["run"]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let signal = |child: &std::process::Child| {
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    };
+    until("the command starts", || stubborn.path("ready").exists());
+    signal(&child);
+    until("the command is asked to end", || stubborn.path("asked").exists());
+    assert!(child.try_wait().unwrap().is_none(), "it is given time");
+    signal(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

@@ -7,7 +7,7 @@ CTPIPE := target/debug/ctpipe
 SHORTER := $(if $(SHORT),--set train.epochs=2)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build pipeline install lint test test-isa test-peers bench-dicom bench-train bench-learning soak fuzz clean
+.PHONY: help tools build pipeline install lint test test-isa test-peers bench-engine bench-dicom bench-train bench-learning soak fuzz clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

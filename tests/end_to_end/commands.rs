@@ -123,6 +123,43 @@ fn what_is_written_wrongly_is_told_with_its_place() {
     refused("{ run: x, inputs: { a: missing.txt } }", "missing.txt");
 }
 
+#[test]
+fn a_stage_is_tried_again_and_its_time_is_bounded() {
+    let sandbox = Sandbox::empty();
+    let pipeline = |more: &str| {
+        let run = "echo x >> $PWD/tries; test $(wc -l < $PWD/tries) = 3 && touch $OUT/out";
+        sandbox
+            .write("pipeline.yaml", &format!("stages:\n  own:\n    run: {run}\n    outputs: [out]\n{more}"));
+    };
+    pipeline("    retries: 1\n");
+    let said = sandbox.ctpipe(&["run"]).expect(1);
+    assert!(said.stderr.contains("exit status: 1; attempt 2 of 2 follows in 1s"), "{}", said.stderr);
+    assert_eq!(said.stderr.matches("follows in").count(), 1);
+    // How often it is tried is no part of what it makes.
+    pipeline("    retries: 2\n    timeout: 1h\n");
+    let said = sandbox.ctpipe(&["run"]).expect(0);
+    assert!(!said.stderr.contains("follows in"), "the third attempt succeeds: {}", said.stderr);
+    pipeline("");
+    assert!(sandbox.ctpipe(&["run", "--json"]).expect(0).ran().is_empty());
+
+    sandbox.write(
+        "pipeline.yaml",
+        "stages:\n  own:\n    run: sleep 600 & echo $! > pid; wait\n    timeout: 1s\n",
+    );
+    let said = sandbox.ctpipe(&["run"]).expect(1);
+    assert!(said.stderr.contains("it was stopped after its timeout of 1s"), "{}", said.stderr);
+    let pid = fs::read_to_string(sandbox.path("pid")).unwrap();
+    until("what has run too long ends", || !lives(pid.trim()));
+
+    let refused = |line: &str, expected: &str| {
+        sandbox.write("pipeline.yaml", &format!("stages:\n  own:\n    run: x\n    {line}\n"));
+        let said = sandbox.ctpipe(&["run"]).expect(2);
+        assert!(said.stderr.contains(expected), "expected {expected:?} in:\n{}", said.stderr);
+    };
+    refused("timeout: 90", "pipeline.yaml:4:14: timeout must be a time such as 90s, 15m or 2h, found 90");
+    refused("retries: -1", "pipeline.yaml:4:14: retries must be a whole number from 0 to 100, found -1");
+}
+
 /// Waits until `is` is so.
 fn until(what: &str, is: impl Fn() -> bool) {
     let started = Instant::now();

@@ -52,15 +52,29 @@ pub(crate) fn variable(prefix: &str, name: &str) -> String {
     prefix.chars().chain(name).collect()
 }
 
-/// The files below `folder` that a command names.
+/// The files below `folder` that a command names, but for those that it writes to (`> file`).
 pub(crate) fn files_named(folder: &Path, line: &str) -> BTreeSet<String> {
-    let words = line.split(|c: char| c.is_whitespace() || "'\"`;|&()<>={}$,:".contains(c));
-    let below = |word: &&str| {
+    let between = |c: char| c.is_whitespace() || "'\"`;|&()<>={}$,:".contains(c);
+    let below = |word: &str| {
         let mut parts = Path::new(word).components();
         !word.is_empty() && parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
     };
-    let found = words.filter(below).filter(|word| folder.join(word).is_file());
-    found.map(|word| word.trim_start_matches("./").to_owned()).collect()
+    let mut files = BTreeSet::new();
+    let mut before = String::new();
+    for word in line.split_inclusive(between) {
+        let (name, end) = match word.char_indices().next_back() {
+            Some((at, last)) if between(last) => word.split_at(at),
+            _ => (word, ""),
+        };
+        if !name.is_empty() {
+            if below(name) && !before.contains('>') && folder.join(name).is_file() {
+                files.insert(name.trim_start_matches("./").to_owned());
+            }
+            before.clear();
+        }
+        before.push_str(end);
+    }
+    files
 }
 
 impl Stage for Command {
@@ -214,5 +228,32 @@ impl Shown<'_, '_> {
             text.push_str(line);
         }
         Err(StageError::failed(text))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_that_a_command_names_are_found_and_those_that_it_writes_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("scripts")).unwrap();
+        for file in ["scripts/a.py", "b.sh", "c d", "log", "x"] {
+            std::fs::write(folder.path().join(file), "").unwrap();
+        }
+        let named = |line: &str| files_named(folder.path(), line).into_iter().collect::<Vec<_>>();
+        assert_eq!(named("python scripts/a.py --in=x;sh ./b.sh"), ["b.sh", "scripts/a.py", "x"]);
+        assert_eq!(named("sh 'b.sh' <x > log 2>>log"), ["b.sh", "x"]);
+        assert_eq!(named("echo >log && sh b.sh"), ["b.sh"]);
+        for none in ["", "python scripts /etc/passwd ../x missing", "echo '/x' && ls"] {
+            assert!(named(none).is_empty(), "{none}");
+        }
+    }
+
+    #[test]
+    fn variables_are_upper_case_letters_and_digits() {
+        assert_eq!(variable("IN_", "the-data.2"), "IN_THE_DATA_2");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::command::{self, Command};
 use crate::error::{Error, Result};
+use crate::limits::Limits;
 use crate::locate::Side;
 use crate::param::Params;
 use crate::spec::{Origin, Problem, Problems, Setting, Spec, StageSpec};
@@ -37,6 +38,8 @@ pub struct Node {
     pub params: Params,
     /// Port to source.
     pub inputs: BTreeMap<String, Source>,
+    /// What it may take.
+    pub limits: Limits,
 }
 
 /// A checked pipeline: its stages in an order in which each comes after what it reads.
@@ -70,7 +73,7 @@ impl Pipeline {
                 let written = with_inputs_named_as_params(spec, written, stage.as_ref(), &mut problems);
                 let params = resolve_params(spec, &written, stage.as_ref(), &mut problems);
                 let inputs = wire(spec, &root, name, &written, stage.as_ref(), &names, &mut problems);
-                nodes.push(Node { name: name.clone(), stage, params, inputs });
+                nodes.push(Node { name: name.clone(), stage, params, inputs, limits: written.limits });
             }
         }
         if problems.is_empty() {
@@ -308,7 +311,7 @@ fn own(
         inputs.entry(file.clone()).or_insert(Source::Path { given: file, path });
     }
     let stage = Command { line: run.value.clone(), folder: root.to_path_buf(), ports, outputs };
-    Node { name: name.to_owned(), stage: Arc::new(stage), params, inputs }
+    Node { name: name.to_owned(), stage: Arc::new(stage), params, inputs, limits: written.limits }
 }
 
 fn wire(

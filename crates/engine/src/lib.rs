@@ -14,6 +14,7 @@ mod files;
 pub mod graph;
 pub mod items;
 pub mod key;
+pub mod limits;
 mod locate;
 pub mod manifest;
 mod memory;

@@ -8,13 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Level, Observer, Outcome};
 use crate::graph::{Node, Pipeline, Source};
 use crate::items::{ITEMS, Previous, Reuse};
 use crate::key::{Key, Reason};
+use crate::limits::{self, Limits};
 use crate::manifest::{Made, Maker, Manifest};
 use crate::memory;
 use crate::plan::{Decision, Planner, State, Upstream};
@@ -294,9 +295,42 @@ fn advance(
             let from_scratch = || None;
             let find = || planner.store.previous(&node.name, &key, planner.cache);
             let find_previous: FindPrevious<'_> = if forced { &from_scratch } else { &find };
-            execute(planner, node, &key, (upstream, trees), find_previous, options, recorder)
+            let mut failed = 0;
+            loop {
+                let inputs = (upstream, trees.clone());
+                match execute(planner, node, &key, inputs, find_previous, options, recorder) {
+                    Err(error @ Error::Stage { .. }) if failed < node.limits.retries => {
+                        failed += 1;
+                        wait_to_retry(node, failed, &error, options, recorder)?;
+                    }
+                    done => return done,
+                }
+            }
         }
     }
+}
+
+/// Waits before the next attempt, or stops.
+fn wait_to_retry(
+    node: &Node,
+    failed: u32,
+    error: &Error,
+    options: &Options<'_>,
+    recorder: &Recorder<'_>,
+) -> Result<()> {
+    let wait = Limits::wait_before(failed);
+    let text = chain(error);
+    let (next, all) = (failed + 1, node.limits.retries + 1);
+    let note = format!("{text}; attempt {next} of {all} follows in {}", limits::in_words(wait));
+    recorder.note(Level::Warning, note);
+    let end = Instant::now() + wait;
+    while Instant::now() < end {
+        if options.stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Runs a stage and keeps what it made.
@@ -327,6 +361,7 @@ fn execute(
         out: draft.path().to_path_buf(),
         observer: recorder,
         stop: options.stop,
+        deadline: node.limits.timeout.map(|timeout| clock + timeout),
     };
     // A panic is a mistake in a stage; it must cost that stage and not the record of the run.
     let result = catch_unwind(AssertUnwindSafe(|| node.stage.run(&task))).unwrap_or_else(|panic| {
@@ -337,6 +372,11 @@ fn execute(
 
     match result {
         Ok(()) => {}
+        Err(StageError::Interrupted) if task.is_late() && !options.stop.load(Ordering::Relaxed) => {
+            let timeout = limits::in_words(node.limits.timeout.unwrap_or_default());
+            let source = format!("it was stopped after its timeout of {timeout}").into();
+            return Err(Error::Stage { stage: node.name.clone(), source });
+        }
         Err(StageError::Interrupted) => return Err(Error::Interrupted),
         Err(StageError::Failed(source)) => {
             return Err(Error::Stage { stage: node.name.clone(), source });

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
+use crate::limits::Limits;
 use crate::locate::{Side, locate};
 use crate::suggest::did_you_mean;
 
@@ -59,6 +60,7 @@ pub(crate) struct StageSpec {
     pub(crate) run: Option<Setting<String>>,
     /// What that command promises to write.
     pub(crate) outputs: Vec<Setting<String>>,
+    pub(crate) limits: Limits,
     pub(crate) inputs: BTreeMap<String, Setting<String>>,
     pub(crate) params: BTreeMap<String, Setting<Json>>,
 }
@@ -232,16 +234,18 @@ impl Reader {
             uses: None,
             run: None,
             outputs: Vec::new(),
+            limits: Limits::default(),
             inputs: BTreeMap::new(),
             params: BTreeMap::new(),
         };
-        for (key, value) in self.entries(yaml, &path, &["uses", "run", "inputs", "outputs", "params"]) {
+        let known = ["uses", "run", "inputs", "outputs", "params", "timeout", "retries"];
+        for (key, value) in self.entries(yaml, &path, &known) {
             let at = ["stages", name, key];
             match key {
                 "uses" => stage.uses = self.text(value, &at, "must name a built-in stage"),
                 "run" => stage.run = self.text(value, &at, "must be a command of the shell"),
                 "outputs" => stage.outputs = self.texts(value, &at),
-                _ => self.inputs_or_params(&mut stage, key, value, &at),
+                _ => self.section(&mut stage, key, value, &at),
             }
         }
         if stage.run.is_some() && stage.uses.is_some() {
@@ -294,6 +298,27 @@ impl Reader {
         texts
     }
 
+    /// A part of a stage that a profile may change.
+    fn section(&mut self, stage: &mut StageSpec, section: &str, yaml: &Yaml, path: &[&str]) {
+        let limits = &mut stage.limits;
+        let read = match section {
+            "timeout" if yaml.is_null() => {
+                limits.timeout = None;
+                Ok(())
+            }
+            "timeout" => Limits::timeout(yaml.as_str().unwrap_or_default())
+                .map(|timeout| limits.timeout = Some(timeout)),
+            "retries" => Limits::retries(yaml.as_u64()).map(|retries| limits.retries = retries),
+            _ => {
+                self.inputs_or_params(stage, section, yaml, path);
+                Ok(())
+            }
+        };
+        if let Err(message) = read {
+            self.complain(path, Side::Value, format!("{message}, found {}", describe(yaml)));
+        }
+    }
+
     fn inputs_or_params(&mut self, stage: &mut StageSpec, section: &str, yaml: &Yaml, path: &[&str]) {
         for (key, value) in self.entries(yaml, path, &[]) {
             let mut at = path.to_vec();
@@ -332,8 +357,9 @@ impl Reader {
                 continue;
             };
             let path = ["profiles", name, stage_name];
-            for (section, value) in self.entries(changes, &path, &["inputs", "params"]) {
-                self.inputs_or_params(&mut stage, section, value, &["profiles", name, stage_name, section]);
+            for (section, value) in self.entries(changes, &path, &["inputs", "params", "timeout", "retries"])
+            {
+                self.section(&mut stage, section, value, &["profiles", name, stage_name, section]);
             }
             self.spec.stages.insert(stage_name.to_owned(), stage);
         }
@@ -430,7 +456,7 @@ mod tests {
     fn an_unknown_key_is_shown_with_line_column_and_the_nearest() {
         assert_eq!(
             first_problem("stages:\n  train:\n    parms: { lr: 1 }\n"),
-            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, run, inputs, outputs, params"
+            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, run, inputs, outputs, params, timeout, retries"
         );
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -171,6 +172,8 @@ pub struct Task<'a> {
     pub(crate) items: Mutex<Option<(Items, u64)>>,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) stop: &'a AtomicBool,
+    /// When it has to be done.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl Task<'_> {
@@ -246,12 +249,17 @@ impl Task<'_> {
         self.observer.event(&Event::Log { stage: self.stage.to_owned(), level, text: text.into() });
     }
 
-    /// Has the user asked to stop? Asked between pieces of work; see [`Task::check_stop`].
+    /// Has the user asked to stop, or is the time over? Asked between pieces of work; see
+    /// [`Task::check_stop`].
     pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.is_late()
     }
 
-    /// `Err(Interrupted)` when the user has asked to stop.
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// `Err(Interrupted)` when the user has asked to stop, or the time is over.
     ///
     /// # Errors
     /// [`StageError::Interrupted`].

@@ -1,0 +1,81 @@
+//! What a stage may take, and how often it is tried: no part of what it makes, and so in no key.
+
+use std::time::Duration;
+
+/// From `timeout:` and `retries:`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Longer than this no attempt may take.
+    pub timeout: Option<Duration>,
+    /// Attempts after the first that fails.
+    pub retries: u32,
+}
+
+/// More are a mistake: the waits between them grow to a minute each.
+const MOST_RETRIES: u64 = 100;
+/// The wait before the second attempt; each later one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+impl Limits {
+    /// What is waited before attempt `number`, the first retry being 1.
+    pub(crate) fn wait_before(number: u32) -> Duration {
+        FIRST_WAIT.saturating_mul(1 << number.saturating_sub(1).min(16)).min(LONGEST_WAIT)
+    }
+
+    /// Reads `retries:`.
+    pub(crate) fn retries(number: Option<u64>) -> Result<u32, String> {
+        match number {
+            Some(number @ 0..=MOST_RETRIES) => Ok(number as u32),
+            _ => Err(format!("retries must be a whole number from 0 to {MOST_RETRIES}")),
+        }
+    }
+
+    /// Reads `timeout:`, a number and a unit.
+    pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+        let wrong = || "timeout must be a time such as 90s, 15m or 2h".to_owned();
+        let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, unit) = text.split_at(at);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let seconds = match unit.trim() {
+            "s" => Some(1),
+            "m" => Some(60),
+            "h" => Some(3600),
+            _ => None,
+        };
+        let seconds = seconds.and_then(|unit| number.checked_mul(unit)).filter(|seconds| *seconds > 0);
+        // A year is for ever, and no clock overflows.
+        seconds.map(|seconds| Duration::from_secs(seconds.min(31_536_000))).ok_or_else(wrong)
+    }
+}
+
+/// As [`Limits::timeout`] reads it.
+pub(crate) fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_a_number_and_a_unit() {
+        let read = |text: &str| Limits::timeout(text).ok().map(|time| time.as_secs());
+        assert_eq!(["90s", "15m", "2 h"].map(read), [Some(90), Some(900), Some(7200)]);
+        assert_eq!(["", "90", "s", "0s", "-1s", "1.5h", "2d", "99999999999999999999s"].map(read), [None; 8]);
+        for text in ["90s", "15m", "2h"] {
+            assert_eq!(Limits::timeout(text).map(in_words).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_a_minute() {
+        let waits = [1, 2, 3, 6, 7, 8, 100].map(|number| Limits::wait_before(number).as_secs());
+        assert_eq!(waits, [1, 2, 4, 32, 60, 60, 60]);
+    }
+}

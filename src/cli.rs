@@ -1,5 +1,6 @@
 //! What can be typed. Says nothing of what it does.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -72,6 +73,9 @@ pub(crate) struct Run {
     /// Go on with what does not depend on a stage that failed.
     #[arg(long)]
     pub(crate) keep_going: bool,
+    /// Stages at a time, at most [default: as many as there are processors].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZero<usize>>,
     /// Wait for another run to end instead of refusing.
     #[arg(long)]
     pub(crate) wait: bool,

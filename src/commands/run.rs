@@ -1,5 +1,7 @@
 //! `ctpipe run`: bring stages up to date, or say what that would take.
 
+use std::num::NonZero;
+
 use ctpipe_engine::run::{self, dry_run};
 use ctpipe_engine::{Observer, Options, Pipeline, Selection, Store};
 
@@ -26,6 +28,9 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
         keep_going: args.keep_going,
         wait: args.wait,
         paranoid: args.paranoid,
+        jobs: args
+            .jobs
+            .map_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get), NonZero::get),
         maker: context::maker(),
         stop: &stop,
     };

@@ -160,6 +160,67 @@ fn a_stage_is_tried_again_and_its_time_is_bounded() {
     refused("retries: -1", "pipeline.yaml:4:14: retries must be a whole number from 0 to 100, found -1");
 }
 
+/// Stages by name and what each does before it writes its output.
+fn side_by_side(stages: &[(&str, &str, &str)]) -> Sandbox {
+    let sandbox = Sandbox::empty();
+    let stage = |(name, more, run): &(&str, &str, &str)| {
+        format!(
+            "  {name}:\n    run: {run}; touch $OUT/{name}\n    outputs: [{name}]\n    timeout: 20s\n{more}"
+        )
+    };
+    let stages: String = stages.iter().map(stage).collect();
+    sandbox.write("pipeline.yaml", &format!("stages:\n{stages}"));
+    sandbox
+}
+
+#[test]
+fn independent_stages_run_side_by_side() {
+    // Each waits for the other.
+    let wait =
+        |own: &str, other: &str| format!("touch $PWD/{own}; until test -e $PWD/{other}; do sleep 0.02; done");
+    let (a, b) = (wait("one", "two"), wait("two", "one"));
+    let sandbox =
+        side_by_side(&[("a", "", &a), ("b", "", &b), ("last", "    inputs: { a: a, b: b }\n", "true")]);
+    let said = sandbox.ctpipe(&["run", "--json", "--jobs", "2"]).expect(0);
+    assert_eq!(said.ran(), ["a", "b", "last"]);
+    let order: Vec<_> =
+        said.events().iter().filter(|e| e["event"] == "stage_finished").map(|e| e["stage"].clone()).collect();
+    assert_eq!(order[2], "last");
+}
+
+#[test]
+fn stages_that_do_not_fit_side_by_side_run_one_after_the_other() {
+    let alone = "mkdir $PWD/alone && sleep 0.3 && rmdir $PWD/alone";
+    for (more, jobs) in [
+        ("    gpus: 1\n", "9"),
+        ("    cpus: 4000000000\n", "9"),
+        ("    memory: 900000000GB\n", "9"),
+        ("", "1"),
+    ] {
+        let sandbox = side_by_side(&[("a", more, alone), ("b", more, alone), ("c", more, alone)]);
+        sandbox.ctpipe(&["run", "--jobs", jobs]).expect(0);
+    }
+    // What stages take is no part of what they make.
+    let sandbox = side_by_side(&[("a", "    cpus: 1\n", "true")]);
+    sandbox.ctpipe(&["run"]).expect(0);
+    let text = fs::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
+    sandbox.write("pipeline.yaml", &text.replace("cpus: 1", "memory: 1GB"));
+    assert!(sandbox.ctpipe(&["run", "--json"]).expect(0).ran().is_empty());
+}
+
+#[test]
+fn a_stage_that_fails_does_not_cost_the_one_beside_it() {
+    let a = "until test -e $PWD/started; do sleep 0.02; done; false";
+    let b = "touch $PWD/started; sleep 0.5";
+    let stages = [("a", "", "set -e; "), ("b", "", b), ("c", "    inputs: { b: b }\n", "true")];
+    let a = format!("{}{a}", stages[0].2);
+    let sandbox = side_by_side(&[("a", "", &a), stages[1], stages[2]]);
+    let said = sandbox.ctpipe(&["run", "--json", "--jobs", "2"]).expect(1);
+    assert_eq!(said.ran(), ["b"], "what was begun is kept, nothing more is begun");
+    let said = sandbox.ctpipe(&["run", "--json", "--jobs", "2", "--keep-going"]).expect(1);
+    assert_eq!(said.ran(), ["c"]);
+}
+
 /// Waits until `is` is so.
 fn until(what: &str, is: impl Fn() -> bool) {
     let started = Instant::now();

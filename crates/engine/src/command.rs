@@ -96,6 +96,9 @@ impl Stage for Command {
     fn outputs(&self) -> &'static [Output] {
         &[]
     }
+    fn cpus(&self) -> Option<u32> {
+        Some(1)
+    }
     fn promised(&self) -> Vec<String> {
         self.outputs.clone()
     }

@@ -24,6 +24,7 @@ pub mod plan;
 mod preflight;
 mod record;
 pub mod run;
+mod schedule;
 pub mod spec;
 pub mod stage;
 pub mod stat_cache;

@@ -9,6 +9,20 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// Attempts after the first that fails.
     pub retries: u32,
+    /// Threads that it keeps busy.
+    pub cpus: Option<u32>,
+    /// GPUs that it computes on.
+    pub gpus: Option<u32>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+}
+
+/// What a stage takes of the machine while it runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) cpus: u32,
+    pub(crate) gpus: u32,
+    pub(crate) memory: u64,
 }
 
 /// More are a mistake: the waits between them grow to a minute each.
@@ -29,6 +43,27 @@ impl Limits {
             Some(number @ 0..=MOST_RETRIES) => Ok(number as u32),
             _ => Err(format!("retries must be a whole number from 0 to {MOST_RETRIES}")),
         }
+    }
+
+    /// Reads `cpus:` or `gpus:`.
+    pub(crate) fn count(what: &str, least: u32, number: Option<u64>) -> Result<u32, String> {
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        let wrong = || format!("{what} must be a whole number from {least}");
+        number.filter(|number| *number >= least).ok_or_else(wrong)
+    }
+
+    /// Reads `memory:`, a number and a unit.
+    pub(crate) fn memory(text: &str) -> Result<u64, String> {
+        let wrong = || "memory must be an amount such as 800MB or 16GB".to_owned();
+        let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, unit) = text.split_at(at);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let bytes = match unit.trim() {
+            "MB" => Some(1_000_000),
+            "GB" => Some(1_000_000_000),
+            _ => None,
+        };
+        bytes.and_then(|unit| number.checked_mul(unit)).filter(|bytes| *bytes > 0).ok_or_else(wrong)
     }
 
     /// Reads `timeout:`, a number and a unit.
@@ -71,6 +106,13 @@ mod tests {
         for text in ["90s", "15m", "2h"] {
             assert_eq!(Limits::timeout(text).map(in_words).as_deref(), Ok(text));
         }
+    }
+
+    #[test]
+    fn memory_is_a_number_and_a_unit() {
+        let read = |text: &str| Limits::memory(text).ok();
+        assert_eq!(["800MB", "16 GB"].map(read), [Some(800_000_000), Some(16_000_000_000)]);
+        assert_eq!(["", "16", "0GB", "1.5GB", "1TB", "99999999999999999GB"].map(read), [None; 6]);
     }
 
     #[test]

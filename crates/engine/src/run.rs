@@ -21,6 +21,7 @@ use crate::memory;
 use crate::plan::{Decision, Planner, State, Upstream};
 use crate::preflight::preflight;
 use crate::record::Recorder;
+use crate::schedule::bring_up_to_date;
 use crate::stage::{FindPrevious, StageError, Task};
 use crate::stat_cache::StatCache;
 use crate::store::{Artifact, Store, intact};
@@ -103,6 +104,8 @@ pub struct Options<'a> {
     pub wait: bool,
     /// Read every file instead of believing the stat cache.
     pub paranoid: bool,
+    /// Stages at a time, at most.
+    pub jobs: usize,
     /// Who makes the artifacts.
     pub maker: Maker,
     /// Set by a signal: stop as soon as it is clean.
@@ -130,8 +133,10 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     store.sweep()?;
     let cache = open_cache(&store, options.paranoid);
     let recorder = Recorder::start(&store, pipeline, &scope, options.maker.clone(), observer)?;
-    let result = preflight(pipeline, &scope, &store, &recorder)
-        .and_then(|()| bring_up_to_date(pipeline, &scope, &store, &cache, options, &recorder));
+    let result = preflight(pipeline, &scope, &store, &recorder).and_then(|()| {
+        let place = Place { pipeline, store: &store, cache: &cache };
+        bring_up_to_date(place, &scope, options, &recorder)
+    });
     // Losing the cache or the record's last page must not turn a good run into a failed one.
     if let Err(e) = cache.save(&store.stat_cache()) {
         recorder.note(Level::Warning, format!("the stat cache could not be saved: {e}"));
@@ -196,116 +201,107 @@ fn as_is(store: &Store, cache: &StatCache, node: &Node, scope: &Scope, index: us
     }
 }
 
-fn bring_up_to_date(
-    pipeline: &Pipeline,
-    scope: &Scope,
-    store: &Store,
-    cache: &StatCache,
-    options: &Options<'_>,
-    recorder: &Recorder<'_>,
-) -> Result<Vec<(String, Outcome)>> {
-    let mut planner = Planner::new(pipeline, store, cache);
-    let mut upstream: Vec<Upstream> = Vec::new();
-    let mut outcomes = Vec::new();
-    let mut failed: Vec<String> = Vec::new();
-    let mut first_error = None;
-    for (index, node) in pipeline.nodes.iter().enumerate() {
-        if !scope.run.contains(&index) {
-            let known = as_is(store, cache, node, scope, index)?;
-            if matches!(known, Upstream::Known(_)) {
-                say_if_stale(&mut planner, node, &upstream, recorder)?;
-                outcomes.push((node.name.clone(), Outcome::AsIs));
-            }
-            upstream.push(known);
-            continue;
-        }
-        if let Some(parent) = pipeline.parents(index).find(|&p| failed.contains(&pipeline.nodes[p].name)) {
-            let error = format!("not tried, because {} failed", pipeline.nodes[parent].name);
-            recorder.event(&Event::StageFailed { stage: node.name.clone(), error });
-            failed.push(node.name.clone());
-            upstream.push(Upstream::Unknown);
-            continue;
-        }
-        let mut decision = planner.decide(node, &upstream)?;
-        if scope.forced.contains(&index) {
-            decision.state = State::Will { reasons: vec![Reason::Forced] };
-        }
-        recorder.event(&Event::Decided { stage: node.name.clone(), state: decision.state.clone() });
-        match advance(&mut planner, node, decision, &upstream, options, recorder) {
-            Ok((outcome, artifact)) => {
-                outcomes.push((node.name.clone(), outcome));
-                upstream.push(Upstream::Known(Box::new(artifact)));
-            }
-            Err(error @ Error::Interrupted) => return Err(error),
-            Err(error) => {
-                let text = chain(&error);
-                recorder.event(&Event::StageFailed { stage: node.name.clone(), error: text });
-                if !options.keep_going {
-                    return Err(error);
-                }
-                failed.push(node.name.clone());
-                first_error.get_or_insert(error);
-                upstream.push(Upstream::Unknown);
-            }
-        }
-    }
-    match first_error {
-        None => Ok(outcomes),
-        Some(error) if failed.len() == 1 => Err(error),
-        Some(_) => Err(Error::Stages(failed)),
-    }
+/// What the stages of a run have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) store: &'a Store,
+    pub(crate) cache: &'a StatCache,
 }
 
-/// Does for one stage what was decided.
-fn advance(
+/// What becomes of a stage.
+pub(crate) enum Step {
+    /// It is no part of this run, and nothing in it reads it.
+    Outside,
+    /// Its artifact is there.
+    Done(Outcome, Box<Artifact>),
+    /// It has to run.
+    Work(Box<Work>),
+}
+
+/// A stage that has to run, with all that it needs for that.
+pub(crate) struct Work {
+    key: Key,
+    inputs: BTreeMap<String, PathBuf>,
+    trees: BTreeMap<String, Arc<Tree>>,
+    forced: bool,
+}
+
+/// Decides on a stage, and does what needs no work.
+pub(crate) fn prepare(
+    place: Place<'_>,
     planner: &mut Planner<'_>,
-    node: &Node,
-    decision: Decision,
+    index: usize,
+    scope: &Scope,
     upstream: &[Upstream],
     options: &Options<'_>,
     recorder: &Recorder<'_>,
-) -> Result<(Outcome, Artifact)> {
-    let stopping = || options.stop.load(Ordering::Relaxed);
+) -> Result<Step> {
+    let node = &place.pipeline.nodes[index];
+    if !scope.run.contains(&index) {
+        return match as_is(place.store, place.cache, node, scope, index)? {
+            Upstream::Unknown => Ok(Step::Outside),
+            Upstream::Known(artifact) => {
+                say_if_stale(planner, node, upstream, recorder)?;
+                Ok(Step::Done(Outcome::AsIs, artifact))
+            }
+        };
+    }
+    let mut decision = planner.decide(node, upstream)?;
+    if scope.forced.contains(&index) {
+        decision.state = State::Will { reasons: vec![Reason::Forced] };
+    }
+    recorder.event(&Event::Decided { stage: node.name.clone(), state: decision.state.clone() });
     match (decision.state, decision.artifact, decision.key) {
-        (State::Fresh, Some(artifact), _) => Ok((Outcome::Fresh, artifact)),
+        (State::Fresh, Some(artifact), _) => Ok(Step::Done(Outcome::Fresh, Box::new(artifact))),
         (State::Restore { .. }, Some(artifact), _) => {
-            planner.store.point(&node.name, &artifact.path)?;
+            place.store.point(&node.name, &artifact.path)?;
             let no_cost =
                 Made { seconds: 0.0, peak_memory: None, items: None, ..artifact.manifest.made.clone() };
             finished(node, Outcome::Restored, &artifact, &no_cost, recorder);
-            Ok((Outcome::Restored, artifact))
+            Ok(Step::Done(Outcome::Restored, Box::new(artifact)))
         }
         (State::Will { reasons }, _, None) => Err(Error::Usage(format!(
             "stage {}: {}",
             node.name,
             reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         ))),
-        _ if stopping() => Err(Error::Interrupted),
+        _ if options.stop.load(Ordering::Relaxed) => Err(Error::Interrupted),
         (state, _, key) => {
             let key = key.ok_or_else(|| Error::Usage(format!("stage {} has no inputs", node.name)))?;
             let trees = input_trees(planner, node, upstream)?;
             // So that the next decision can name the files that changed.
             for (port, tree) in &trees {
                 if let Some(digest) = key.inputs.get(port) {
-                    planner.store.remember_tree(digest, tree)?;
+                    place.store.remember_tree(digest, tree)?;
                 }
             }
             let forced = matches!(&state, State::Will { reasons } if reasons.contains(&Reason::Forced));
-            // Forced work is done whole: whoever doubts a result doubts its parts.
-            let from_scratch = || None;
-            let find = || planner.store.previous(&node.name, &key, planner.cache);
-            let find_previous: FindPrevious<'_> = if forced { &from_scratch } else { &find };
-            let mut failed = 0;
-            loop {
-                let inputs = (upstream, trees.clone());
-                match execute(planner, node, &key, inputs, find_previous, options, recorder) {
-                    Err(error @ Error::Stage { .. }) if failed < node.limits.retries => {
-                        failed += 1;
-                        wait_to_retry(node, failed, &error, options, recorder)?;
-                    }
-                    done => return done,
-                }
+            let inputs = input_paths(node, upstream);
+            Ok(Step::Work(Box::new(Work { key, inputs, trees, forced })))
+        }
+    }
+}
+
+/// Runs a stage, as often as it may be tried.
+pub(crate) fn work(
+    place: Place<'_>,
+    node: &Node,
+    work: &Work,
+    options: &Options<'_>,
+    recorder: &Recorder<'_>,
+) -> Result<(Outcome, Artifact)> {
+    let mut failed = 0;
+    loop {
+        if options.stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        match execute(place, node, work, options, recorder) {
+            Err(error @ Error::Stage { .. }) if failed < node.limits.retries => {
+                failed += 1;
+                wait_to_retry(node, failed, &error, options, recorder)?;
             }
+            done => return done,
         }
     }
 }
@@ -335,15 +331,18 @@ fn wait_to_retry(
 
 /// Runs a stage and keeps what it made.
 fn execute(
-    planner: &Planner<'_>,
+    place: Place<'_>,
     node: &Node,
-    key: &Key,
-    (upstream, trees): (&[Upstream], BTreeMap<String, Arc<Tree>>),
-    find_previous: FindPrevious<'_>,
+    work: &Work,
     options: &Options<'_>,
     recorder: &Recorder<'_>,
 ) -> Result<(Outcome, Artifact)> {
-    let store = planner.store;
+    let Place { store, cache, .. } = place;
+    let Work { key, inputs, trees, forced } = work;
+    // Forced work is done whole: whoever doubts a result doubts its parts.
+    let from_scratch = || None;
+    let find = || store.previous(&node.name, key, cache);
+    let find_previous: FindPrevious<'_> = if *forced { &from_scratch } else { &find };
     let draft = store.begin(&node.name)?;
     recorder.event(&Event::StageStarted { stage: node.name.clone() });
     let started = jiff::Timestamp::now();
@@ -352,9 +351,9 @@ fn execute(
     let task = Task {
         stage: &node.name,
         params: &node.params,
-        seed: planner.pipeline.seed,
-        inputs: input_paths(node, upstream),
-        trees,
+        seed: place.pipeline.seed,
+        inputs: inputs.clone(),
+        trees: trees.clone(),
         find_previous,
         previous: OnceLock::new(),
         items: Mutex::new(None),
@@ -382,7 +381,7 @@ fn execute(
             return Err(Error::Stage { stage: node.name.clone(), source });
         }
     }
-    refuse_moved_inputs(planner, node, &task.trees)?;
+    refuse_moved_inputs(cache, node, trees)?;
     let previous = task.previous.into_inner().flatten();
     let items = task.items.into_inner().unwrap_or_default();
     let outputs = collect(node, draft.path(), previous.as_deref())?;
@@ -405,9 +404,9 @@ fn execute(
     // All of it has been read in this run. What it shares with the previous one has new times there, too.
     for (name, file) in &artifact.manifest.outputs.files {
         let path = artifact.path.join(name);
-        planner.cache.vouch(&path, file);
+        cache.vouch(&path, file);
         if let Some(previous) = previous.as_ref().filter(|p| p.shared(name, &path).is_some()) {
-            planner.cache.vouch(&previous.folder().join(name), file);
+            cache.vouch(&previous.folder().join(name), file);
         }
     }
     if outcome == Outcome::Different {
@@ -460,14 +459,10 @@ fn sources(node: &Node) -> BTreeMap<String, String> {
 }
 
 /// An input that changed while the stage read it would be kept under the digest of what it was before.
-fn refuse_moved_inputs(
-    planner: &Planner<'_>,
-    node: &Node,
-    trees: &BTreeMap<String, Arc<Tree>>,
-) -> Result<()> {
+fn refuse_moved_inputs(cache: &StatCache, node: &Node, trees: &BTreeMap<String, Arc<Tree>>) -> Result<()> {
     for (port, source) in &node.inputs {
         if let Source::Path { given, path } = source
-            && trees.get(port).map(Arc::as_ref) != Some(&Tree::of(path, planner.cache)?)
+            && trees.get(port).map(Arc::as_ref) != Some(&Tree::of(path, cache)?)
         {
             let source = format!("{given} changed while it was read; run again").into();
             return Err(Error::Stage { stage: node.name.clone(), source });

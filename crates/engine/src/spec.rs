@@ -128,6 +128,9 @@ impl Spec {
     }
 }
 
+/// What a stage has that a profile may change.
+const CHANGEABLE: &[&str] = &["inputs", "params", "timeout", "retries", "cpus", "gpus", "memory"];
+
 struct Reader {
     spec: Spec,
     problems: Vec<Problem>,
@@ -238,7 +241,7 @@ impl Reader {
             inputs: BTreeMap::new(),
             params: BTreeMap::new(),
         };
-        let known = ["uses", "run", "inputs", "outputs", "params", "timeout", "retries"];
+        let known = [&["uses", "run", "outputs"], CHANGEABLE].concat();
         for (key, value) in self.entries(yaml, &path, &known) {
             let at = ["stages", name, key];
             match key {
@@ -309,6 +312,11 @@ impl Reader {
             "timeout" => Limits::timeout(yaml.as_str().unwrap_or_default())
                 .map(|timeout| limits.timeout = Some(timeout)),
             "retries" => Limits::retries(yaml.as_u64()).map(|retries| limits.retries = retries),
+            "cpus" => Limits::count("cpus", 1, yaml.as_u64()).map(|cpus| limits.cpus = Some(cpus)),
+            "gpus" => Limits::count("gpus", 0, yaml.as_u64()).map(|gpus| limits.gpus = Some(gpus)),
+            "memory" => {
+                Limits::memory(yaml.as_str().unwrap_or_default()).map(|memory| limits.memory = Some(memory))
+            }
             _ => {
                 self.inputs_or_params(stage, section, yaml, path);
                 Ok(())
@@ -357,8 +365,7 @@ impl Reader {
                 continue;
             };
             let path = ["profiles", name, stage_name];
-            for (section, value) in self.entries(changes, &path, &["inputs", "params", "timeout", "retries"])
-            {
+            for (section, value) in self.entries(changes, &path, CHANGEABLE) {
                 self.section(&mut stage, section, value, &["profiles", name, stage_name, section]);
             }
             self.spec.stages.insert(stage_name.to_owned(), stage);
@@ -456,7 +463,7 @@ mod tests {
     fn an_unknown_key_is_shown_with_line_column_and_the_nearest() {
         assert_eq!(
             first_problem("stages:\n  train:\n    parms: { lr: 1 }\n"),
-            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, run, inputs, outputs, params, timeout, retries"
+            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, run, outputs, inputs, params, timeout, retries, cpus, gpus, memory"
         );
     }
 

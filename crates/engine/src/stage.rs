@@ -113,6 +113,14 @@ pub trait Stage: Send + Sync {
     fn promised(&self) -> Vec<String> {
         self.outputs().iter().map(|output| output.path.to_owned()).collect()
     }
+    /// Threads that it keeps busy; `None` for all that there are.
+    fn cpus(&self) -> Option<u32> {
+        None
+    }
+    /// GPUs that it computes on.
+    fn gpus(&self, _params: &Params) -> u32 {
+        0
+    }
     /// Does the pipeline's seed change what it makes?
     fn seeded(&self) -> bool {
         false

@@ -116,8 +116,15 @@ impl Place {
         let stop = AtomicBool::new(false);
         let selection = Selection { force, ..Selection::default() };
         let maker = Maker::default();
-        let options =
-            Options { selection, keep_going: false, wait: false, paranoid: false, maker, stop: &stop };
+        let options = Options {
+            selection,
+            keep_going: false,
+            wait: false,
+            paranoid: false,
+            jobs: 1,
+            maker,
+            stop: &stop,
+        };
         run(&pipeline, &options, &()).unwrap();
         Manifest::read(&self.path("artifacts/a")).unwrap()
     }

@@ -89,7 +89,8 @@ impl Place {
     fn run(&self, selection: Selection, keep_going: bool) -> Result<Summary, Error> {
         let stop = AtomicBool::new(false);
         let maker = Maker::default();
-        let options = Options { selection, keep_going, wait: false, paranoid: false, maker, stop: &stop };
+        let options =
+            Options { selection, keep_going, wait: false, paranoid: false, jobs: 1, maker, stop: &stop };
         run(&self.pipeline(), &options, &())
     }
 

@@ -458,6 +458,7 @@ fn run_pipeline(set: &Set, folder: tempfile::TempDir, pipeline: &str) -> Made {
         keep_going: false,
         wait: false,
         paranoid: true,
+        jobs: 1,
         maker: ctpipe_engine::Maker::default(),
         stop: &stop,
     };

@@ -1,0 +1,168 @@
+//! Which stage runs when: each as soon as what it reads is there and there is room for it. Decides on no
+//! stage and runs none itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer, Outcome};
+use crate::graph::{Node, Pipeline};
+use crate::limits::Needs;
+use crate::memory;
+use crate::plan::{Planner, Upstream};
+use crate::record::Recorder;
+use crate::run::{Options, Place, Scope, Step, Work, chain, prepare, work};
+use crate::store::Artifact;
+
+/// Stages that run at a time, and what of the machine they have.
+struct Room {
+    jobs: usize,
+    all: Needs,
+    taken: BTreeMap<usize, Needs>,
+}
+
+impl Room {
+    fn new(jobs: usize) -> Room {
+        let cpus = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Of GPUs a stage takes all: which of several it computes on, is not the engine's to say.
+        let all = Needs { cpus: cpus as u32, gpus: 1, memory: memory::of_the_machine() };
+        Room { jobs: jobs.max(1), all, taken: BTreeMap::new() }
+    }
+
+    /// What a stage needs, as far as there is so much at all: one that asks for more runs alone.
+    fn needs(&self, node: &Node) -> Needs {
+        let given = node.limits;
+        Needs {
+            cpus: given.cpus.unwrap_or_else(|| node.stage.cpus().unwrap_or(self.all.cpus)).min(self.all.cpus),
+            gpus: given.gpus.unwrap_or_else(|| node.stage.gpus(&node.params)).min(self.all.gpus),
+            memory: given.memory.unwrap_or(0).min(self.all.memory),
+        }
+    }
+
+    fn has(&self, wanted: Needs) -> bool {
+        let sum = |of: fn(&Needs) -> u64| self.taken.values().map(of).sum::<u64>();
+        self.taken.len() < self.jobs
+            && sum(|n| n.cpus.into()) + u64::from(wanted.cpus) <= u64::from(self.all.cpus)
+            && sum(|n| n.gpus.into()) + u64::from(wanted.gpus) <= u64::from(self.all.gpus)
+            && sum(|n| n.memory).saturating_add(wanted.memory) <= self.all.memory
+    }
+}
+
+/// How far a run is.
+struct State<'a> {
+    pipeline: &'a Pipeline,
+    waiting: Vec<usize>,
+    upstream: Vec<Upstream>,
+    outcomes: BTreeMap<usize, Outcome>,
+    failed: BTreeSet<usize>,
+    first_error: Option<Error>,
+    /// Nothing more is started.
+    halted: bool,
+}
+
+impl State<'_> {
+    fn done(&mut self, index: usize, outcome: Outcome, artifact: Artifact) {
+        self.outcomes.insert(index, outcome);
+        self.upstream[index] = Upstream::Known(Box::new(artifact));
+    }
+
+    fn fail(&mut self, index: usize, error: Error, options: &Options<'_>, recorder: &Recorder<'_>) {
+        let interrupted = matches!(error, Error::Interrupted);
+        if !interrupted {
+            let stage = self.pipeline.nodes[index].name.clone();
+            recorder.event(&Event::StageFailed { stage, error: chain(&error) });
+        }
+        self.failed.insert(index);
+        self.halted |= interrupted || !options.keep_going;
+        // That the user wanted to stop is why, whatever else went wrong on the way.
+        if interrupted || self.first_error.is_none() {
+            self.first_error = Some(error);
+        }
+    }
+
+    /// The next stage of which all that it reads is decided on.
+    fn next(&mut self, working: impl Fn(usize) -> bool) -> Option<usize> {
+        let open = |index: usize| self.waiting.contains(&index) || working(index);
+        let at = self.waiting.iter().position(|&index| !self.pipeline.parents(index).any(open))?;
+        Some(self.waiting.remove(at))
+    }
+}
+
+/// Brings the stages of a scope up to date, independent ones side by side.
+pub(crate) fn bring_up_to_date(
+    place: Place<'_>,
+    scope: &Scope,
+    options: &Options<'_>,
+    recorder: &Recorder<'_>,
+) -> Result<Vec<(String, Outcome)>> {
+    let nodes = &place.pipeline.nodes;
+    let mut planner = Planner::new(place.pipeline, place.store, place.cache);
+    let mut state = State {
+        pipeline: place.pipeline,
+        waiting: (0..nodes.len()).collect(),
+        upstream: vec![Upstream::Unknown; nodes.len()],
+        outcomes: BTreeMap::new(),
+        failed: BTreeSet::new(),
+        first_error: None,
+        halted: false,
+    };
+    let mut room = Room::new(options.jobs);
+    let mut ready: BTreeMap<usize, Work> = BTreeMap::new();
+    let (sender, finished) = channel();
+    thread::scope(|threads| {
+        loop {
+            while !state.halted
+                && let Some(index) = state.next(|i| ready.contains_key(&i) || room.taken.contains_key(&i))
+            {
+                if let Some(parent) = place.pipeline.parents(index).find(|p| state.failed.contains(p)) {
+                    let error = format!("not tried, because {} failed", nodes[parent].name);
+                    recorder.event(&Event::StageFailed { stage: nodes[index].name.clone(), error });
+                    state.failed.insert(index);
+                    continue;
+                }
+                match prepare(place, &mut planner, index, scope, &state.upstream, options, recorder) {
+                    Ok(Step::Outside) => {}
+                    Ok(Step::Done(outcome, artifact)) => state.done(index, outcome, *artifact),
+                    Ok(Step::Work(work)) => {
+                        ready.insert(index, *work);
+                    }
+                    Err(error) => state.fail(index, error, options, recorder),
+                }
+            }
+            let startable: Vec<usize> = ready.keys().copied().collect();
+            for index in startable {
+                let needs = room.needs(&nodes[index]);
+                if !state.halted
+                    && room.has(needs)
+                    && let Some(todo) = ready.remove(&index)
+                {
+                    room.taken.insert(index, needs);
+                    let sender = sender.clone();
+                    threads.spawn(move || {
+                        let result = work(place, &nodes[index], &todo, options, recorder);
+                        // The receiver outlives every thread.
+                        let _ = sender.send((index, result));
+                    });
+                }
+            }
+            if room.taken.is_empty() {
+                return;
+            }
+            if let Ok((index, result)) = finished.recv() {
+                room.taken.remove(&index);
+                match result {
+                    Ok((outcome, artifact)) => state.done(index, outcome, artifact),
+                    Err(error) => state.fail(index, error, options, recorder),
+                }
+            }
+        }
+    });
+    let State { outcomes, failed, first_error, halted, .. } = state;
+    let named = |index: usize| nodes[index].name.clone();
+    match first_error {
+        None => Ok(outcomes.into_iter().map(|(index, outcome)| (named(index), outcome)).collect()),
+        Some(error) if halted || failed.len() == 1 => Err(error),
+        Some(_) => Err(Error::Stages(failed.into_iter().map(named).collect())),
+    }
+}

@@ -1,11 +1,12 @@
 //! What people see: lines and bars on standard error, JSON on standard output. Decides nothing.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use ctpipe_engine::{Event, Level, Observer, Outcome, describe};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The error and its causes, one a line, on standard error.
 pub(crate) fn complain(error: &anyhow::Error) {
@@ -47,24 +48,28 @@ impl Observer for JsonLines {
     }
 }
 
-/// Lines on standard error, and a bar for the stage at work where that is a terminal.
+/// Lines on standard error, and a bar for each stage at work where that is a terminal.
 pub(crate) struct People {
     width: usize,
-    bar: Mutex<Option<ProgressBar>>,
+    /// All bars, of which none is drawn over another.
+    screen: MultiProgress,
+    bars: Mutex<BTreeMap<String, ProgressBar>>,
     terminal: bool,
 }
 
 impl People {
     /// `width`: of the longest stage name, so that the texts line up.
     pub(crate) fn new(width: usize) -> People {
-        People { width, bar: Mutex::new(None), terminal: std::io::stderr().is_terminal() }
+        let terminal = std::io::stderr().is_terminal();
+        People { width, screen: MultiProgress::new(), bars: Mutex::default(), terminal }
     }
 
     fn line(&self, stage: &str, text: &str) {
         let line = format!("{stage:width$}  {text}", width = self.width);
-        match self.bar.lock().ok().and_then(|bar| bar.clone()) {
-            Some(bar) => bar.println(line.trim_end()),
-            None => eprintln!("{}", line.trim_end()),
+        let line = line.trim_end();
+        // Without a terminal the screen swallows what it is given.
+        if !self.terminal || self.screen.println(line).is_err() {
+            eprintln!("{line}");
         }
     }
 
@@ -72,20 +77,25 @@ impl People {
         if !self.terminal {
             return;
         }
-        let bar = new_bar(&format!("{stage:width$}", width = self.width));
-        if let Ok(mut slot) = self.bar.lock() {
-            *slot = Some(bar);
+        let bar = self.screen.add(new_bar(&format!("{stage:width$}", width = self.width)));
+        if let Ok(mut bars) = self.bars.lock() {
+            bars.insert(stage.to_owned(), bar);
         }
     }
 
-    fn end(&self) {
-        if let Some(bar) = self.bar.lock().ok().and_then(|mut slot| slot.take()) {
+    fn end(&self, stage: &str) {
+        if let Some(bar) = self.bars.lock().ok().and_then(|mut bars| bars.remove(stage)) {
             bar.finish_and_clear();
         }
     }
 
-    fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
-        if let Some(bar) = self.bar.lock().ok().and_then(|bar| bar.clone()) {
+    fn end_all(&self) {
+        let bars = self.bars.lock().map(|mut bars| std::mem::take(&mut *bars)).unwrap_or_default();
+        bars.values().for_each(ProgressBar::finish_and_clear);
+    }
+
+    fn progress(&self, stage: &str, done: u64, total: u64, unit: &str, note: &str) {
+        if let Some(bar) = self.bars.lock().ok().and_then(|bars| bars.get(stage).cloned()) {
             bar.set_length(total);
             bar.set_position(done);
             bar.set_message(format!("{unit} {note}"));
@@ -117,10 +127,12 @@ impl Observer for People {
                 self.line(stage, &format!("{word}: {why}"));
             }
             Event::StageStarted { stage } => self.begin(stage),
-            Event::Progress { done, total, unit, note, .. } => self.progress(*done, *total, unit, note),
+            Event::Progress { stage, done, total, unit, note } => {
+                self.progress(stage, *done, *total, unit, note);
+            }
             Event::Log { stage, level, text } => self.line(stage, &format!("{}{text}", mark(*level))),
             Event::StageFinished { stage, outcome, key, seconds, peak_memory, items, .. } => {
-                self.end();
+                self.end(stage);
                 let memory = peak_memory.map(|b| format!(", peak {} MB", b / 1_000_000)).unwrap_or_default();
                 let taken = items.filter(|items| items.reused > 0);
                 let taken = taken.map(|taken| format!(", {taken}"));
@@ -135,11 +147,11 @@ impl Observer for People {
             }
             // The error itself is told once, at the end.
             Event::StageFailed { stage, .. } => {
-                self.end();
+                self.end(stage);
                 self.line(stage, "failed");
             }
             Event::RunFinished { seconds, .. } => {
-                self.end();
+                self.end_all();
                 self.line("run", &format!("{seconds:.1} s"));
             }
         }

@@ -49,6 +49,11 @@ impl Device {
         }
     }
 
+    /// GPUs that it is.
+    pub fn gpus(self) -> u32 {
+        u32::from(self != Device::Cpu)
+    }
+
     /// What of this device changes the bytes of a result: its kind, the precision used on it, and on a
     /// CPU how a product and a sum are rounded, which all instruction sets but the portable one do alike.
     pub fn facts(self) -> BTreeMap<String, String> {

@@ -94,6 +94,10 @@ impl Stage for Evaluate {
         true
     }
 
+    fn gpus(&self, params: &Params) -> u32 {
+        let name = params.get("device").and_then(Value::as_str).unwrap_or("auto");
+        Device::resolve(name).map_or(0, Device::gpus)
+    }
     fn params_not_in_key(&self) -> &'static [&'static str] {
         &["device"]
     }

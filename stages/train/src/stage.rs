@@ -60,6 +60,9 @@ impl Stage for Train {
     fn seeded(&self) -> bool {
         true
     }
+    fn gpus(&self, params: &Params) -> u32 {
+        device_of(params).map_or(0, Device::gpus)
+    }
     fn params_not_in_key(&self) -> &'static [&'static str] {
         &["device"]
     }

@@ -18,6 +18,8 @@ mod harness;
 mod interrupt;
 #[path = "end_to_end/items.rs"]
 mod items;
+#[path = "end_to_end/kills.rs"]
+mod kills;
 #[path = "end_to_end/network.rs"]
 mod network;
 #[path = "end_to_end/real_series.rs"]

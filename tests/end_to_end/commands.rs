@@ -221,6 +221,26 @@ fn a_stage_that_fails_does_not_cost_the_one_beside_it() {
     assert_eq!(said.ran(), ["c"]);
 }
 
+#[test]
+fn what_a_later_ctpipe_has_made_is_not_replaced() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run"]).expect(0);
+    let manifest = sandbox.path("artifacts/twice/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::remove_file(&manifest).unwrap();
+    let later = text.replace("\"format\": 2", "\"format\": 99");
+    assert_ne!(text, later);
+    sandbox.write("artifacts/twice/manifest.json", &later);
+    sandbox.write("data/one", "other\n");
+    for arguments in [&["run"][..], &["status"], &["run", "--dry-run"]] {
+        let said = sandbox.ctpipe(arguments).expect(2);
+        let expected = "was written by a later ctpipe (form 99, this one knows 2); use that one";
+        assert!(said.stderr.contains(expected), "{}", said.stderr);
+    }
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), later);
+    assert_eq!(fs::read_to_string(sandbox.path("artifacts/count/lines.txt")).unwrap(), "1\n");
+}
+
 /// Waits until `is` is so.
 fn until(what: &str, is: impl Fn() -> bool) {
     let started = Instant::now();

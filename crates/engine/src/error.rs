@@ -44,6 +44,16 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// An artifact was made by a later ctpipe, which an earlier one must not replace.
+    #[error("{} was written by a later ctpipe (form {found}, this one knows {known}); use that one", path.display())]
+    Later {
+        /// Where its manifest lies.
+        path: PathBuf,
+        /// The manifest's form.
+        found: u32,
+        /// The latest that this program knows.
+        known: u32,
+    },
     /// Another run holds the lock.
     #[error("another run is under way in {}; wait for it, or use --wait", .0.display())]
     Locked(PathBuf),
@@ -61,7 +71,7 @@ impl Error {
     /// interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Config(_) | Error::Usage(_) => 2,
+            Error::Config(_) | Error::Usage(_) | Error::Later { .. } => 2,
             Error::Stage { .. } | Error::Stages(_) | Error::Io { .. } | Error::Manifest { .. } => 1,
             Error::Locked(_) => 75,
             Error::Interrupted => 130,

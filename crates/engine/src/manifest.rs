@@ -117,10 +117,7 @@ impl Manifest {
         let format: Format =
             serde_json::from_slice(&bytes).map_err(|e| complain(format!("not a manifest: {e}")))?;
         if format.format > FORMAT {
-            return Err(complain(format!(
-                "written by a later ctpipe (form {}, this one knows {FORMAT}); use that one",
-                format.format
-            )));
+            return Err(Error::Later { path, found: format.format, known: FORMAT });
         }
         let manifest: Manifest =
             serde_json::from_slice(&bytes).map_err(|e| complain(format!("not a manifest: {e}")))?;

@@ -154,6 +154,7 @@ impl<'a> Planner<'a> {
         let complete = depends_on.is_empty() && reasons.is_empty();
         let current = match current {
             Ok(current) => current,
+            Err(error @ Error::Later { .. }) => return Err(error),
             Err(error) => {
                 let problem = error.to_string();
                 reasons.push(Reason::ManifestUnreadable { problem });

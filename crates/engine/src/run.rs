@@ -131,6 +131,12 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     let store = Store::new(&pipeline.artifacts);
     let _lock = store.lock(options.wait)?;
     store.sweep()?;
+    // Before anything is done: what a later program has made is not replaced.
+    for node in &pipeline.nodes {
+        if let Err(error @ Error::Later { .. }) = store.current(&node.name) {
+            return Err(error);
+        }
+    }
     let cache = open_cache(&store, options.paranoid);
     let recorder = Recorder::start(&store, pipeline, &scope, options.maker.clone(), observer)?;
     let result = preflight(pipeline, &scope, &store, &recorder).and_then(|()| {

@@ -2,6 +2,7 @@
 //! stage and runs none itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -140,7 +141,13 @@ pub(crate) fn bring_up_to_date(
                     room.taken.insert(index, needs);
                     let sender = sender.clone();
                     threads.spawn(move || {
-                        let result = work(place, &nodes[index], &todo, options, recorder);
+                        let node = &nodes[index];
+                        let run = || work(place, node, &todo, options, recorder);
+                        // Whatever happens in there, this run waits for word of it.
+                        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+                            let source = "a mistake in ctpipe; please report it".into();
+                            Err(Error::Stage { stage: node.name.clone(), source })
+                        });
                         // The receiver outlives every thread.
                         let _ = sender.send((index, result));
                     });

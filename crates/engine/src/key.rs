@@ -48,6 +48,14 @@ impl Key {
         work(self) == work(other)
     }
 
+    /// Is this the key that `known`, of which some inputs are missing, may turn out to be?
+    pub(crate) fn agrees_with(&self, known: &Key) -> bool {
+        let same = |mine: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>| {
+            theirs.iter().all(|(port, digest)| mine.get(port) == Some(digest))
+        };
+        self.same_work(known) && same(&self.inputs, &known.inputs) && same(&self.lineage, &known.lineage)
+    }
+
     /// Why a result of `old` does not serve for `self`; the tree difference of a port's input is
     /// asked from `diff(old digest, new digest)`, which may not know it.
     pub fn reasons(&self, old: &Key, diff: impl Fn(&str, &str) -> Option<TreeDiff>) -> Vec<Reason> {

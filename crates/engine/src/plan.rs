@@ -197,7 +197,8 @@ impl<'a> Planner<'a> {
         {
             artifact = Some(earlier);
             State::Restore { reasons }
-        } else if !reasons.is_empty() {
+        // Whatever the reasons: with what the stages before it are about to make, an earlier result may serve.
+        } else if !reasons.is_empty() && (complete || !self.store.may_hold(&node.name, &key)) {
             State::Will { reasons }
         } else {
             State::May { depends_on }

@@ -106,6 +106,13 @@ impl Store {
         open(self.home(stage).join(key_hash)).ok()
     }
 
+    /// Is there a result that agrees with all that is known of a key, some of whose inputs are not?
+    pub(crate) fn may_hold(&self, stage: &str, known: &Key) -> bool {
+        let entries = fs::read_dir(self.home(stage)).into_iter().flatten().flatten();
+        let mut keys = entries.filter_map(|entry| Some(open(entry.path()).ok()?.manifest.key));
+        keys.any(|key| key.agrees_with(known))
+    }
+
     /// The latest artifact of the same work on other inputs that has a list of items and is as its
     /// manifest says; the current one before any other.
     pub(crate) fn previous(&self, stage: &str, key: &Key, cache: &StatCache) -> Option<Previous> {

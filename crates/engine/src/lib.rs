@@ -31,6 +31,7 @@ pub mod stat_cache;
 pub mod store;
 mod suggest;
 pub mod tree;
+mod work;
 
 pub use error::{Error, Result};
 pub use event::{Event, Level, Observer, Outcome};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// From `timeout:` and `retries:`.
+/// From `timeout:`, `retries:`, `cpus:`, `gpus:` and `memory:`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Longer than this no attempt may take.
@@ -54,34 +54,24 @@ impl Limits {
 
     /// Reads `memory:`, a number and a unit.
     pub(crate) fn memory(text: &str) -> Result<u64, String> {
-        let wrong = || "memory must be an amount such as 800MB or 16GB".to_owned();
-        let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let (number, unit) = text.split_at(at);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let bytes = match unit.trim() {
-            "MB" => Some(1_000_000),
-            "GB" => Some(1_000_000_000),
-            _ => None,
-        };
-        bytes.and_then(|unit| number.checked_mul(unit)).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+        amount(text, &[("MB", 1_000_000), ("GB", 1_000_000_000)])
+            .ok_or_else(|| "memory must be an amount such as 800MB or 16GB".to_owned())
     }
 
     /// Reads `timeout:`, a number and a unit.
     pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
-        let wrong = || "timeout must be a time such as 90s, 15m or 2h".to_owned();
-        let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let (number, unit) = text.split_at(at);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let seconds = match unit.trim() {
-            "s" => Some(1),
-            "m" => Some(60),
-            "h" => Some(3600),
-            _ => None,
-        };
-        let seconds = seconds.and_then(|unit| number.checked_mul(unit)).filter(|seconds| *seconds > 0);
+        let seconds = amount(text, &[("s", 1), ("m", 60), ("h", 3600)]);
         // A year is for ever, and no clock overflows.
-        seconds.map(|seconds| Duration::from_secs(seconds.min(31_536_000))).ok_or_else(wrong)
+        let time = seconds.map(|seconds| Duration::from_secs(seconds.min(31_536_000)));
+        time.ok_or_else(|| "timeout must be a time such as 90s, 15m or 2h".to_owned())
     }
+}
+
+/// A whole number from 1 and one of the units.
+fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor).filter(|amount| *amount > 0)
 }
 
 /// As [`Limits::timeout`] reads it.

@@ -8,13 +8,13 @@ use std::thread;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Outcome};
-use crate::graph::{Node, Pipeline};
+use crate::graph::Node;
 use crate::limits::Needs;
 use crate::memory;
 use crate::plan::{Planner, Upstream};
-use crate::record::Recorder;
-use crate::run::{Options, Place, Scope, Step, Work, chain, prepare, work};
+use crate::run::{Scope, begin_from, chain};
 use crate::store::Artifact;
+use crate::work::{Place, Step, Work, prepare, work};
 
 /// Stages that run at a time, and what of the machine they have.
 struct Room {
@@ -52,7 +52,7 @@ impl Room {
 
 /// How far a run is.
 struct State<'a> {
-    pipeline: &'a Pipeline,
+    place: Place<'a>,
     waiting: Vec<usize>,
     upstream: Vec<Upstream>,
     outcomes: BTreeMap<usize, Outcome>,
@@ -68,10 +68,11 @@ impl State<'_> {
         self.upstream[index] = Upstream::Known(Box::new(artifact));
     }
 
-    fn fail(&mut self, index: usize, error: Error, options: &Options<'_>, recorder: &Recorder<'_>) {
+    fn fail(&mut self, index: usize, error: Error) {
+        let Place { pipeline, options, recorder, .. } = self.place;
         let interrupted = matches!(error, Error::Interrupted);
         if !interrupted {
-            let stage = self.pipeline.nodes[index].name.clone();
+            let stage = pipeline.nodes[index].name.clone();
             recorder.event(&Event::StageFailed { stage, error: chain(&error) });
         }
         self.failed.insert(index);
@@ -85,30 +86,27 @@ impl State<'_> {
     /// The next stage of which all that it reads is decided on.
     fn next(&mut self, working: impl Fn(usize) -> bool) -> Option<usize> {
         let open = |index: usize| self.waiting.contains(&index) || working(index);
-        let at = self.waiting.iter().position(|&index| !self.pipeline.parents(index).any(open))?;
+        let at = self.waiting.iter().position(|&index| !self.place.pipeline.parents(index).any(open))?;
         Some(self.waiting.remove(at))
     }
 }
 
 /// Brings the stages of a scope up to date, independent ones side by side.
-pub(crate) fn bring_up_to_date(
-    place: Place<'_>,
-    scope: &Scope,
-    options: &Options<'_>,
-    recorder: &Recorder<'_>,
-) -> Result<Vec<(String, Outcome)>> {
+pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(String, Outcome)>> {
     let nodes = &place.pipeline.nodes;
     let mut planner = Planner::new(place.pipeline, place.store, place.cache);
+    let upstream = begin_from(place, &mut planner, scope)?;
+    let known = upstream.iter().enumerate().filter(|(_, upstream)| matches!(upstream, Upstream::Known(_)));
     let mut state = State {
-        pipeline: place.pipeline,
-        waiting: (0..nodes.len()).collect(),
-        upstream: vec![Upstream::Unknown; nodes.len()],
-        outcomes: BTreeMap::new(),
+        place,
+        waiting: scope.run.iter().copied().collect(),
+        outcomes: known.map(|(index, _)| (index, Outcome::AsIs)).collect(),
+        upstream,
         failed: BTreeSet::new(),
         first_error: None,
         halted: false,
     };
-    let mut room = Room::new(options.jobs);
+    let mut room = Room::new(place.options.jobs);
     let mut ready: BTreeMap<usize, Work> = BTreeMap::new();
     let (sender, finished) = channel();
     thread::scope(|threads| {
@@ -118,17 +116,17 @@ pub(crate) fn bring_up_to_date(
             {
                 if let Some(parent) = place.pipeline.parents(index).find(|p| state.failed.contains(p)) {
                     let error = format!("not tried, because {} failed", nodes[parent].name);
-                    recorder.event(&Event::StageFailed { stage: nodes[index].name.clone(), error });
+                    place.recorder.event(&Event::StageFailed { stage: nodes[index].name.clone(), error });
                     state.failed.insert(index);
                     continue;
                 }
-                match prepare(place, &mut planner, index, scope, &state.upstream, options, recorder) {
-                    Ok(Step::Outside) => {}
+                let forced = scope.forced.contains(&index);
+                match prepare(place, &mut planner, &nodes[index], forced, &state.upstream) {
                     Ok(Step::Done(outcome, artifact)) => state.done(index, outcome, *artifact),
                     Ok(Step::Work(work)) => {
                         ready.insert(index, *work);
                     }
-                    Err(error) => state.fail(index, error, options, recorder),
+                    Err(error) => state.fail(index, error),
                 }
             }
             let startable: Vec<usize> = ready.keys().copied().collect();
@@ -142,7 +140,7 @@ pub(crate) fn bring_up_to_date(
                     let sender = sender.clone();
                     threads.spawn(move || {
                         let node = &nodes[index];
-                        let run = || work(place, node, &todo, options, recorder);
+                        let run = || work(place, node, &todo);
                         // Whatever happens in there, this run waits for word of it.
                         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
                             let source = "a mistake in ctpipe; please report it".into();
@@ -160,7 +158,7 @@ pub(crate) fn bring_up_to_date(
                 room.taken.remove(&index);
                 match result {
                     Ok((outcome, artifact)) => state.done(index, outcome, artifact),
-                    Err(error) => state.fail(index, error, options, recorder),
+                    Err(error) => state.fail(index, error),
                 }
             }
         }

@@ -24,6 +24,7 @@ pub mod sheet;
 mod slices;
 mod source;
 mod storage;
+mod tally;
 pub mod volume;
 
 pub use codec::{CodecError, isolate_decoders, serve_decoder};

@@ -2,7 +2,7 @@
 
 use crate::fit::Fitted;
 use crate::geometry::{Canonical, Stack};
-use crate::plane::Tally;
+use crate::tally::Tally;
 
 /// Numbers that tell whether a volume is what it should be.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,10 +2,11 @@
 
 use crate::AIR_HU;
 use crate::pixels::{Frame, PixelError};
-use crate::plane::{Reduction, Tally};
+use crate::plane::Reduction;
 use crate::resample::{Axis, Cells};
 use crate::slices::each_frame;
 use crate::source::Source;
+use crate::tally::Tally;
 use crate::volume::{Volume, WINDOW_HU};
 
 /// A grey image, row by row.

@@ -6,11 +6,12 @@ use crate::AIR_HU;
 use crate::fit::{self, Fit, Fitted};
 use crate::geometry::{Canonical, Stack};
 use crate::pixels::{Frame, PixelError};
-use crate::plane::{Reduction, Tally};
+use crate::plane::Reduction;
 use crate::quality::Quality;
 use crate::resample::{Axis, Cells};
 use crate::slices::each_frame;
 use crate::source::Source;
+use crate::tally::Tally;
 
 /// The window that becomes 0..1, in HU.
 pub const WINDOW_HU: (f32, f32) = (-1000.0, 400.0);

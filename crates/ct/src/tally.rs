@@ -1,0 +1,153 @@
+//! What a source's values are like: extremes, padding, histograms. Knows no frame and no geometry.
+
+// Inlined into what is compiled for several instruction sets, and branches on nothing.
+#![allow(clippy::inline_always, clippy::needless_bitwise_bool)]
+
+use crate::AIR_HU;
+
+/// Adds nothing, and is no difference of two numbers.
+pub(crate) const PADDING: f32 = -0.0;
+
+/// What the source's values are like; sums over slices do not depend on their order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tally {
+    pub(crate) min_hu: f64,
+    pub(crate) max_hu: f64,
+    pub(crate) padding: u64,
+    pub(crate) samples: u64,
+    /// One sample in sixteen, a bin for each HU from [`Tally::LOWEST`].
+    pub(crate) histogram: Vec<u64>,
+    /// Differences of neighbours in soft tissue, a bin for each HU.
+    pub(crate) differences: Vec<u64>,
+}
+
+impl Tally {
+    pub(crate) const LOWEST: i32 = -1200;
+    const BINS: usize = 2400;
+    const DIFFERENCES: usize = 256;
+
+    pub(crate) fn new() -> Tally {
+        Tally {
+            min_hu: f64::INFINITY,
+            max_hu: f64::NEG_INFINITY,
+            padding: 0,
+            samples: 0,
+            histogram: vec![0; Tally::BINS],
+            differences: vec![0; Tally::DIFFERENCES],
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Tally) {
+        self.min_hu = self.min_hu.min(other.min_hu);
+        self.max_hu = self.max_hu.max(other.max_hu);
+        self.padding += other.padding;
+        self.samples += other.samples;
+        self.histogram.iter_mut().zip(&other.histogram).for_each(|(a, b)| *a += b);
+        self.differences.iter_mut().zip(&other.differences).for_each(|(a, b)| *a += b);
+    }
+
+    /// Counts every second of a row's values and its difference to the next, both above air; padding is
+    /// neither.
+    #[inline(always)]
+    pub(crate) fn look(above: &[f32], slope: f32, counts: &mut Counts) {
+        let hu = |value: f32| value * slope + AIR_HU;
+        let is_padding =
+            |a: f32, b: f32| (a.to_bits() == PADDING.to_bits()) | (b.to_bits() == PADDING.to_bits());
+        let lowest = Tally::LOWEST as f32 - 0.5;
+        let pairs = above.as_chunks::<2>().0;
+        // Where each belongs first, for many at once, in loops of one thing each; then one after the
+        // other is counted there.
+        let Counts { slots, histogram, differences } = counts;
+        for (slot, &[a, b]) in slots.iter_mut().zip(pairs) {
+            // Below the first bin it is negative.
+            let seen = whole((hu(a) - lowest).clamp(-1.0, Tally::BINS as f32)).wrapping_add(1);
+            *slot = seen & mask(!is_padding(a, b));
+        }
+        histogram.count(slots);
+        for (slot, &[a, b]) in slots.iter_mut().zip(pairs) {
+            let (u, v) = (hu(a), hu(b));
+            let tissue = (u.min(v) >= -100.0) & (u.max(v) <= 200.0) & !is_padding(a, b);
+            // No more than 300.
+            let difference =
+                whole(((u - v).abs() + 0.5).min(Tally::DIFFERENCES as f32 - 1.0)).wrapping_add(1);
+            *slot = difference & mask(tissue);
+        }
+        differences.count(slots);
+    }
+}
+
+/// All bits, or none: what is not to be counted goes to slot 0 without a branch, which nothing could
+/// foretell.
+#[inline(always)]
+fn mask(is: bool) -> i32 {
+    i32::from(is).wrapping_neg()
+}
+
+/// What the rows of one frame add to a [`Tally`].
+pub(crate) struct Counts {
+    /// Where the values of the row at hand belong.
+    slots: Vec<i32>,
+    histogram: Bins,
+    differences: Bins,
+}
+
+impl Counts {
+    pub(crate) fn new(columns: usize) -> Counts {
+        Counts {
+            slots: vec![0; columns / 2],
+            histogram: Bins::new(Tally::BINS),
+            differences: Bins::new(Tally::DIFFERENCES),
+        }
+    }
+
+    pub(crate) fn add_to(&self, tally: &mut Tally) {
+        self.histogram.add_to(&mut tally.histogram);
+        self.differences.add_to(&mut tally.differences);
+    }
+}
+
+/// A histogram that is counted in two halves: neighbours are often alike, and adding one to the same
+/// number again waits for the last time. Slot 0 is for what is not counted, the last for what is above.
+struct Bins([Vec<u32>; 2]);
+
+impl Bins {
+    fn new(bins: usize) -> Bins {
+        Bins([vec![0; bins + 2], vec![0; bins + 2]])
+    }
+
+    #[inline(always)]
+    fn count(&mut self, slots: &[i32]) {
+        let [even, odd] = &mut self.0;
+        let mut pairs = slots.chunks_exact(2);
+        for pair in &mut pairs {
+            add_one(even, pair[0]);
+            add_one(odd, pair[1]);
+        }
+        for &slot in pairs.remainder() {
+            add_one(even, slot);
+        }
+    }
+
+    fn add_to(&self, bins: &mut [u64]) {
+        for half in &self.0 {
+            for (bin, &count) in bins.iter_mut().zip(&half[1..]) {
+                *bin += u64::from(count);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_one(counts: &mut [u32], slot: i32) {
+    if let Some(count) = counts.get_mut(slot as usize) {
+        *count = count.wrapping_add(1);
+    }
+}
+
+/// The whole number at or below a small one. A cast looks after what is no number and out of range, one
+/// value at a time; this leaves the number in the lowest bits of a sum.
+#[inline(always)]
+fn whole(small: f32) -> i32 {
+    const UNIT: f32 = 12_582_912.0;
+    (small.floor() + UNIT).to_bits().wrapping_sub(UNIT.to_bits()).cast_signed()
+}

@@ -1,0 +1,314 @@
+//! Reads the YAML of a pipeline, its profiles and `--set`, and complains of all that is of the wrong shape.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use serde_json::Value as Json;
+use serde_yaml::Value as Yaml;
+
+use super::{Origin, Problem, Setting, Spec, StageSpec};
+use crate::limits::Limits;
+use crate::locate::Side;
+use crate::suggest::did_you_mean;
+
+/// What a stage has that a profile may change.
+const CHANGEABLE: &[&str] = &["inputs", "params", "timeout", "retries", "cpus", "gpus", "memory"];
+
+pub(super) struct Reader {
+    pub(super) spec: Spec,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn complain(&mut self, path: &[&str], side: Side, message: String) {
+        let problem = self.spec.problem(&origin(path), side, message);
+        self.problems.push(problem);
+    }
+
+    /// The entries of a mapping whose keys must be among `known` (all keys, when empty).
+    fn entries<'y>(&mut self, yaml: &'y Yaml, path: &[&str], known: &[&str]) -> Vec<(&'y str, &'y Yaml)> {
+        let mapping = match yaml {
+            Yaml::Mapping(mapping) => mapping,
+            Yaml::Null => return Vec::new(),
+            other => {
+                let found = describe(other);
+                self.complain(path, Side::Value, format!("expected keys and values, found {found}"));
+                return Vec::new();
+            }
+        };
+        let mut entries = Vec::new();
+        for (key, value) in mapping {
+            let Some(key) = key.as_str() else {
+                let found = describe(key);
+                self.complain(path, Side::Value, format!("a key must be a name, found {found}"));
+                continue;
+            };
+            if known.is_empty() || known.contains(&key) {
+                entries.push((key, value));
+            } else {
+                let hint = did_you_mean(key, known.iter().copied());
+                let expected = known.join(", ");
+                let mut at = path.to_vec();
+                at.push(key);
+                self.complain(
+                    &at,
+                    Side::Key,
+                    format!("unknown key \"{key}\"{hint}; expected one of: {expected}"),
+                );
+            }
+        }
+        entries
+    }
+
+    pub(super) fn root(&mut self, root: &Yaml, profile: Option<&str>) {
+        let mut profiles = Vec::new();
+        for (key, value) in self.entries(root, &[], &["seed", "stages", "profiles"]) {
+            match key {
+                "seed" => match value.as_u64() {
+                    Some(seed) => self.spec.seed = seed,
+                    None => self.complain(
+                        &["seed"],
+                        Side::Value,
+                        format!("seed must be a whole number from 0, found {}", describe(value)),
+                    ),
+                },
+                "stages" => {
+                    for (name, stage) in self.entries(value, &["stages"], &[]) {
+                        self.stage(name, stage);
+                    }
+                }
+                _ => profiles = self.entries(value, &["profiles"], &[]),
+            }
+        }
+        if self.spec.stages.is_empty() && self.problems.is_empty() {
+            self.complain(&[], Side::Value, "no stages are declared; add a \"stages:\" section".into());
+        }
+        // All profiles are checked, whichever is chosen: a mistake in one should not wait for its night.
+        for (name, overlay) in &profiles {
+            let chosen = profile == Some(*name);
+            let before = (!chosen).then(|| self.spec.stages.clone());
+            self.profile(name, overlay);
+            if let Some(before) = before {
+                self.spec.stages = before;
+            }
+        }
+        if let Some(wanted) = profile
+            && !profiles.iter().any(|(name, _)| *name == wanted)
+        {
+            let names: Vec<&str> = profiles.iter().map(|(name, _)| *name).collect();
+            let hint = did_you_mean(wanted, names.iter().copied());
+            let known = if names.is_empty() { "none is declared".to_owned() } else { names.join(", ") };
+            self.problems.push(Problem {
+                place: format!("--profile {wanted}"),
+                message: format!("unknown profile \"{wanted}\"{hint}; profiles: {known}"),
+            });
+        }
+    }
+
+    fn stage(&mut self, name: &str, yaml: &Yaml) {
+        if !is_name(name) {
+            self.complain(
+                &["stages", name],
+                Side::Key,
+                format!("stage name \"{name}\" must be made of letters, digits, - and _"),
+            );
+            return;
+        }
+        let path = ["stages", name];
+        let mut stage = StageSpec {
+            origin: origin(&path),
+            uses: None,
+            run: None,
+            outputs: Vec::new(),
+            limits: Limits::default(),
+            inputs: BTreeMap::new(),
+            params: BTreeMap::new(),
+        };
+        let known = [&["uses", "run", "outputs"], CHANGEABLE].concat();
+        for (key, value) in self.entries(yaml, &path, &known) {
+            let at = ["stages", name, key];
+            match key {
+                "uses" => stage.uses = self.text(value, &at, "must name a built-in stage"),
+                "run" => stage.run = self.text(value, &at, "must be a command of the shell"),
+                "outputs" => stage.outputs = self.texts(value, &at),
+                _ => self.section(&mut stage, key, value, &at),
+            }
+        }
+        if stage.run.is_some() && stage.uses.is_some() {
+            let message = "\"uses\" names a built-in stage and \"run\" a command; keep one";
+            self.complain(&["stages", name, "run"], Side::Key, message.to_owned());
+        }
+        if stage.run.is_none() && !stage.outputs.is_empty() {
+            let message = "\"outputs\" belongs to a command (\"run\"); built-in stages know theirs";
+            self.complain(&["stages", name, "outputs"], Side::Key, message.to_owned());
+        }
+        self.spec.stages.insert(name.to_owned(), stage);
+    }
+
+    /// A text that is not empty.
+    fn text(&mut self, yaml: &Yaml, path: &[&str], must: &str) -> Option<Setting<String>> {
+        let text = yaml.as_str().filter(|text| !text.trim().is_empty());
+        if text.is_none() {
+            let key = path[path.len() - 1];
+            self.complain(path, Side::Value, format!("\"{key}\" {must}, found {}", describe(yaml)));
+        }
+        text.map(|text| Setting { value: text.to_owned(), origin: origin(path) })
+    }
+
+    /// A list of paths below `$OUT`.
+    fn texts(&mut self, yaml: &Yaml, path: &[&str]) -> Vec<Setting<String>> {
+        let Yaml::Sequence(list) = yaml else {
+            let found = describe(yaml);
+            self.complain(path, Side::Value, format!("expected a list of files below $OUT, found {found}"));
+            return Vec::new();
+        };
+        let mut texts: Vec<Setting<String>> = Vec::new();
+        for item in list {
+            let inside = |text: &&str| {
+                let parts = Path::new(text).components();
+                !text.is_empty() && parts.into_iter().all(|part| matches!(part, Component::Normal(_)))
+            };
+            match item.as_str().filter(inside) {
+                Some(text) if texts.iter().any(|known| known.value == text) => {
+                    self.complain(path, Side::Value, format!("output \"{text}\" is there twice"));
+                }
+                Some(text) => texts.push(Setting { value: text.to_owned(), origin: origin(path) }),
+                None => {
+                    let found = describe(item);
+                    let message =
+                        format!("an output is a path inside $OUT, such as summary.csv, found {found}");
+                    self.complain(path, Side::Value, message);
+                }
+            }
+        }
+        texts
+    }
+
+    /// A part of a stage that a profile may change.
+    fn section(&mut self, stage: &mut StageSpec, section: &str, yaml: &Yaml, path: &[&str]) {
+        let limits = &mut stage.limits;
+        let read = match section {
+            "timeout" if yaml.is_null() => {
+                limits.timeout = None;
+                Ok(())
+            }
+            "timeout" => Limits::timeout(yaml.as_str().unwrap_or_default())
+                .map(|timeout| limits.timeout = Some(timeout)),
+            "retries" => Limits::retries(yaml.as_u64()).map(|retries| limits.retries = retries),
+            "cpus" => Limits::count("cpus", 1, yaml.as_u64()).map(|cpus| limits.cpus = Some(cpus)),
+            "gpus" => Limits::count("gpus", 0, yaml.as_u64()).map(|gpus| limits.gpus = Some(gpus)),
+            "memory" => {
+                Limits::memory(yaml.as_str().unwrap_or_default()).map(|memory| limits.memory = Some(memory))
+            }
+            _ => {
+                self.inputs_or_params(stage, section, yaml, path);
+                Ok(())
+            }
+        };
+        if let Err(message) = read {
+            self.complain(path, Side::Value, format!("{message}, found {}", describe(yaml)));
+        }
+    }
+
+    fn inputs_or_params(&mut self, stage: &mut StageSpec, section: &str, yaml: &Yaml, path: &[&str]) {
+        for (key, value) in self.entries(yaml, path, &[]) {
+            let mut at = path.to_vec();
+            at.push(key);
+            if section == "params" {
+                match serde_json::to_value(value) {
+                    Ok(value) => {
+                        let origin = origin(&at);
+                        stage.params.insert(key.to_owned(), Setting { value, origin });
+                    }
+                    Err(e) => self.complain(&at, Side::Value, format!("not a usable value: {e}")),
+                }
+            } else if let Some(text) = value.as_str() {
+                let value = text.to_owned();
+                stage.inputs.insert(key.to_owned(), Setting { value, origin: origin(&at) });
+            } else {
+                let found = describe(value);
+                self.complain(
+                    &at,
+                    Side::Value,
+                    format!("an input is a stage's name or a path, found {found}"),
+                );
+            }
+        }
+    }
+
+    fn profile(&mut self, name: &str, overlay: &Yaml) {
+        for (stage_name, changes) in self.entries(overlay, &["profiles", name], &[]) {
+            let Some(mut stage) = self.spec.stages.get(stage_name).cloned() else {
+                let hint = did_you_mean(stage_name, self.spec.stages.keys().map(String::as_str));
+                self.complain(
+                    &["profiles", name, stage_name],
+                    Side::Key,
+                    format!("profile \"{name}\" changes an unknown stage \"{stage_name}\"{hint}"),
+                );
+                continue;
+            };
+            let path = ["profiles", name, stage_name];
+            for (section, value) in self.entries(changes, &path, CHANGEABLE) {
+                self.section(&mut stage, section, value, &["profiles", name, stage_name, section]);
+            }
+            self.spec.stages.insert(stage_name.to_owned(), stage);
+        }
+    }
+
+    pub(super) fn set(&mut self, argument: &str) {
+        let origin = Origin::Argument(argument.to_owned());
+        let result = argument
+            .split_once('=')
+            .ok_or_else(|| "expected stage.param=value".to_owned())
+            .and_then(|(target, text)| {
+                let value: Json =
+                    serde_yaml::from_str(text).map_err(|e| format!("\"{text}\" is not a value: {e}"))?;
+                if target == "seed" {
+                    self.spec.seed = value
+                        .as_u64()
+                        .ok_or_else(|| format!("seed must be a whole number from 0, found {text}"))?;
+                    return Ok(());
+                }
+                let (stage, param) = target
+                    .split_once('.')
+                    .ok_or_else(|| format!("\"{target}\" is not of the form stage.param (or seed)"))?;
+                let hint = did_you_mean(stage, self.spec.stages.keys().map(String::as_str));
+                let spec = self
+                    .spec
+                    .stages
+                    .get_mut(stage)
+                    .ok_or_else(|| format!("unknown stage \"{stage}\"{hint}"))?;
+                let origin = origin.clone();
+                spec.params.insert(param.to_owned(), Setting { value, origin });
+                Ok(())
+            });
+        if let Err(message) = result {
+            let problem = self.spec.problem(&origin, Side::Value, message);
+            self.problems.push(problem);
+        }
+    }
+}
+
+fn origin(path: &[&str]) -> Origin {
+    Origin::File(path.iter().map(|&key| key.to_owned()).collect())
+}
+
+/// A stage's name is also a folder's name under `artifacts/`.
+fn is_name(name: &str) -> bool {
+    let reserved = ["store", "runs", "live", "work", "tmp", "cache", "lock", "released"];
+    !name.is_empty()
+        && !reserved.contains(&name)
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+fn describe(yaml: &Yaml) -> String {
+    match yaml {
+        Yaml::Null => "nothing".to_owned(),
+        Yaml::Bool(b) => b.to_string(),
+        Yaml::Number(n) => n.to_string(),
+        Yaml::String(s) => format!("\"{s}\""),
+        Yaml::Sequence(_) => "a list".to_owned(),
+        Yaml::Mapping(_) => "keys and values".to_owned(),
+        Yaml::Tagged(_) => "a tagged value".to_owned(),
+    }
+}

@@ -54,11 +54,13 @@ test-isa: ## the network's tests under every instruction set that this machine h
 	  CTPIPE_ISA=$$isa $(CARGO) test --quiet --locked --lib --test pytorch --test training || exit 1; \
 	done
 
+# A few at a time and no cache: pip keeps what it downloads until all is installed, 3 GB at once.
 $(VENV)/ok: tests/peers/requirements.txt
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3 python3-venv; } \
 	  || { echo "install Python first: apt-get install python3 python3-venv"; exit 1; }
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet -r tests/peers/requirements.txt
+	grep -v '^#' tests/peers/requirements.txt \
+	  | xargs -n 4 $(VENV)/bin/pip install --quiet --no-deps --no-cache-dir
 	@touch $@
 
 test-peers: build $(VENV)/ok ## tests against dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow and PyTorch

@@ -1,7 +1,7 @@
 //! What people see: lines and bars on standard error, JSON on standard output. Decides nothing.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -18,6 +18,26 @@ pub(crate) fn complain(error: &anyhow::Error) {
             eprintln!("{}{text}", if depth == 0 { "error: " } else { "  because: " });
         }
         last = text;
+    }
+    if let Some(advice) = advice(&format!("{error:#}")) {
+        eprintln!("{advice}");
+    }
+}
+
+/// What the user can do about a failure of the system. Libraries pass on its text and not its kind, and the
+/// standard library ends that with its number.
+fn advice(text: &str) -> Option<&'static str> {
+    let (_, rest) = text.split_once("(os error ")?;
+    let (number, _) = rest.split_once(')')?;
+    match std::io::Error::from_raw_os_error(number.parse().ok()?).kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Some("free some space and run again; what was finished is kept")
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            Some("its file system is mounted read-only; mount it writable, or work in a folder that is")
+        }
+        ErrorKind::PermissionDenied => Some("give this user the right to it (see ls -l) and run again"),
+        _ => None,
     }
 }
 
@@ -78,6 +98,7 @@ impl People {
             return;
         }
         let bar = self.screen.add(new_bar(&format!("{stage:width$}", width = self.width)));
+        bar.set_style(style(SPINNER));
         if let Ok(mut bars) = self.bars.lock() {
             bars.insert(stage.to_owned(), bar);
         }
@@ -96,6 +117,7 @@ impl People {
 
     fn progress(&self, stage: &str, done: u64, total: u64, unit: &str, note: &str) {
         if let Some(bar) = self.bars.lock().ok().and_then(|bars| bars.get(stage).cloned()) {
+            bar.set_style(style(BAR));
             bar.set_length(total);
             bar.set_position(done);
             bar.set_message(format!("{unit} {note}"));
@@ -103,12 +125,21 @@ impl People {
     }
 }
 
+/// How far work is whose size is known.
+const BAR: &str = "{prefix}  [{bar:24}] {pos}/{len} {msg} ({elapsed}, {eta} left)";
+/// That work goes on, before its size is known.
+const SPINNER: &str = "{prefix}  {spinner} {elapsed}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
 /// A bar on standard error; invisible where that is no terminal.
 pub(crate) fn new_bar(prefix: &str) -> ProgressBar {
-    let template = "{prefix}  [{bar:24}] {pos}/{len} {msg} ({elapsed}, {eta} left)";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    bar.set_style(style.progress_chars("=> "));
+    bar.set_style(style(BAR));
     bar.set_prefix(prefix.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

@@ -34,7 +34,14 @@ pub(crate) fn why(global: &Global, args: &Why) -> anyhow::Result<u8> {
                 say!("  {reason}");
             }
         }
-        State::Fresh | State::May { .. } => say!("{name}: {word}: {why}"),
+        State::May { depends_on, reasons } => {
+            say!("{name}: {word}");
+            say!("  depends on what {} makes", depends_on.join(", "));
+            for reason in reasons {
+                say!("  {reason}");
+            }
+        }
+        State::Fresh => say!("{name}: {word}: {why}"),
     }
     let Some(key) = &decision.key else {
         say!("its key is not known before the stages that it reads have run");

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::harness::Sandbox;
+use crate::harness::{Sandbox, said};
 
 const PIPELINE: &str = "\
 stages:
@@ -52,6 +52,7 @@ fn a_command_finds_its_inputs_and_parameters_and_is_cached_like_any_stage() {
     let env = fs::read_to_string(sandbox.path("env.txt")).unwrap();
     let names: Vec<&str> = env.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
     let allowed = [
+        "CUDA_VISIBLE_DEVICES",
         "HOME",
         "IN_THE_DATA",
         "LANG",
@@ -198,7 +199,7 @@ fn stages_that_do_not_fit_side_by_side_run_one_after_the_other() {
         ("", "1"),
     ] {
         let sandbox = side_by_side(&[("a", more, alone), ("b", more, alone), ("c", more, alone)]);
-        sandbox.ctpipe(&["run", "--jobs", jobs]).expect(0);
+        said(sandbox.command(&["run", "--jobs", jobs]).env("CUDA_VISIBLE_DEVICES", "3")).expect(0);
     }
     // What stages take is no part of what they make.
     let sandbox = side_by_side(&[("a", "    cpus: 1\n", "true")]);
@@ -206,6 +207,24 @@ fn stages_that_do_not_fit_side_by_side_run_one_after_the_other() {
     let text = fs::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
     sandbox.write("pipeline.yaml", &text.replace("cpus: 1", "memory: 1GB"));
     assert!(sandbox.ctpipe(&["run", "--json"]).expect(0).ran().is_empty());
+}
+
+#[test]
+fn a_command_sees_the_gpus_that_are_its_own_and_no_others() {
+    let show = "echo \"$CUDA_VISIBLE_DEVICES\" > $PWD/$PARAM_NAME";
+    // Each GPU has its stage at the same time.
+    let wait = |own: &str, other: &str| {
+        format!("{show}; until test -e $PWD/{other}; do sleep 0.02; done; cp $PWD/{own} $OUT/")
+    };
+    let one = |name: &str| format!("    gpus: 1\n    params: {{ name: {name} }}\n");
+    let (a, b, c) = (one("first"), one("second"), "    params: { name: none }\n");
+    let (wait_a, wait_b) = (wait("first", "second"), wait("second", "first"));
+    let sandbox = side_by_side(&[("a", &a, &wait_a), ("b", &b, &wait_b), ("c", c, show)]);
+    said(sandbox.command(&["run", "--jobs", "3"]).env("CUDA_VISIBLE_DEVICES", "4,7")).expect(0);
+    let read = |file: &str| fs::read_to_string(sandbox.path(file)).unwrap().trim().to_owned();
+    let mut seen = [read("first"), read("second")];
+    seen.sort();
+    assert_eq!((seen, read("none")), (["4".to_owned(), "7".to_owned()], String::new()));
 }
 
 #[test]

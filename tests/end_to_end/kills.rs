@@ -1,11 +1,11 @@
-//! `kill -9` at any time: nothing is half-made, nothing has to be unlocked, and what comes of it in the end is
-//! what an undisturbed run makes.
+//! `kill -9`, a full disk and a read-only one at any time: nothing is half-made, nothing has to be unlocked, and
+//! what comes of it in the end is what an undisturbed run makes.
 
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::harness::Sandbox;
+use crate::harness::{Said, Sandbox, said};
 
 /// Small stages, side by side and one after the other, with several files each.
 const PIPELINE: &str = "\
@@ -20,6 +20,65 @@ fn sandbox() -> Sandbox {
     let sandbox = Sandbox::empty();
     sandbox.write("pipeline.yaml", PIPELINE);
     sandbox
+}
+
+/// Brings both up to date; what comes of it must be the same in both.
+fn finish(disturbed: &Sandbox, undisturbed: &Sandbox, after: &str) {
+    disturbed.ctpipe(&["run"]).expect(0);
+    undisturbed.ctpipe(&["run"]).expect(0);
+    for stage in ["left", "right", "both", "count"] {
+        let content = |place: &Sandbox| place.manifest(stage)["content"].clone();
+        assert_eq!(content(disturbed), content(undisturbed), "{stage} after {after}");
+    }
+    let left = std::fs::read_dir(disturbed.path("artifacts/tmp")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "rubbish after {after}");
+}
+
+/// Runs with new data and a fault at the first place where there is one, then at a later one, and so on until
+/// a run ends undisturbed. One stage at a time, so that the places come in one order.
+fn at_places(fault: &str, step: usize, disturbs: impl Fn(&Said) -> bool) {
+    let (disturbed, undisturbed) = (sandbox(), sandbox());
+    for number in (1..).step_by(step) {
+        for place in [&disturbed, &undisturbed] {
+            place.write("data.txt", &format!("text {number}\nand more\n"));
+        }
+        let order = format!("{number}{fault}");
+        let run = said(disturbed.command(&["run", "--jobs", "1"]).env("CTPIPE_FAULT", &order));
+        if !disturbs(&run) {
+            assert_eq!(run.code, 0, "{order}: {}", run.stderr);
+            assert!(number > 60, "only {number} places");
+            break;
+        }
+        // Nothing that a fault has left is in the way of looking at it.
+        let status = disturbed.ctpipe(&["status"]);
+        assert!([0, 3].contains(&status.code), "after {order}: {}", status.stderr);
+        finish(&disturbed, &undisturbed, &order);
+    }
+    disturbed.ctpipe(&["status", "--paranoid"]).expect(0);
+}
+
+/// Says so, with what to do, and fails unless all but the record was done.
+fn is_said(run: &Said, problem: &str, advice: &str) -> bool {
+    let failed = run.code == 1 && run.stderr.contains(advice);
+    let recorded = run.code == 0 && run.stderr.contains("could not be");
+    assert!(!run.stderr.contains(problem) || failed || recorded, "{}: {}", run.code, run.stderr);
+    run.stderr.contains(problem)
+}
+
+#[test]
+fn a_kill_before_after_and_in_the_middle_of_every_step_costs_nothing_but_the_work_under_way() {
+    at_places("", 1, |run| run.code == -1);
+}
+
+#[test]
+fn a_disk_that_is_full_from_any_step_on_is_said_and_loses_nothing() {
+    let advice = "free some space and run again; what was finished is kept";
+    at_places(":full", 1, |run| is_said(run, "No space left on device", advice));
+}
+
+#[test]
+fn a_disk_that_is_read_only_from_some_step_on_is_said_and_loses_nothing() {
+    at_places(":readonly", 5, |run| is_said(run, "Read-only file system", "mounted read-only"));
 }
 
 #[test]
@@ -55,14 +114,8 @@ fn five_hundred_kills_cost_nothing_but_the_work_that_was_under_way() {
             let said = killed.ctpipe(&["status", "--json"]);
             assert!([0, 3].contains(&said.code), "{}", said.stderr);
         }
-        killed.ctpipe(&["run"]).expect(0);
-        undisturbed.ctpipe(&["run"]).expect(0);
-        for stage in ["left", "right", "both", "count"] {
-            let content = |place: &Sandbox| place.manifest(stage)["content"].clone();
-            assert_eq!(content(&killed), content(&undisturbed), "{stage} in round {round}");
-        }
+        finish(&killed, &undisturbed, &format!("round {round}"));
     }
     assert!(on_the_way > 100, "{on_the_way} were killed, {too_late} had ended");
     killed.ctpipe(&["status", "--paranoid"]).expect(0);
-    assert_eq!(std::fs::read_dir(killed.path("artifacts/tmp")).map_or(0, Iterator::count), 0);
 }

@@ -72,7 +72,9 @@ def decodes_what_pydicom_decodes(decode):
             wrong.append(f"{path.name}: differs by {worst}")
         equal, near = equal + (worst == 0), near + (worst > 0)
     assert not wrong, "\n".join(wrong)
-    assert equal + near >= 40, f"only {equal + near} files were compared"
+    # pydicom's own package holds 26, the test data the others.
+    least = 40 if DATA.is_dir() else 26
+    assert equal + near >= least, f"only {equal + near} files were compared"
     return f"{equal} files equal, {near} lossy ones within their limit"
 
 

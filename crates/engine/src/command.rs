@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::event::Level;
+use crate::fault;
 use crate::param::Param;
 use crate::stage::{Output, Port, Stage, StageError, Task};
 
@@ -99,6 +100,9 @@ impl Stage for Command {
     fn cpus(&self) -> Option<u32> {
         Some(1)
     }
+    fn in_process(&self) -> bool {
+        false
+    }
     fn promised(&self) -> Vec<String> {
         self.outputs.clone()
     }
@@ -114,6 +118,8 @@ impl Stage for Command {
         for port in &self.ports {
             command.env(variable("IN_", port), absolute(task.input(port)?)?);
         }
+        // Of the GPUs it sees those that are its own for as long as it runs.
+        command.env("CUDA_VISIBLE_DEVICES", task.gpus.join(","));
         for (name, value) in task.params.iter().filter(|(name, _)| ![RUN, OUTPUTS].contains(&name.as_str())) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             command.env(variable("PARAM_", name), text);
@@ -121,7 +127,8 @@ impl Stage for Command {
         let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
         command.current_dir(folder).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().map_err(|e| StageError::failed(format!("cannot start sh: {e}")))?;
+        let child = fault::point().and_then(|()| command.spawn());
+        let child = child.map_err(|e| StageError::failed(format!("cannot start sh: {e}")))?;
         follow(task, child)
     }
 }
@@ -152,6 +159,8 @@ fn follow(task: &Task<'_>, mut child: Child) -> Result<(), StageError> {
     let (lines, received) = channel();
     let streams = (child.stdout.take(), child.stderr.take());
     let mut group = Group(child);
+    // The command is under way.
+    fault::point().map_err(StageError::failed)?;
     if let (Some(out), Some(err)) = streams {
         read(out, false, lines.clone());
         read(err, true, lines);

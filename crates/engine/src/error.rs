@@ -33,6 +33,14 @@ pub enum Error {
         /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What a stage read is not what its key says; trying again at once would not help.
+    #[error("stage {stage} failed: {input} changed while it was read; run again")]
+    Moved {
+        /// The stage's name in the pipeline.
+        stage: String,
+        /// The input as the pipeline file names it.
+        input: String,
+    },
     /// Several stages did not succeed (`--keep-going`).
     #[error("{} stages failed: {}", .0.len(), .0.join(", "))]
     Stages(Vec<String>),
@@ -72,7 +80,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Config(_) | Error::Usage(_) | Error::Later { .. } => 2,
-            Error::Stage { .. } | Error::Stages(_) | Error::Io { .. } | Error::Manifest { .. } => 1,
+            Error::Stage { .. }
+            | Error::Moved { .. }
+            | Error::Stages(_)
+            | Error::Io { .. }
+            | Error::Manifest { .. } => 1,
             Error::Locked(_) => 75,
             Error::Interrupted => 130,
         }

@@ -5,16 +5,24 @@ use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use crate::fault;
+
 /// Writes a file so that a reader sees the old bytes or the new ones, never a mixture.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
+    fault::point()?;
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    file.write_all(first)?;
+    fault::point()?;
+    file.write_all(second)?;
     file.as_file().sync_all()?;
     // tempfile makes its files private; these are meant to be read by the group.
     file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    fault::point()?;
     file.persist(path)?;
+    fault::point()?;
     sync_folder(folder)
 }
 
@@ -23,8 +31,11 @@ pub(crate) fn point(link: &Path, target: &Path, staging: &Path) -> io::Result<()
     let folder = link.parent().unwrap_or(Path::new("."));
     let staging = tempfile::tempdir_in(staging)?;
     let fresh = staging.path().join("link");
+    fault::point()?;
     symlink(target, &fresh)?;
+    fault::point()?;
     fs::rename(&fresh, link)?;
+    fault::point()?;
     sync_folder(folder)
 }
 

@@ -10,6 +10,7 @@
 mod command;
 pub mod error;
 pub mod event;
+mod fault;
 mod files;
 pub mod graph;
 pub mod items;

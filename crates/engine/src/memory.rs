@@ -1,19 +1,45 @@
-//! Peak memory of this process, as Linux tells it. Knows nothing of stages.
+//! What this machine has, and what of its memory a stage takes, as Linux tells it. Knows no stage by name.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Starts a new measurement. Where the system does not allow it, the next reading is the peak
-/// since the process began, which is never too low.
-pub(crate) fn reset_peak() {
-    let _ = fs::write("/proc/self/clear_refs", "5");
+/// Stages at work, and how many have ever begun.
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+
+/// A measurement of what one stage takes. The system counts for the process as a whole, so that it is of use
+/// only where no other stage was at work meanwhile.
+pub(crate) struct Measurement {
+    alone: bool,
+    begun: usize,
 }
 
-/// Peak resident memory in bytes since [`reset_peak`].
-pub(crate) fn peak() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
+impl Measurement {
+    /// Starts one. Where the system does not allow it, the reading will be the peak since the process
+    /// began, which is never too low.
+    pub(crate) fn start() -> Measurement {
+        let alone = AT_WORK.fetch_add(1, Ordering::SeqCst) == 0;
+        let begun = BEGUN.fetch_add(1, Ordering::SeqCst) + 1;
+        let _ = fs::write("/proc/self/clear_refs", "5");
+        Measurement { alone, begun }
+    }
+
+    /// Peak resident memory in bytes since the start; `None` when it is not known.
+    pub(crate) fn peak(&self) -> Option<u64> {
+        if !self.alone || BEGUN.load(Ordering::SeqCst) != self.begun {
+            return None;
+        }
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib * 1024)
+    }
+}
+
+impl Drop for Measurement {
+    fn drop(&mut self) {
+        AT_WORK.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Bytes of memory that the machine has; as much as one likes where the system does not tell.
@@ -21,4 +47,15 @@ pub(crate) fn of_the_machine() -> u64 {
     let line = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = line.strip_prefix("MemTotal:").and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     kib.map_or(u64::MAX, |kib: u64| kib.saturating_mul(1024))
+}
+
+/// The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them. Where none is known of there may
+/// be one of another make.
+#[allow(clippy::disallowed_methods)] // where work is done, not what comes of it
+pub(crate) fn gpus() -> Vec<String> {
+    if let Ok(given) = std::env::var("CUDA_VISIBLE_DEVICES") {
+        return given.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    }
+    let devices = fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
+    (0..devices.max(1)).map(|number| number.to_string()).collect()
 }

@@ -91,7 +91,11 @@ pub fn describe(state: &State) -> (&'static str, String) {
         State::Fresh => ("fresh", "nothing it reads has changed".to_owned()),
         State::Restore { reasons } => ("restore", format!("made before; {}", join(reasons))),
         State::Will { reasons } => ("run", join(reasons)),
-        State::May { depends_on } => ("may run", format!("depends on what {} makes", depends_on.join(", "))),
+        State::May { depends_on, reasons } => {
+            let depends = format!("depends on what {} makes", depends_on.join(", "));
+            let known = if reasons.is_empty() { String::new() } else { format!("; {}", join(reasons)) };
+            ("may run", depends + &known)
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub enum State {
     May {
         /// Those stages.
         depends_on: Vec<String>,
+        /// What differs already from the current artifact's key; an earlier result may serve all the same.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reasons: Vec<Reason>,
     },
 }
 
@@ -45,7 +48,10 @@ impl State {
         match self {
             State::Restore { reasons } => State::Restore { reasons: strip(reasons) },
             State::Will { reasons } => State::Will { reasons: strip(reasons) },
-            other => other.clone(),
+            State::May { depends_on, reasons } => {
+                State::May { depends_on: depends_on.clone(), reasons: strip(reasons) }
+            }
+            State::Fresh => State::Fresh,
         }
     }
 
@@ -184,24 +190,26 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        let missing = reasons.iter().any(|r| matches!(r, Reason::InputMissing { .. }));
         let altered = reasons.iter().any(|r| matches!(r, Reason::OutputAltered { .. }));
         let mut artifact = None;
         let state = if complete && reasons.is_empty() {
             artifact.clone_from(&current);
             State::Fresh
         } else if complete
-            && let Some(earlier) = self.store.find(&node.name, &key.hash())
-            // When the current one was altered and has this key, it is the one that was altered.
-            && !(altered && current.as_ref().is_some_and(|c| c.path == earlier.path))
-            && intact(&earlier, self.cache).is_none()
+            && let Some(earlier) = self.store.find(&node.name, &key.hash(), |earlier| {
+                // When the current one was altered and has this key, it is the one that was altered.
+                !(altered && current.as_ref().is_some_and(|c| c.path == earlier.path))
+                    && intact(earlier, self.cache).is_none()
+            })
         {
             artifact = Some(earlier);
             State::Restore { reasons }
         // Whatever the reasons: with what the stages before it are about to make, an earlier result may serve.
-        } else if !reasons.is_empty() && (complete || !self.store.may_hold(&node.name, &key)) {
+        } else if missing || !reasons.is_empty() && (complete || !self.store.may_hold(&node.name, &key)) {
             State::Will { reasons }
         } else {
-            State::May { depends_on }
+            State::May { depends_on, reasons }
         };
         Ok(Decision { state, key: complete.then_some(key), artifact, current })
     }

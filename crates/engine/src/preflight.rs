@@ -39,7 +39,8 @@ pub(crate) fn preflight(
             text: finding.text,
         });
     };
-    tell("", Finding::info(format!("configuration valid: {} stages", pipeline.nodes.len())));
+    let (count, s) = (pipeline.nodes.len(), if pipeline.nodes.len() == 1 { "" } else { "s" });
+    tell("", Finding::info(format!("configuration valid: {count} stage{s}")));
     tell("", disk(store.root()));
     for &index in &scope.run {
         let node = &pipeline.nodes[index];

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Level, Observer};
+use crate::fault;
 use crate::files;
 use crate::graph::Pipeline;
 use crate::manifest::Maker;
@@ -57,7 +58,9 @@ impl<'a> Recorder<'a> {
         let started = jiff::Timestamp::now();
         let runs = store.root().join("runs");
         let stamp = started.strftime("%Y%m%dT%H%M%SZ").to_string();
-        fs::create_dir_all(&runs).map_err(|e| Error::io("cannot make", &runs, e))?;
+        fault::point()
+            .and_then(|()| fs::create_dir_all(&runs))
+            .map_err(|e| Error::io("cannot make", &runs, e))?;
         // Two runs within a second get different names.
         let id = (1_u32..=u32::MAX)
             .map(|n| if n == 1 { stamp.clone() } else { format!("{stamp}-{n}") })
@@ -66,6 +69,7 @@ impl<'a> Recorder<'a> {
         let folder = runs.join(&id);
         let path = folder.join("events.jsonl");
         let file = fs::create_dir(&folder)
+            .and_then(|()| fault::point())
             .and_then(|()| File::create(&path))
             .map_err(|e| Error::io("cannot write", &path, e))?;
         let log = Mutex::new(Log { file, events: Vec::new() });
@@ -121,7 +125,7 @@ impl Observer for Recorder<'_> {
         };
         if let (Ok(mut log), Ok(json)) = (self.log.lock(), serde_json::to_string(&kept)) {
             // A full disk is reported by whatever needs the space, not by its log.
-            let _ = writeln!(log.file, "{json}");
+            let _ = fault::point().and_then(|()| writeln!(log.file, "{json}"));
             log.events.push(kept);
         }
     }

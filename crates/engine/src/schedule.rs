@@ -20,15 +20,17 @@ use crate::work::{Place, Step, Work, prepare, work};
 struct Room {
     jobs: usize,
     all: Needs,
-    taken: BTreeMap<usize, Needs>,
+    taken: BTreeMap<usize, (Needs, Vec<String>)>,
+    /// The GPUs that no stage has.
+    gpus: Vec<String>,
 }
 
 impl Room {
     fn new(jobs: usize) -> Room {
         let cpus = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // Of GPUs a stage takes all: which of several it computes on, is not the engine's to say.
-        let all = Needs { cpus: cpus as u32, gpus: 1, memory: memory::of_the_machine() };
-        Room { jobs: jobs.max(1), all, taken: BTreeMap::new() }
+        let gpus = memory::gpus();
+        let all = Needs { cpus: cpus as u32, gpus: gpus.len() as u32, memory: memory::of_the_machine() };
+        Room { jobs: jobs.max(1), all, taken: BTreeMap::new(), gpus }
     }
 
     /// What a stage needs, as far as there is so much at all: one that asks for more runs alone.
@@ -42,11 +44,25 @@ impl Room {
     }
 
     fn has(&self, wanted: Needs) -> bool {
-        let sum = |of: fn(&Needs) -> u64| self.taken.values().map(of).sum::<u64>();
+        let sum = |of: fn(&Needs) -> u64| self.taken.values().map(|(needs, _)| of(needs)).sum::<u64>();
         self.taken.len() < self.jobs
             && sum(|n| n.cpus.into()) + u64::from(wanted.cpus) <= u64::from(self.all.cpus)
             && sum(|n| n.gpus.into()) + u64::from(wanted.gpus) <= u64::from(self.all.gpus)
             && sum(|n| n.memory).saturating_add(wanted.memory) <= self.all.memory
+    }
+
+    /// Gives a stage what it needs; the GPUs that it gets.
+    fn take(&mut self, index: usize, needs: Needs) -> Vec<String> {
+        let gpus: Vec<String> = self.gpus.drain(..needs.gpus as usize).collect();
+        self.taken.insert(index, (needs, gpus.clone()));
+        gpus
+    }
+
+    fn give_back(&mut self, index: usize) {
+        if let Some((_, gpus)) = self.taken.remove(&index) {
+            self.gpus.extend(gpus);
+            self.gpus.sort();
+        }
     }
 }
 
@@ -136,11 +152,11 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
                     && room.has(needs)
                     && let Some(todo) = ready.remove(&index)
                 {
-                    room.taken.insert(index, needs);
+                    let gpus = room.take(index, needs);
                     let sender = sender.clone();
                     threads.spawn(move || {
                         let node = &nodes[index];
-                        let run = || work(place, node, &todo);
+                        let run = || work(place, node, &todo, &gpus);
                         // Whatever happens in there, this run waits for word of it.
                         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
                             let source = "a mistake in ctpipe; please report it".into();
@@ -155,7 +171,7 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
                 return;
             }
             if let Ok((index, result)) = finished.recv() {
-                room.taken.remove(&index);
+                room.give_back(index);
                 match result {
                     Ok((outcome, artifact)) => state.done(index, outcome, artifact),
                     Err(error) => state.fail(index, error),

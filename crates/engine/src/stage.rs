@@ -155,6 +155,10 @@ pub trait Stage: Send + Sync {
     fn preflight(&self, _params: &Params, _inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
         Vec::new()
     }
+    /// Is the work done in this process, so that its memory is that of the work?
+    fn in_process(&self) -> bool {
+        true
+    }
     /// Does the work: reads `task.input(..)`, writes below `task.out()`.
     ///
     /// # Errors
@@ -170,6 +174,8 @@ pub struct Task<'a> {
     pub(crate) stage: &'a str,
     pub(crate) params: &'a Params,
     pub(crate) seed: u64,
+    /// Those of the machine's GPUs that are this stage's while it runs.
+    pub(crate) gpus: &'a [String],
     pub(crate) inputs: BTreeMap<String, PathBuf>,
     /// What the inputs hold.
     pub(crate) trees: BTreeMap<String, Arc<Tree>>,
@@ -198,6 +204,12 @@ impl Task<'_> {
     /// The pipeline's seed.
     pub fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// The GPUs that no other stage uses meanwhile, as `CUDA_VISIBLE_DEVICES` names them; empty for a stage
+    /// that asks for none, and where none is known of.
+    pub fn gpus(&self) -> &[String] {
+        self.gpus
     }
 
     /// Where a required input lies.

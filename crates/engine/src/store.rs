@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::event::Outcome;
+use crate::fault;
 use crate::files;
 use crate::items::{ITEMS, Items, Previous};
 use crate::key::Key;
@@ -59,7 +60,9 @@ impl Store {
     /// [`Error::Locked`] at once, unless `wait`.
     pub fn lock(&self, wait: bool) -> Result<File> {
         let path = self.root.join("lock");
-        fs::create_dir_all(&self.root).map_err(|e| Error::io("cannot make", &self.root, e))?;
+        fault::point()
+            .and_then(|()| fs::create_dir_all(&self.root))
+            .map_err(|e| Error::io("cannot make", &self.root, e))?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -81,7 +84,7 @@ impl Store {
     /// Removes what killed runs left half-made. Only for the holder of the lock.
     pub(crate) fn sweep(&self) -> Result<()> {
         let tmp = self.root.join("tmp");
-        match fs::remove_dir_all(&tmp) {
+        match fault::point().and_then(|()| fs::remove_dir_all(&tmp)) {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(Error::io("cannot clear", &tmp, e)),
@@ -101,9 +104,17 @@ impl Store {
         }
     }
 
-    /// The artifact of a key, current or not; `None` when there is none that can be used.
-    pub fn find(&self, stage: &str, key_hash: &str) -> Option<Artifact> {
-        open(self.home(stage).join(key_hash)).ok()
+    /// The first artifact of a key, current or not, that serves; forced runs may have made several.
+    pub(crate) fn find(
+        &self,
+        stage: &str,
+        key_hash: &str,
+        serves: impl Fn(&Artifact) -> bool,
+    ) -> Option<Artifact> {
+        let home = self.home(stage);
+        let paths = (1..).map(|number| home.join(numbered(key_hash, number)));
+        let mut there = paths.take_while(|path| path.exists()).filter_map(|path| open(path).ok());
+        there.find(serves)
     }
 
     /// Is there a result that agrees with all that is known of a key, some of whose inputs are not?
@@ -151,7 +162,8 @@ impl Store {
             )));
         }
         let tmp = self.root.join("tmp");
-        fs::create_dir_all(&tmp)
+        fault::point()
+            .and_then(|()| fs::create_dir_all(&tmp))
             .and_then(|()| {
                 tempfile::Builder::new()
                     .prefix(&format!("{stage}-"))
@@ -179,21 +191,28 @@ impl Store {
                     }
                     outcome = Outcome::Different;
                     number += 1;
-                    path = home.join(format!("{}~{number}", manifest.key_hash));
+                    path = home.join(numbered(&manifest.key_hash, number));
                 }
                 // What is there was altered; it is put aside, not lost.
                 _ => {
                     let aside = beside(&path, ".altered-");
-                    fs::rename(&path, &aside).map_err(|e| Error::io("cannot put aside", &path, e))?;
+                    fault::point()
+                        .and_then(|()| fs::rename(&path, &aside))
+                        .map_err(|e| Error::io("cannot put aside", &path, e))?;
                 }
             }
         }
         let written = || -> std::io::Result<()> {
+            fault::point()?;
             let mut file = File::create(draft.path().join(MANIFEST))?;
+            fault::point()?;
             file.write_all(&manifest.to_json())?;
+            fault::point()?;
             seal(draft.path())?;
             fs::create_dir_all(&home)?;
+            fault::point()?;
             fs::rename(draft.path(), &path)?;
+            fault::point()?;
             files::sync_folder(&home)
         };
         written().map_err(|e| Error::io("cannot keep the artifact", &path, e))?;
@@ -230,6 +249,11 @@ impl Store {
     fn tree_path(&self, digest: &str) -> PathBuf {
         self.root.join("cache/trees").join(format!("{digest}.json"))
     }
+}
+
+/// The folder of a key's first artifact, and of those with other bytes that forced runs put beside it.
+fn numbered(key_hash: &str, number: u32) -> String {
+    if number == 1 { key_hash.to_owned() } else { format!("{key_hash}~{number}") }
 }
 
 fn open(path: PathBuf) -> Result<Artifact> {

@@ -147,7 +147,8 @@ fn list_from(folder: &Path, start: &Path) -> Result<Vec<(String, PathBuf)>> {
             Ok(entry) => (entry.path().to_path_buf(), entry.file_type().is_file()),
             Err(e) => {
                 let path = e.path().unwrap_or(folder).to_path_buf();
-                let error = io::Error::from(e);
+                let error =
+                    e.into_io_error().unwrap_or_else(|| io::Error::other("a link to a folder above it"));
                 if error.kind() != io::ErrorKind::NotFound || !path.is_symlink() {
                     return Err(Error::io("cannot list", &path, error));
                 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Level, Observer, Outcome};
+use crate::fault;
 use crate::graph::{Node, Pipeline, Source};
 use crate::items::{ITEMS, Previous, Reuse};
 use crate::key::{Key, Reason};
@@ -101,13 +102,18 @@ pub(crate) fn prepare(
 }
 
 /// Runs a stage, as often as it may be tried.
-pub(crate) fn work(place: Place<'_>, node: &Node, work: &Work) -> Result<(Outcome, Artifact)> {
+pub(crate) fn work(
+    place: Place<'_>,
+    node: &Node,
+    work: &Work,
+    gpus: &[String],
+) -> Result<(Outcome, Artifact)> {
     let mut failed = 0;
     loop {
         if place.stopping() {
             return Err(Error::Interrupted);
         }
-        match execute(place, node, work) {
+        match execute(place, node, work, gpus) {
             Err(error @ Error::Stage { .. }) if failed < node.limits.retries => {
                 failed += 1;
                 wait_to_retry(place, node, failed, &error)?;
@@ -135,7 +141,7 @@ fn wait_to_retry(place: Place<'_>, node: &Node, failed: u32, error: &Error) -> R
 }
 
 /// Runs a stage and keeps what it made.
-fn execute(place: Place<'_>, node: &Node, work: &Work) -> Result<(Outcome, Artifact)> {
+fn execute(place: Place<'_>, node: &Node, work: &Work, gpus: &[String]) -> Result<(Outcome, Artifact)> {
     let Place { store, cache, options, recorder, .. } = place;
     let Work { key, inputs, trees, forced } = work;
     // Forced work is done whole: whoever doubts a result doubts its parts.
@@ -146,11 +152,12 @@ fn execute(place: Place<'_>, node: &Node, work: &Work) -> Result<(Outcome, Artif
     recorder.event(&Event::StageStarted { stage: node.name.clone() });
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    memory::reset_peak();
+    let measurement = memory::Measurement::start();
     let task = Task {
         stage: &node.name,
         params: &node.params,
         seed: place.pipeline.seed,
+        gpus,
         inputs: inputs.clone(),
         trees: trees.clone(),
         find_previous,
@@ -186,13 +193,15 @@ fn execute(place: Place<'_>, node: &Node, work: &Work) -> Result<(Outcome, Artif
     let list = items.as_ref().map(|(items, _)| items.to_json());
     if let Some(list) = &list {
         let path = draft.path().join(ITEMS);
-        fs::write(&path, list).map_err(|e| Error::io("cannot write", &path, e))?;
+        fault::point()
+            .and_then(|()| fs::write(&path, list))
+            .map_err(|e| Error::io("cannot write", &path, e))?;
     }
     let made = Made {
         by: options.maker.clone(),
         started: started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         seconds: clock.elapsed().as_secs_f64(),
-        peak_memory: memory::peak(),
+        peak_memory: measurement.peak().filter(|_| node.stage.in_process()),
         sources: sources(node),
         items: items.map(|(items, reused)| Reuse { items: items.0.len() as u64, reused }),
     };
@@ -262,8 +271,7 @@ fn refuse_moved_inputs(cache: &StatCache, node: &Node, trees: &BTreeMap<String, 
         if let Source::Path { given, path } = source
             && trees.get(port).map(Arc::as_ref) != Some(&Tree::of(path, cache)?)
         {
-            let source = format!("{given} changed while it was read; run again").into();
-            return Err(Error::Stage { stage: node.name.clone(), source });
+            return Err(Error::Moved { stage: node.name.clone(), input: given.clone() });
         }
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! The engine on tiny stages that copy and count bytes.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use ctpipe_engine::param::Kind;
 use ctpipe_engine::run::{Summary, dry_run, run};
 use ctpipe_engine::{
     Error, Maker, Options, Outcome, Output, Param, Pipeline, Port, Selection, Spec, Stage, StageError, State,
@@ -35,7 +36,9 @@ impl Stage for Tiny {
         PORTS
     }
     fn params(&self) -> &'static [Param] {
-        &[]
+        const NUMBER: &[Param] =
+            &[Param { name: "number", kind: Kind::Int { default: 0, min: 0, max: 9 }, unit: "", doc: "any" }];
+        if self.kind == "seven" { NUMBER } else { &[] }
     }
     fn outputs(&self) -> &'static [Output] {
         &[Output { path: "out.txt", doc: "what it writes" }]
@@ -58,6 +61,7 @@ fn stages() -> Vec<Arc<dyn Stage>> {
         tiny("length", |_, text| Ok(text.len().to_string())),
         tiny("counter", |_, _| Ok(COUNTER.fetch_add(1, Ordering::Relaxed).to_string())),
         tiny("flip", |_, _| Ok(FLIPS.fetch_add(1, Ordering::Relaxed).min(1).to_string())),
+        tiny("seven", |_, text| Ok(text)),
         tiny("fail", |_, _| Err(StageError::failed("no luck"))),
         tiny("panic", |_, text| Ok(text[..1000].to_owned())),
         tiny("meddle", |task, text| {
@@ -138,6 +142,96 @@ fn other_bytes_under_the_same_key_are_kept_beside_the_old_ones() {
     assert_eq!(second.to_string_lossy(), format!("{}~2", first.display()));
     assert_eq!(fs::read(first.join("out.txt")).unwrap(), old);
     assert_ne!(fs::read(second.join("out.txt")).unwrap(), old);
+}
+
+#[test]
+fn any_whole_artifact_of_the_key_serves_when_the_current_one_is_altered() {
+    let place = Place::new("stages:\n  a: { uses: counter, inputs: { in: input.txt } }\n", "two");
+    place.outcomes();
+    let first = fs::canonicalize(place.path("artifacts/a")).unwrap();
+    place.run(Selection { force: true, ..Selection::default() }, false).unwrap();
+    let second = fs::canonicalize(place.path("artifacts/a")).unwrap();
+    let restored = [("a".to_owned(), Outcome::Restored)];
+    for (altered, whole) in [(&second, &first), (&first, &second)] {
+        let good = fs::read(altered.join("out.txt")).unwrap();
+        let write = |bytes: &[u8]| {
+            fs::remove_file(altered.join("out.txt")).unwrap();
+            fs::write(altered.join("out.txt"), bytes).unwrap();
+        };
+        write(b"edited");
+        assert_eq!(place.outcomes(), restored);
+        assert_eq!(fs::canonicalize(place.path("artifacts/a")).unwrap(), *whole);
+        write(&good);
+    }
+}
+
+#[test]
+fn an_input_that_moves_is_not_tried_again() {
+    let pipeline = "stages:\n  a: { uses: meddle, inputs: { in: input.txt }, retries: 9 }\n";
+    let place = Place::new(pipeline, "text");
+    place.run(Selection::default(), false).unwrap_err();
+    assert_eq!(fs::read_to_string(place.path("input.txt")).unwrap(), "text!");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_and_links_in_a_circle_are_named() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new("stages:\n  a: { uses: copy, inputs: { in: data } }\n", "");
+    fs::create_dir_all(place.path("data/below")).unwrap();
+    // Nobody reads the memory of a process at address 0, not even root.
+    for (target, link, problem) in [
+        ("/proc/self/mem", "data/scan.dcm", "Input/output error"),
+        ("..", "data/below/up", "a link to a folder above it"),
+        ("around", "data/around", "Too many levels of symbolic links"),
+    ] {
+        symlink(target, place.path(link)).unwrap();
+        let error = ctpipe_engine::run::chain(&place.run(Selection::default(), false).unwrap_err());
+        assert!(error.contains(link) && error.contains(problem), "{error}");
+        fs::remove_file(place.path(link)).unwrap();
+    }
+}
+
+#[test]
+fn what_may_run_tells_what_differs_already_and_a_missing_input_is_no_may() {
+    let place = Place::new(
+        "stages:\n  a: { uses: copy, inputs: { in: input.txt } }\n  b: { uses: seven, inputs: { in: a } }\n",
+        "text",
+    );
+    let state = |set: &[String], stage: usize| {
+        let spec = Spec::load(&place.path("pipeline.yaml"), None, set).unwrap();
+        let pipeline = Pipeline::new(&spec, &stages()).unwrap();
+        dry_run(&pipeline, &Selection::default(), false).unwrap()[stage].1.state.clone()
+    };
+    let seven = ["b.number=7".to_owned()];
+    place.outcomes();
+    fs::write(place.path("input.txt"), "other").unwrap();
+    assert!(matches!(state(&[], 1), State::May { reasons, .. } if reasons.is_empty()));
+    // With the parameter nothing was ever made, so that it runs whatever comes.
+    assert!(matches!(state(&seven, 1), State::Will { .. }));
+    let spec = Spec::load(&place.path("pipeline.yaml"), None, &seven).unwrap();
+    let stop = AtomicBool::new(false);
+    let options = Options {
+        selection: Selection::default(),
+        keep_going: false,
+        wait: false,
+        paranoid: false,
+        jobs: 1,
+        maker: Maker::default(),
+        stop: &stop,
+    };
+    run(&Pipeline::new(&spec, &stages()).unwrap(), &options, &()).unwrap();
+    fs::write(place.path("input.txt"), "text").unwrap();
+    place.outcomes();
+    fs::write(place.path("input.txt"), "a third").unwrap();
+    let State::May { depends_on, reasons } = state(&seven, 1) else { panic!("an earlier result may serve") };
+    assert_eq!(
+        (depends_on, reasons[0].to_string()),
+        (vec!["a".to_owned()], "number changed from 0 to 7".to_owned())
+    );
+
+    fs::remove_file(place.path("input.txt")).unwrap();
+    let State::Will { reasons } = state(&[], 0) else { panic!("without its input it cannot be fresh") };
+    assert_eq!(reasons[0].to_string(), "input in is missing");
 }
 
 /// 0, then 1 twice.

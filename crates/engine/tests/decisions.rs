@@ -209,9 +209,15 @@ fn edits() -> impl Strategy<Value = Edit> {
     ]
 }
 
+/// How many times as long as usual: set by `make soak`.
+#[allow(clippy::disallowed_methods)]
+fn times() -> u32 {
+    std::env::var("CTPIPE_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
 proptest! {
     // A hundred pipelines with ten edits each.
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100 * times(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_announced_happens_and_what_had_to_run_has_run(

@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// Explain one stage: its state, the reasons, its key.
     Why(Why),
     /// List the built-in stages with their inputs, parameters, defaults and ranges.
-    Stages,
+    Stages(Stages),
     /// Write a synthetic data set: chest phantoms as DICOM, labels, and where the lesions are.
     Synth(Synth),
     /// Show what is in DICOM files, folders or zip archives: series, geometry, quality, and what speaks
@@ -89,6 +89,13 @@ pub(crate) struct Status {
     /// Read every file instead of believing sizes and times.
     #[arg(long)]
     pub(crate) paranoid: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stages {
+    /// Print the JSON schema of the pipeline file, for editors.
+    #[arg(long)]
+    pub(crate) schema: bool,
 }
 
 #[derive(Debug, Args)]

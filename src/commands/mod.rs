@@ -16,7 +16,7 @@ pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Run(args) => run::run(global, args),
         Command::Status(args) => status::status(global, args),
         Command::Why(args) => why::why(global, args),
-        Command::Stages => stages::stages(global),
+        Command::Stages(args) => stages::stages(global, args),
         Command::Synth(args) => synth::synth(global, args),
         Command::Inspect(args) => inspect::inspect(global, args),
     }

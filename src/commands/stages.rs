@@ -1,13 +1,18 @@
 //! `ctpipe stages`: the built-in stages with inputs, parameters, defaults, ranges and units.
 
+use ctpipe_engine::schema::schema;
 use serde_json::json;
 
-use crate::cli::Global;
+use crate::cli::{Global, Stages};
 use crate::context;
 use crate::terminal::{print_json, say};
 
-pub(crate) fn stages(global: &Global) -> anyhow::Result<u8> {
+pub(crate) fn stages(global: &Global, args: &Stages) -> anyhow::Result<u8> {
     let stages = context::stages();
+    if args.schema {
+        print_json(&schema(&stages))?;
+        return Ok(0);
+    }
     if global.json {
         let all: Vec<_> = stages
             .iter()

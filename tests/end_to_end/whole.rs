@@ -104,3 +104,13 @@ fn every_parameter_of_training_changes_what_is_computed() {
         assert_ne!(now, weights("artifacts/train/model.safetensors"), "{change}");
     }
 }
+
+#[test]
+fn the_schema_for_editors_is_that_of_this_program() {
+    let said = Sandbox::empty().ctpipe(&["stages", "--schema"]).expect(0);
+    let kept = include_str!("../../pipeline.schema.json");
+    assert!(
+        said.stdout == kept,
+        "after a change: target/debug/ctpipe stages --schema > pipeline.schema.json"
+    );
+}

@@ -42,7 +42,9 @@ class Place:
 
     def __init__(self, ctpipe):
         self.ctpipe = ctpipe
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ctpipe-peers-"))
+        # Removed with the place.
+        self.keeper = tempfile.TemporaryDirectory(prefix="ctpipe-peers-")
+        self.folder = pathlib.Path(self.keeper.name)
 
     def run(self, *arguments):
         done = subprocess.run([self.ctpipe, *arguments], cwd=self.folder, capture_output=True, text=True)

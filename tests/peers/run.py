@@ -24,6 +24,7 @@ import SimpleITK
 import sklearn.metrics
 
 import dicom
+import schema
 from common import DATA, PROJECT, TOOLS, WINDOW, Place, Skip, averaged
 
 
@@ -251,6 +252,7 @@ def main():
         (dicom.nifti_is_what_simpleitk_reads, ctpipe),
         (dicom.coronal_and_sagittal_are_turned_to_the_patient, ctpipe),
         (dicom.tilt_and_uneven_slices_are_resampled_in_place, ctpipe),
+        (schema.judges_as_ctpipe_does, ctpipe),
         (dicom.nothing_personal_goes_anywhere, ctpipe),
     ]
     counts = {"passed": 0, "failed": 0, "skipped": 0}

@@ -26,6 +26,7 @@ mod preflight;
 mod record;
 pub mod run;
 mod schedule;
+pub mod schema;
 pub mod spec;
 pub mod stage;
 pub mod stat_cache;

@@ -26,7 +26,7 @@ pub(crate) struct Needs {
 }
 
 /// More are a mistake: the waits between them grow to a minute each.
-const MOST_RETRIES: u64 = 100;
+pub(crate) const MOST_RETRIES: u64 = 100;
 /// The wait before the second attempt; each later one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);

@@ -1,0 +1,67 @@
+"""The schema of pipeline.yaml, as editors read it: an implementation of JSON Schema that is not ours judges by it as
+ctpipe itself does."""
+import json
+import subprocess
+import tempfile
+
+import jsonschema
+from ruamel.yaml import YAML
+
+from common import PROJECT
+
+GOOD = [
+    {"stages": {"ingest": {}}},
+    {"seed": 0, "stages": {"ingest": None}},
+    {"stages": {"ingest": {"inputs": {"dicom": "a", "labels": "b"}, "timeout": "90 s", "retries": 3}}},
+    {"stages": {"ingest": {"params": {"dicom": "a", "labels": "b"}, "cpus": 2, "gpus": 0, "memory": "16GB"}}},
+    {"stages": {"in2": {"uses": "ingest", "inputs": {"dicom": "a", "labels": "b"}, "params": {"min_slices": 5}}}},
+    {"stages": {"own": {"run": "true", "outputs": ["a/b.txt"], "params": {"k": 1.5, "s": "x", "t": True}}}},
+    {"stages": {"train": {"run": "true", "params": {"anything": 1}}}},
+    {"stages": {"own": {"run": "true"}}, "profiles": {"p": {"own": {"timeout": None, "params": {"a": 1}}}, "q": None}},
+]
+BAD = [
+    {"stages": {}},
+    {"seed": -1, "stages": {"own": {"run": "true"}}},
+    {"seeds": 1, "stages": {"own": {"run": "true"}}},
+    {"stages": {"own": {"run": ""}}},
+    {"stages": {"own": {"run": ["a"]}}},
+    {"stages": {"own": {}}},
+    {"stages": {"o/n": {"run": "true"}}},
+    {"stages": {"own": {"uses": "trian"}}},
+    {"stages": {"own": {"run": "true", "uses": "train"}}},
+    {"stages": {"own": {"run": "true", "outputs": ["/a"]}}},
+    {"stages": {"own": {"run": "true", "outputs": ["a", "a"]}}},
+    {"stages": {"own": {"run": "true", "params": {"a": [1]}}}},
+    {"stages": {"own": {"run": "true", "inputs": {"a": 1}}}},
+    {"stages": {"own": {"run": "true", "timeout": 90}}},
+    {"stages": {"own": {"run": "true", "timeout": "0s"}}},
+    {"stages": {"own": {"run": "true", "retries": 101}}},
+    {"stages": {"own": {"run": "true", "cpus": 0}}},
+    {"stages": {"own": {"run": "true", "memory": "16"}}},
+    {"stages": {"ingest": {"outputs": ["a"]}}},
+    {"stages": {"ingest": {"params": {"min_slice": 5}}}},
+    {"stages": {"ingest": {"params": {"min_slices": "five"}}}},
+    {"stages": {"ingest": {"inputs": {"dicoms": "a"}}}},
+    {"stages": {"in2": {"uses": "ingest", "params": {"min_slices": 0.5}}}},
+    {"stages": {"own": {"run": "true"}}, "profiles": {"p": {"own": {"run": "false"}}}},
+]
+
+
+def judges_as_ctpipe_does(ctpipe):
+    """Pipelines that are well written and others that are not; the shipped one is the first."""
+    schema = json.loads(subprocess.run([ctpipe, "stages", "--schema"], capture_output=True, check=True).stdout)
+    jsonschema.Draft7Validator.check_schema(schema)
+    validator = jsonschema.Draft7Validator(schema)
+    shipped = YAML(typ="safe").load(PROJECT / "pipeline.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        for pipeline, good in [(p, True) for p in [shipped, *GOOD]] + [(p, False) for p in BAD]:
+            with open(f"{folder}/pipeline.yaml", "w") as file:
+                json.dump(pipeline, file)
+            said = subprocess.run([ctpipe, "status"], cwd=folder, capture_output=True, text=True).stderr
+            # What is not there, or not wired, is beyond a schema.
+            problems = [line for line in said.splitlines()
+                        if not any(word in line for word in ("needs its input", "there is no"))]
+            faults = [error.message for error in validator.iter_errors(pipeline)]
+            assert bool(faults) != good, f"the schema on {pipeline}: {faults}"
+            assert bool(problems) != good, f"ctpipe on {pipeline}: {said}"
+    return f"{1 + len(GOOD)} good and {len(BAD)} bad pipelines"

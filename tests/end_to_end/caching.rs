@@ -146,6 +146,34 @@ fn an_output_altered_by_hand_is_made_again_and_put_aside() {
 }
 
 #[test]
+fn what_was_deleted_by_hand_is_made_again_and_said() {
+    let sandbox = Sandbox::new();
+    sandbox.run();
+    let before = sandbox.contents();
+    let target = |stage: &str| fs::canonicalize(sandbox.path(&format!("artifacts/{stage}"))).unwrap();
+    let why = |expected: &str| {
+        let said = sandbox.ctpipe(&["why", "split"]).expect(0);
+        assert!(said.stdout.contains(expected), "{}", said.stdout);
+    };
+    // An output, the manifest, the whole artifact; the link alone, whose artifact is still there; everything.
+    fs::remove_file(target("split").join("split.parquet")).unwrap();
+    why("its output split.parquet was altered or removed by hand");
+    assert_eq!(sandbox.run().ran(), ["split"]);
+    fs::remove_file(target("split").join("manifest.json")).unwrap();
+    why("manifest.json");
+    assert_eq!(sandbox.run().ran(), ["split"]);
+    fs::remove_dir_all(target("split")).unwrap();
+    why("manifest.json");
+    assert_eq!(sandbox.run().ran(), ["split"]);
+    fs::remove_file(sandbox.path("artifacts/split")).unwrap();
+    assert_eq!(sandbox.run().outcomes()["split"], "restored");
+    assert_eq!(sandbox.contents(), before);
+    fs::remove_dir_all(sandbox.path("artifacts")).unwrap();
+    assert_eq!(sandbox.run().ran().len(), 6);
+    assert_eq!(sandbox.contents(), before);
+}
+
+#[test]
 fn nothing_begins_from_an_artifact_that_was_altered_by_hand() {
     use std::os::unix::fs::PermissionsExt;
     let sandbox = Sandbox::new();

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Outcome};
 use crate::graph::Node;
 use crate::limits::Needs;
-use crate::memory;
+use crate::machine;
 use crate::plan::{Planner, Upstream};
 use crate::run::{Scope, begin_from, chain};
 use crate::store::Artifact;
@@ -28,8 +28,8 @@ struct Room {
 impl Room {
     fn new(jobs: usize) -> Room {
         let cpus = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let gpus = memory::gpus();
-        let all = Needs { cpus: cpus as u32, gpus: gpus.len() as u32, memory: memory::of_the_machine() };
+        let gpus = machine::gpus();
+        let all = Needs { cpus: cpus as u32, gpus: gpus.len() as u32, memory: machine::memory() };
         Room { jobs: jobs.max(1), all, taken: BTreeMap::new(), gpus }
     }
 

@@ -16,8 +16,8 @@ use crate::graph::{Node, Pipeline, Source};
 use crate::items::{ITEMS, Previous, Reuse};
 use crate::key::{Key, Reason};
 use crate::limits::{self, Limits};
+use crate::machine;
 use crate::manifest::{Made, Manifest};
-use crate::memory;
 use crate::plan::{Planner, State, Upstream};
 use crate::record::Recorder;
 use crate::run::{Options, chain};
@@ -152,7 +152,7 @@ fn execute(place: Place<'_>, node: &Node, work: &Work, gpus: &[String]) -> Resul
     recorder.event(&Event::StageStarted { stage: node.name.clone() });
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    let measurement = memory::Measurement::start();
+    let measurement = machine::Measurement::start();
     let task = Task {
         stage: &node.name,
         params: &node.params,

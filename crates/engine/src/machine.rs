@@ -43,7 +43,7 @@ impl Drop for Measurement {
 }
 
 /// Bytes of memory that the machine has; as much as one likes where the system does not tell.
-pub(crate) fn of_the_machine() -> u64 {
+pub(crate) fn memory() -> u64 {
     let line = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = line.strip_prefix("MemTotal:").and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     kib.map_or(u64::MAX, |kib: u64| kib.saturating_mul(1024))

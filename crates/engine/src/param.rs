@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Number, Value};
 
+use crate::suggest::did_you_mean;
+
 /// Resolved parameters of one stage: every one that it declares, defaults filled in.
 pub type Params = BTreeMap<String, Value>;
 
@@ -118,7 +120,13 @@ impl Param {
                 .map(|items| Value::Array(items.clone())),
         };
         let unit = if self.unit.is_empty() { String::new() } else { format!(" ({})", self.unit) };
-        accepted.ok_or_else(|| format!("{} must be {}{unit}, found {value}", self.name, self.expected()))
+        accepted.ok_or_else(|| {
+            let near = match (self.kind, value.as_str()) {
+                (Kind::Choice { options, .. }, Some(word)) => did_you_mean(word, options.iter().copied()),
+                _ => String::new(),
+            };
+            format!("{} must be {}{unit}, found {value}{near}", self.name, self.expected())
+        })
     }
 }
 
@@ -146,5 +154,11 @@ mod tests {
         );
         assert_eq!(LR.accept(&"fast".into()).unwrap_err(), "lr must be a number from 0 to 1, found \"fast\"");
         assert!(EPOCHS.accept(&1.5.into()).is_err());
+        let kind = Kind::Choice { default: "adam", options: &["adam", "adamw", "sgd"] };
+        let optimizer = Param { name: "optimizer", kind, unit: "", doc: "" };
+        assert_eq!(
+            optimizer.accept(&"adamm".into()).unwrap_err(),
+            "optimizer must be one of: adam, adamw, sgd, found \"adamm\" (did you mean \"adam\"?)"
+        );
     }
 }

@@ -180,6 +180,8 @@ pub struct Task<'a> {
     /// What the inputs hold.
     pub(crate) trees: BTreeMap<String, Arc<Tree>>,
     pub(crate) out: PathBuf,
+    pub(crate) work: PathBuf,
+    pub(crate) live: PathBuf,
     pub(crate) find_previous: FindPrevious<'a>,
     pub(crate) previous: OnceLock<Option<Arc<Previous>>>,
     /// What the stage said of its items, and how many it took from the previous artifact.
@@ -199,6 +201,11 @@ impl Task<'_> {
     pub fn params<T: DeserializeOwned>(&self) -> Result<T, StageError> {
         let object = self.params.clone().into_iter().collect();
         serde_json::from_value(serde_json::Value::Object(object)).map_err(|e| StageError::Failed(Box::new(e)))
+    }
+
+    /// The stage's name in the pipeline.
+    pub fn stage(&self) -> &str {
+        self.stage
     }
 
     /// The pipeline's seed.
@@ -253,6 +260,23 @@ impl Task<'_> {
         &self.out
     }
 
+    /// A folder that outlives a run of this key that fails or is killed: the next one finds what this one left
+    /// there (checkpoints, say). It is removed when the stage succeeds, and empty after `--force`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn work(&self) -> Result<&Path, StageError> {
+        made(&self.work)
+    }
+
+    /// A folder for what can be watched while the stage runs; no output, and nothing depends on it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn live(&self) -> Result<&Path, StageError> {
+        made(&self.live)
+    }
+
     /// Reports how far the work is: `done` of `total` of what `unit` names.
     pub fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
         self.observer.event(&Event::Progress {
@@ -286,4 +310,10 @@ impl Task<'_> {
     pub fn check_stop(&self) -> Result<(), StageError> {
         if self.stopping() { Err(StageError::Interrupted) } else { Ok(()) }
     }
+}
+
+fn made(folder: &Path) -> Result<&Path, StageError> {
+    std::fs::create_dir_all(folder)
+        .map_err(|e| StageError::failed(format!("cannot make {}: {e}", folder.display())))?;
+    Ok(folder)
 }

@@ -6,6 +6,8 @@
 //! artifacts/store/<stage>/<key>~2/   other bytes under the same key, from a forced re-run
 //! artifacts/<stage>                  link to the current artifact
 //! artifacts/tmp/                     what is being made; whatever is left here is rubbish
+//! artifacts/work/<stage>/<key>/      what an unfinished run of this key may go on from; gone when it succeeds
+//! artifacts/live/<stage>/<key>/      what can be watched while it runs (TensorBoard's files); nothing reads it again
 //! artifacts/cache/                   may be deleted at any time
 //! ```
 
@@ -149,6 +151,30 @@ impl Store {
 
     fn home(&self, stage: &str) -> PathBuf {
         self.root.join("store").join(stage)
+    }
+
+    /// Where a stage keeps what an interrupted run of this key goes on from.
+    pub(crate) fn work(&self, stage: &str, key_hash: &str) -> PathBuf {
+        self.root.join("work").join(stage).join(key_hash)
+    }
+
+    /// Where a stage shows what it is doing.
+    pub(crate) fn live(&self, stage: &str, key_hash: &str) -> PathBuf {
+        self.root.join("live").join(stage).join(key_hash.get(..12).unwrap_or(key_hash))
+    }
+
+    /// Removes the work of a key that has succeeded, or is to begin anew.
+    pub(crate) fn forget_work(&self, stage: &str, key_hash: &str) -> Result<()> {
+        let path = self.work(stage, key_hash);
+        if !path.exists() {
+            return Ok(());
+        }
+        fault::point()
+            .and_then(|()| fs::remove_dir_all(&path))
+            .map_err(|e| Error::io("cannot remove", &path, e))?;
+        // The stage's own folder goes with its last key.
+        let _ = path.parent().map(fs::remove_dir);
+        Ok(())
     }
 
     /// A fresh folder for a stage to write to.

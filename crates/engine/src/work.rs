@@ -95,6 +95,9 @@ pub(crate) fn prepare(
                     place.store.remember_tree(digest, tree)?;
                 }
             }
+            if forced {
+                place.store.forget_work(&node.name, &key.hash())?;
+            }
             let inputs = input_paths(node, upstream);
             Ok(Step::Work(Box::new(Work { key, inputs, trees, forced })))
         }
@@ -148,6 +151,7 @@ fn execute(place: Place<'_>, node: &Node, work: &Work, gpus: &[String]) -> Resul
     let from_scratch = || None;
     let find = || store.previous(&node.name, key, cache);
     let find_previous: FindPrevious<'_> = if *forced { &from_scratch } else { &find };
+    let key_hash = key.hash();
     let draft = store.begin(&node.name)?;
     recorder.event(&Event::StageStarted { stage: node.name.clone() });
     let started = jiff::Timestamp::now();
@@ -164,6 +168,8 @@ fn execute(place: Place<'_>, node: &Node, work: &Work, gpus: &[String]) -> Resul
         previous: OnceLock::new(),
         items: Mutex::new(None),
         out: draft.path().to_path_buf(),
+        work: store.work(&node.name, &key_hash),
+        live: store.live(&node.name, &key_hash),
         observer: recorder,
         stop: options.stop,
         deadline: node.limits.timeout.map(|timeout| clock + timeout),
@@ -208,6 +214,7 @@ fn execute(place: Place<'_>, node: &Node, work: &Work, gpus: &[String]) -> Resul
     let list = list.map(|list| blake3::hash(&list).to_hex().to_string());
     let manifest = Manifest::new(&node.name, key.clone(), outputs, list, made.clone());
     let (outcome, artifact) = store.keep(draft, manifest)?;
+    store.forget_work(&node.name, &key_hash)?;
     // All of it has been read in this run. What it shares with the previous one has new times there, too.
     for (name, file) in &artifact.manifest.outputs.files {
         let path = artifact.path.join(name);

@@ -73,26 +73,13 @@ fn outputs_hold_no_clock_and_no_path_of_this_machine() {
     }
 }
 
+/// Through the pipeline file, `--set` and the key; that each parameter does what it says is the library's test.
 #[test]
-fn every_parameter_of_training_changes_what_is_computed() {
+fn parameters_of_training_change_what_is_computed() {
     let sandbox = Sandbox::new();
     sandbox.run();
     let before = sandbox.contents();
-    let changes = [
-        "width=2",
-        "residual=false",
-        "hidden_size=5",
-        "batch_size=3",
-        "lr=5e-3",
-        "epochs=1",
-        "weight_decay=0.5",
-        "dropout_rate=0.6",
-        "focal_loss_alpha=0.4",
-        "focal_loss_gamma=0.5",
-        "loss=cross_entropy",
-        "use_weighted_sampler=false",
-    ];
-    for change in changes {
+    for change in ["width=2", "lr=5e-3", "schedule=one_cycle", "augment=false", "arch=cnn3d_gap"] {
         let set = format!("train.{change}");
         let run = sandbox.ctpipe(&["run", "--json", "--to", "train", "--set", &set]).expect(0);
         assert_eq!(run.outcomes()["train"], "made", "{change}");
@@ -101,7 +88,7 @@ fn every_parameter_of_training_changes_what_is_computed() {
         let weights = |path: &str| fs::read(sandbox.path(path)).unwrap();
         let now = weights("artifacts/train/model.safetensors");
         sandbox.ctpipe(&["run", "--to", "train"]).expect(0);
-        assert_ne!(now, weights("artifacts/train/model.safetensors"), "{change}");
+        assert!(now != weights("artifacts/train/model.safetensors"), "{change}");
     }
 }
 

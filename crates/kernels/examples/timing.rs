@@ -103,6 +103,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         correction: 1.0,
         epsilon: 1e-8,
         weight_decay: 1e-4,
+        shrink: 1.0,
     };
     time("Adam of fc1", batch, || (), |()| adam(isa, step, &mut value, [&mut first, &mut second], &weight));
     Ok(())

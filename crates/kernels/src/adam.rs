@@ -25,6 +25,8 @@ pub struct Step {
     pub epsilon: f64,
     /// L2 penalty, added to the gradient.
     pub weight_decay: f64,
+    /// What values are multiplied by first: 1, or less for a decay apart from the gradient (AdamW).
+    pub shrink: f64,
 }
 
 /// Values and their two moments after one step along `gradient`.
@@ -55,6 +57,7 @@ struct Constants<W> {
     size: W,
     epsilon: W,
     decay: W,
+    shrink: W,
 }
 
 /// In f64 between the load and the store: the pass waits for memory anyway, and a dozen roundings of
@@ -70,10 +73,11 @@ fn update<S: Simd>(
 ) {
     let zero = s.splat_wide(0.0);
     let old = s.split(s.load(value));
+    let kept = old.map(|old| s.fma_wide(by.shrink, old, zero));
     let gradient = s.split(s.load(gradient));
     let mut m = s.split(s.load(first));
     let mut v = s.split(s.load(second));
-    let mut new = old;
+    let mut new = kept;
     for half in 0..2 {
         let g = s.fma_wide(by.decay, old[half], gradient[half]);
         m[half] = s.fma_wide(by.take1, g, s.fma_wide(by.keep1, m[half], zero));
@@ -81,7 +85,7 @@ fn update<S: Simd>(
         v[half] = s.fma_wide(by.take2, square, s.fma_wide(by.keep2, v[half], zero));
         // m / (sqrt(v) / correction + epsilon), with one division.
         let denominator = s.fma_wide(s.sqrt_wide(v[half]), s.splat_wide(1.0), by.epsilon);
-        new[half] = s.fma_wide(by.size, s.div_wide(m[half], denominator), old[half]);
+        new[half] = s.fma_wide(by.size, s.div_wide(m[half], denominator), kept[half]);
     }
     s.store(s.join(m), first);
     s.store(s.join(v), second);
@@ -105,6 +109,7 @@ fn part_on<S: Simd>(
         size: s.splat_wide(-step.step_size * step.correction),
         epsilon: s.splat_wide(step.epsilon * step.correction),
         decay: s.splat_wide(step.weight_decay),
+        shrink: s.splat_wide(step.shrink),
     };
     let (values, value) = value.as_chunks_mut::<LANES>();
     let (firsts, first) = first.as_chunks_mut::<LANES>();

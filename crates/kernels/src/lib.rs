@@ -29,6 +29,7 @@
 //! The crate knows nothing of networks, tensors or Burn. It is the only one with `unsafe` code.
 
 pub mod adam;
+pub mod augment;
 pub mod block;
 pub mod buffers;
 mod conv;
@@ -40,6 +41,7 @@ pub mod linear;
 mod norm;
 mod parallel;
 mod simd;
+pub mod step;
 mod winograd;
 
 pub use block::{Block, Keep, Statistics};

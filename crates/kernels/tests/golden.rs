@@ -71,6 +71,7 @@ fn everything(isa: Isa) -> u64 {
         correction: 0.5,
         epsilon: 1e-8,
         weight_decay: 1e-4,
+        shrink: 1.0,
     };
     adam(isa, step, &mut value, [&mut first, &mut second], &values(999, 8));
     for values in [value, first, second] {

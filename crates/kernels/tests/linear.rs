@@ -71,6 +71,7 @@ fn a_step_of_adam_is_its_definition() {
             correction: 0.3,
             epsilon: 1e-8,
             weight_decay: 0.1,
+            shrink: 1.0,
         };
         let mut expected = [vec![0.0; len], vec![0.0; len], vec![0.0; len]];
         for i in 0..len {
@@ -107,6 +108,7 @@ fn what_fades_is_flushed_to_zero() {
             correction: 1.0,
             epsilon: 1e-8,
             weight_decay: 0.0,
+            shrink: 1.0,
         };
         adam(isa, step, &mut value, [&mut first, &mut second], &[0.0; 20]);
         assert!(first.iter().chain(&second).all(|moment| *moment == 0.0), "{isa:?}: {first:?}");

@@ -10,7 +10,7 @@ use std::error::Error;
 
 use ctpipe_kernels::Isa;
 use ctpipe_kernels::adam::{Step, adam};
-use ctpipe_network::{Config, Device, Loss, LossKind, Network, Trainer, Weights};
+use ctpipe_network::{Batch, Config, Device, Learning, Loss, LossKind, Network, Trainer, Voxels, Weights};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 const LR: f64 = 1e-3;
@@ -35,12 +35,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         .iter()
         .map(|b| i64::from_le_bytes(*b) as u8)
         .collect();
-    let loss = Loss { kind: LossKind::CrossEntropy, alpha: 0.5, gamma: 0.0, class_weights: [1.0; 2] };
+    let loss = Loss { kind: LossKind::CrossEntropy, ..Loss::default() };
 
-    let mut trainer = Trainer::new(&weights, WEIGHT_DECAY, 0, Device::Cpu)?;
-    let (value, seen) = trainer.step_seen(voxels.clone(), &labels, &loss, LR)?;
+    let learning = Learning { weight_decay: WEIGHT_DECAY, decay_all: true, ..Learning::default() };
+    let mut trainer = Trainer::new(&weights, learning, 0, Device::Cpu)?;
+    let batch = Batch { voxels: Voxels::Scaled(&voxels), labels: &labels, changes: &[] };
+    let seen = trainer.step_seen(&batch, &loss, LR)?;
     let after = trainer.weights();
-    let mut out = BTreeMap::from([("loss".to_owned(), vec![value]), ("logits".to_owned(), seen.logits)]);
+    let mut out = BTreeMap::from([("loss".to_owned(), trainer.losses()), ("logits".to_owned(), seen.logits)]);
     for (name, gradient) in seen.gradients {
         let theirs = floats(&file.tensor(&format!("grad.{name}"))?)?;
         let mut value = floats(&file.tensor(&format!("weight.{name}"))?)?;
@@ -52,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             correction: (1.0_f64 - 0.999).sqrt(),
             epsilon: 1e-8,
             weight_decay: WEIGHT_DECAY,
+            shrink: 1.0,
         };
         adam(Isa::chosen()?, step, &mut value, [&mut first, &mut second], &theirs);
         out.insert(format!("adam.{name}"), value);
@@ -64,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             out.insert(name.to_owned(), after.get(running).ok_or("no running statistics")?.to_vec());
         }
     }
-    let logits = Network::new(&after, Device::Cpu)?.logits_of(voxels)?;
+    let logits = Network::new(&after, Device::Cpu)?.logits(Voxels::Scaled(&voxels))?;
     out.insert("eval_logits".to_owned(), logits.concat());
 
     let bytes: Vec<(String, Vec<u8>)> = out

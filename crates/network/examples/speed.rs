@@ -6,7 +6,8 @@
 use std::time::Instant;
 
 use ctpipe_network::{
-    Config, Device, Loss, LossKind, Network, Purpose, Stream, Trainer, Weights, instruction_set,
+    Batch, Config, Device, Learning, Loss, LossKind, Network, Purpose, Stream, Trainer, Voxels, Weights,
+    instruction_set,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,15 +26,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let labels: Vec<u8> = (0..batch).map(|i| (i % 2) as u8).collect();
     let mut run: Box<dyn FnMut() -> Result<(), ctpipe_network::Error>> = match what.as_str() {
         "train" => {
-            let mut trainer = Trainer::new(&weights, 0.0, 42, Device::Cpu)?;
+            let learning = Learning { weight_decay: 0.0, ..Learning::default() };
+            let mut trainer = Trainer::new(&weights, learning, 42, Device::Cpu)?;
             drop(weights);
-            let loss = Loss { kind: LossKind::CrossEntropy, alpha: 0.5, gamma: 0.0, class_weights: [1.0; 2] };
-            Box::new(move || trainer.step(&volumes, &labels, &loss, 1e-4).map(drop))
+            let loss = Loss { kind: LossKind::CrossEntropy, ..Loss::default() };
+            Box::new(move || {
+                trainer.step(&Batch::of(&volumes, &labels), &loss, 1e-4)?;
+                trainer.losses();
+                Ok(())
+            })
         }
         "infer" => {
             let network = Network::new(&weights, Device::Cpu)?;
             drop(weights);
-            Box::new(move || network.logits(&volumes).map(drop))
+            Box::new(move || network.logits(Voxels::Host(&volumes)).map(drop))
         }
         other => return Err(format!("unknown measurement {other}").into()),
     };

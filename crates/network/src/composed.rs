@@ -7,8 +7,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::module::{conv3d, max_pool2d};
 use burn::tensor::ops::ConvOptions;
 
-use crate::adam::By;
 use crate::operations::{BatchStatistics, BlockTensors, Moved};
+use crate::optimizer::{Along, By};
 
 /// PyTorch's BatchNorm default.
 const EPSILON: f64 = 1e-5;
@@ -50,12 +50,25 @@ pub(crate) fn adam<B: Backend>(
 ) -> Moved<B> {
     let gradient =
         if by.weight_decay > 0.0 { gradient + value.clone().mul_scalar(by.weight_decay) } else { gradient };
+    let value = if by.shrink == 1.0 { value } else { value.mul_scalar(by.shrink) };
     let square = gradient.clone() * gradient.clone();
     let first = first.mul_scalar(by.beta1) + gradient.mul_scalar(1.0 - by.beta1);
     let second = second.mul_scalar(by.beta2) + square.mul_scalar(1.0 - by.beta2);
     let denominator = second.clone().sqrt().div_scalar(by.correction).add_scalar(by.epsilon);
     let value = value - (first.clone() / denominator).mul_scalar(by.step_size);
     (value, [first, second])
+}
+
+/// [`crate::operations::Operations::sgd`].
+pub(crate) fn sgd<B: Backend>(
+    value: Tensor<B, 1>,
+    velocity: Tensor<B, 1>,
+    gradient: Tensor<B, 1>,
+    along: Along,
+) -> (Tensor<B, 1>, Tensor<B, 1>) {
+    let decayed = gradient + value.clone().mul_scalar(along.weight_decay);
+    let velocity = velocity.mul_scalar(along.momentum) + decayed;
+    (value - velocity.clone().mul_scalar(along.lr), velocity)
 }
 
 /// A 1x1x1 convolution: a matrix product over the channels.

@@ -2,21 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arch::Arch;
 use crate::error::Error;
 
 /// Convolution blocks; each halves the edge.
 pub const BLOCKS: usize = 3;
 /// Edge of the smallest volume that halves that often; all others are multiples of it.
-const UNIT: usize = 1 << BLOCKS;
+pub(crate) const UNIT: usize = 1 << BLOCKS;
 
-/// The architecture of CNN3D: `[N, 1, size, size, size]` to `[N, num_classes]` logits.
+/// A network: `[N, 1, size, size, size]` to `[N, num_classes]` logits.
 ///
-/// Three blocks of Conv3d(3, padding 1) -> BatchNorm (-> + 1x1x1 projection of the input) -> ReLU ->
+/// `cnn3d` is three blocks of Conv3d(3, padding 1) -> BatchNorm (-> + 1x1x1 projection of the input) -> ReLU ->
 /// max-pool 2 with `width`, `2 width`, `4 width` channels; channel dropout;
 /// Linear(4 width x (size / 8)³ -> `hidden_size`) -> ReLU -> dropout -> Linear(-> `num_classes`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Which network.
+    #[serde(default)]
+    pub arch: Arch,
     /// Edge of a volume in voxels, a multiple of 8.
     #[serde(default = "sixty_four")]
     pub size: usize,
@@ -49,6 +53,7 @@ fn three() -> usize {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            arch: Arch::Cnn3d,
             size: 64,
             width: 64,
             residual: true,
@@ -87,6 +92,11 @@ impl Slot {
     pub(crate) fn learnt(&self) -> bool {
         !matches!(self.init, Init::Running(_))
     }
+
+    /// Filters and matrices, but not biases and BatchNorm's weights: what a decay of weights is meant for.
+    pub(crate) fn is_weight(&self) -> bool {
+        self.learnt() && self.shape.len() > 1
+    }
 }
 
 impl Config {
@@ -101,16 +111,9 @@ impl Config {
         self.size.pow(3)
     }
 
-    /// Values that enter the first linear layer.
-    pub fn features(&self) -> usize {
-        4 * self.width * (self.size / UNIT).pow(3)
-    }
-
-    /// The size of a volume of which so many values enter the first linear layer, if there is one.
-    pub(crate) fn size_with(&self, features: usize) -> Option<usize> {
-        let sizes = (1..).map(|units| Config { size: units * UNIT, ..self.clone() });
-        let mut sizes = sizes.skip_while(|config| config.features() < features);
-        sizes.next().filter(|config| config.features() == features).map(|config| config.size)
+    /// Channels that leave the last block.
+    pub(crate) fn last_channels(&self) -> usize {
+        4 * self.width
     }
 
     /// # Errors
@@ -144,48 +147,13 @@ impl Config {
 
     /// Every tensor of the network in the order in which forward uses them.
     pub(crate) fn slots(&self) -> Vec<Slot> {
-        let mut slots = Vec::new();
-        let mut add = |name: String, shape: Vec<usize>, init: Init| slots.push(Slot { name, shape, init });
-        for (block, (from, to)) in self.channels().into_iter().enumerate() {
-            let k = self.kernel_size;
-            let init = Init::Uniform { fan_in: from * k.pow(3) };
-            add(format!("conv.{block}.weight"), vec![to, from, k, k, k], init);
-            add(format!("conv.{block}.bias"), vec![to], init);
-            add(format!("bn.{block}.weight"), vec![to], Init::Constant(1.0));
-            add(format!("bn.{block}.bias"), vec![to], Init::Constant(0.0));
-            add(format!("bn.{block}.running_mean"), vec![to], Init::Running(0.0));
-            add(format!("bn.{block}.running_var"), vec![to], Init::Running(1.0));
-            if self.residual {
-                let init = Init::Uniform { fan_in: from };
-                add(format!("skip.{block}.weight"), vec![to, from, 1, 1, 1], init);
-                add(format!("skip.{block}.bias"), vec![to], init);
-            }
-        }
-        for (name, from, to) in
-            [("fc1", self.features(), self.hidden_size), ("fc2", self.hidden_size, self.num_classes)]
-        {
-            let init = Init::Uniform { fan_in: from };
-            add(format!("{name}.weight"), vec![to, from], init);
-            add(format!("{name}.bias"), vec![to], init);
-        }
-        slots
+        self.arch.slots(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_size_of_a_volume_follows_from_what_enters_the_first_linear_layer() {
-        let config = Config { width: 3, ..Config::default() };
-        for size in [8, 16, 64, 128] {
-            let config = Config { size, ..config.clone() };
-            assert_eq!(config.size_with(config.features()), Some(size));
-        }
-        assert_eq!(config.size_with(config.features() + 1), None);
-        assert_eq!(config.size_with(0), None);
-    }
 
     /// Counted by hand: conv 27·(64 + 64·128 + 128·256) + 448, BatchNorm 2·448,
     /// fc1 131072·512 + 512, fc2 1026.

@@ -28,6 +28,9 @@ pub enum Error {
     /// The device asked for is not there.
     #[error("{0}")]
     Device(String),
+    /// A batch that does not fit together.
+    #[error("{0}")]
+    Batch(String),
     /// A volume has another number of voxels.
     #[error("a volume has {found} voxels, the network takes {size} x {size} x {size} = {}", .size.pow(3))]
     VolumeSize {

@@ -14,10 +14,10 @@ use burn_flex::{FlexTensor, Layout as FlexLayout};
 use ctpipe_kernels::block::{Forward, Saved};
 use ctpipe_kernels::{Block, Extent, Keep, Layout, Statistics, Volumes, block, buffers, linear, pitch};
 
-use crate::adam::By;
 use crate::composed;
 use crate::device::isa;
 use crate::operations::{BatchStatistics, BlockTensors, How, Moved, Operations};
+use crate::optimizer::{Along, By};
 
 fn primitive<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
     tensor.into_primitive().tensor()
@@ -199,6 +199,7 @@ impl Operations for Flex {
             correction: by.correction,
             epsilon: by.epsilon,
             weight_decay: by.weight_decay,
+            shrink: by.shrink,
         };
         let gradient = primitive(gradient).to_contiguous();
         // In place where nobody else holds them, which is so between two steps.
@@ -213,6 +214,30 @@ impl Operations for Flex {
         );
         recycle(gradient);
         (tensor(value), [tensor(first), tensor(second)])
+    }
+
+    fn sgd(
+        value: Tensor<Self, 1>,
+        velocity: Tensor<Self, 1>,
+        gradient: Tensor<Self, 1>,
+        along: Along,
+    ) -> (Tensor<Self, 1>, Tensor<Self, 1>) {
+        let step = ctpipe_kernels::step::Sgd {
+            lr: along.lr as f32,
+            momentum: along.momentum as f32,
+            weight_decay: along.weight_decay as f32,
+        };
+        let gradient = primitive(gradient).to_contiguous();
+        let [mut value, mut velocity] = [value, velocity].map(|tensor| primitive(tensor).to_contiguous());
+        ctpipe_kernels::step::sgd(step, value.storage_mut(), velocity.storage_mut(), slice(&gradient));
+        recycle(gradient);
+        (tensor(value), tensor(velocity))
+    }
+
+    fn sum_of_squares(gradient: Tensor<Self, 1>) -> Tensor<Self, 1> {
+        let gradient = primitive(gradient).to_contiguous();
+        let sum = ctpipe_kernels::step::sum_of_squares(slice(&gradient));
+        tensor(flex(vec![sum as f32], Shape::from([1])))
     }
 }
 

@@ -8,42 +8,51 @@
 //! Burn's (`composed`).
 //!
 //! ```
-//! use ctpipe_network::{Config, Device, Loss, LossKind, Trainer, Weights};
+//! use ctpipe_network::{Batch, Config, Device, Learning, Loss, LossKind, Trainer, Voxels, Weights};
 //!
 //! let config = Config { size: 16, width: 1, hidden_size: 4, ..Config::default() };
-//! let mut trainer = Trainer::new(&Weights::init(&config, 42), 1e-4, 42, Device::Cpu)?;
+//! let mut trainer = Trainer::new(&Weights::init(&config, 42), Learning::default(), 42, Device::Cpu)?;
 //! let (dark, bright) = (vec![0_u16; config.voxels()], vec![u16::MAX; config.voxels()]);
-//! let loss = Loss { kind: LossKind::CrossEntropy, alpha: 0.75, gamma: 2.0, class_weights: [1.0; 2] };
-//! let before = trainer.step(&[&dark, &bright], &[0, 1], &loss, 1e-2)?;
-//! assert!(before.is_finite());
-//! assert_eq!(trainer.logits(&[&dark])?.len(), 1);
+//! let loss = Loss { kind: LossKind::CrossEntropy, ..Loss::default() };
+//! trainer.step(&Batch::of(&[&dark, &bright], &[0, 1]), &loss, 1e-2)?;
+//! assert!(trainer.losses()[0].is_finite());
+//! assert_eq!(trainer.logits(Voxels::Host(&[&dark]))?.len(), 1);
 //! # Ok::<(), ctpipe_network::Error>(())
 //! ```
 
-mod adam;
+mod arch;
+mod batch;
 mod composed;
 mod config;
 mod device;
 mod error;
-mod forward;
 mod fused;
 mod loss;
 mod operations;
+mod optimizer;
 mod random;
 mod session;
+mod shelf;
+mod state;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 mod weights;
 
+pub use arch::Arch;
+pub use batch::{Batch, Voxels};
 pub use config::{BLOCKS, Config};
+pub use ctpipe_kernels::augment::{Change, Noise, mean};
 pub use device::{Device, instruction_set};
 pub use error::Error;
 pub use loss::{Loss, LossKind, probability};
-pub use random::{Purpose, Stream};
+pub use optimizer::{Learning, OptimizerKind};
+pub use random::{Purpose, Stream, sin_cos};
 pub use session::Seen;
+pub use state::{Counts, State};
 pub use weights::Weights;
 
+use batch::check_sizes;
 use burn::backend::{Autodiff, Flex};
 use session::{Infer, Inference, Train, Training};
 
@@ -54,70 +63,105 @@ const INFERENCE_BATCH: usize = 8;
 pub struct Trainer(Box<dyn Train>);
 
 impl Trainer {
-    /// Starts from `weights` with a fresh Adam; `seed` is for the dropout masks.
+    /// Starts from `weights` with a fresh optimiser; `seed` is for the dropout masks.
     ///
     /// # Errors
     /// When there is no such network, the device is not in this build, or `CTPIPE_ISA` asks for what the
     /// CPU has not.
-    pub fn new(weights: &Weights, weight_decay: f64, seed: u64, device: Device) -> Result<Trainer, Error> {
+    pub fn new(weights: &Weights, learning: Learning, seed: u64, device: Device) -> Result<Trainer, Error> {
         weights.config().check()?;
         Ok(Trainer(match device {
             Device::Cpu => {
                 device::cpu()?;
                 let device = burn::backend::flex::FlexDevice;
-                Box::new(Training::<Autodiff<Flex>>::new(weights, weight_decay, seed, device))
+                Box::new(Training::<Autodiff<Flex>>::new(weights, learning, seed, device))
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(index) => {
                 let device = burn::backend::cuda::CudaDevice::new(index);
-                Box::new(Training::<Autodiff<burn::backend::Cuda>>::new(weights, weight_decay, seed, device))
+                Box::new(Training::<Autodiff<burn::backend::Cuda>>::new(weights, learning, seed, device))
             }
             #[cfg(not(feature = "cuda"))]
             Device::Cuda(_) => return Err(Error::Device("this ctpipe was built without cuda".to_owned())),
         }))
     }
 
-    /// One step of forward, backward and Adam on volumes of size³ 16-bit voxels (0 is -1000 HU, 65535
-    /// is 400 HU) with a label 0 or 1 each. Returns the loss before the step.
+    /// Puts volumes of size³ 16-bit voxels where the device has them at hand, for [`Voxels::Kept`]; their numbers go
+    /// on from those that are there.
     ///
     /// # Errors
     /// When a volume has another size.
-    pub fn step(&mut self, volumes: &[&[u16]], labels: &[u8], loss: &Loss, lr: f64) -> Result<f32, Error> {
-        Ok(self.0.step(normalise(self.0.size(), volumes)?, labels, loss, lr, None))
+    pub fn keep(&mut self, volumes: &[&[u16]]) -> Result<(), Error> {
+        check_sizes(self.0.size(), volumes)?;
+        self.0.keep(volumes);
+        Ok(())
     }
 
-    /// The same step on voxels that are scaled to 0..1 already, and what it computed on the way: for
-    /// whoever holds it against another implementation.
+    /// Forward and backward on a part of a step; [`Trainer::update`] then moves the weights. `labels` are those of
+    /// the whole step, which the loss is the mean over: with a BatchNorm that is frozen, parts of any size add up
+    /// to the gradient of the whole.
     ///
     /// # Errors
-    /// When `voxels` are not those of a volume a label.
-    pub fn step_seen(
-        &mut self,
-        voxels: Vec<f32>,
-        labels: &[u8],
-        loss: &Loss,
-        lr: f64,
-    ) -> Result<(f32, Seen), Error> {
-        let size = self.0.size();
-        if labels.is_empty() || voxels.len() != labels.len() * size.pow(3) {
-            return Err(Error::VolumeSize { size, found: voxels.len() / labels.len().max(1) });
-        }
+    /// When the batch is empty, not whole, or of volumes of another size.
+    pub fn add(&mut self, batch: &Batch<'_>, loss: &Loss, labels: &[u8]) -> Result<(), Error> {
+        batch.check(self.0.size(), self.0.kept())?;
+        self.0.add(batch, loss, loss.divisor(labels), None);
+        Ok(())
+    }
+
+    /// Moves the weights along the gradients that were added since the last time.
+    pub fn update(&mut self, lr: f64) {
+        self.0.update(lr);
+    }
+
+    /// One step on one batch.
+    ///
+    /// # Errors
+    /// As [`Trainer::add`].
+    pub fn step(&mut self, batch: &Batch<'_>, loss: &Loss, lr: f64) -> Result<(), Error> {
+        self.add(batch, loss, batch.labels)?;
+        self.update(lr);
+        Ok(())
+    }
+
+    /// The same step, and what it computed on the way: for whoever holds it against another implementation.
+    ///
+    /// # Errors
+    /// As [`Trainer::add`].
+    pub fn step_seen(&mut self, batch: &Batch<'_>, loss: &Loss, lr: f64) -> Result<Seen, Error> {
+        batch.check(self.0.size(), self.0.kept())?;
         let mut seen = Seen::default();
-        let value = self.0.step(voxels, labels, loss, lr, Some(&mut seen));
-        Ok((value, seen))
+        self.0.add(batch, loss, loss.divisor(batch.labels), Some(&mut seen));
+        self.update(lr);
+        Ok(seen)
     }
 
-    /// As [`Network::logits`], with the weights as they are now.
+    /// The loss of each step, before its update, since this was asked last. A GPU is waited for.
+    pub fn losses(&mut self) -> Vec<f32> {
+        self.0.losses()
+    }
+
+    /// As [`Network::logits`], with the weights as they are now (their moving average, if one is kept).
     ///
     /// # Errors
     /// When a volume has another size.
-    pub fn logits(&self, volumes: &[&[u16]]) -> Result<Vec<[f32; 2]>, Error> {
-        logits(self.0.as_ref(), volumes)
+    pub fn logits(&self, voxels: Voxels<'_>) -> Result<Vec<[f32; 2]>, Error> {
+        logits(self.0.as_ref(), voxels, self.0.kept())
     }
 
-    /// The weights as they are now.
+    /// The weights as they are now (their moving average, if one is kept).
     pub fn weights(&self) -> Weights {
         self.0.weights()
+    }
+
+    /// All that it has become, for a checkpoint; between two steps.
+    pub fn state(&self) -> State {
+        self.0.state()
+    }
+
+    /// Goes on from there: as if it had never stopped.
+    pub fn restore(&mut self, state: &State) {
+        self.0.restore(state);
     }
 }
 
@@ -160,47 +204,56 @@ impl Network {
         }))
     }
 
-    /// Two logits for each volume of size³ 16-bit voxels.
+    /// Two logits for each volume.
     ///
     /// # Errors
     /// When a volume has another size.
-    pub fn logits(&self, volumes: &[&[u16]]) -> Result<Vec<[f32; 2]>, Error> {
-        logits(self.0.as_ref(), volumes)
+    pub fn logits(&self, voxels: Voxels<'_>) -> Result<Vec<[f32; 2]>, Error> {
+        logits(self.0.as_ref(), voxels, 0)
     }
 }
 
-impl Network {
-    /// Two logits for each volume of size³ voxels that are scaled to 0..1 already, one volume after the other.
-    ///
-    /// # Errors
-    /// When `voxels` are not whole volumes.
-    pub fn logits_of(&self, voxels: Vec<f32>) -> Result<Vec<[f32; 2]>, Error> {
-        let size = self.0.size();
-        if !voxels.len().is_multiple_of(size.pow(3)) {
-            return Err(Error::VolumeSize { size, found: voxels.len() % size.pow(3) });
-        }
-        Ok(self.0.logits(voxels).as_chunks::<2>().0.to_vec())
-    }
+/// What the network sees of a volume of `size³` voxels, changed so: for whoever wants to look at it.
+///
+/// # Errors
+/// When the volume has another size.
+pub fn render(size: usize, volume: &[u16], change: &Change) -> Result<Vec<f32>, Error> {
+    check_sizes(size, &[volume])?;
+    let mut values = vec![0.0; volume.len()];
+    ctpipe_kernels::augment::render(
+        device::isa(),
+        size,
+        &[volume],
+        std::slice::from_ref(change),
+        &mut values,
+    );
+    Ok(values)
 }
 
-fn logits<T: Infer + ?Sized>(network: &T, volumes: &[&[u16]]) -> Result<Vec<[f32; 2]>, Error> {
-    let mut all = Vec::with_capacity(volumes.len());
-    for batch in volumes.chunks(INFERENCE_BATCH) {
-        let logits = network.logits(normalise(network.size(), batch)?);
-        all.extend_from_slice(logits.as_chunks::<2>().0);
+fn logits<T: Infer + ?Sized>(network: &T, voxels: Voxels<'_>, kept: usize) -> Result<Vec<[f32; 2]>, Error> {
+    let size = network.size();
+    let mut all = Vec::new();
+    let mut answer = |part: Voxels<'_>| {
+        all.extend_from_slice(network.logits(part).as_chunks::<2>().0);
         ctpipe_kernels::buffers::step();
+    };
+    match voxels {
+        Voxels::Host(volumes) => {
+            check_sizes(size, volumes)?;
+            volumes.chunks(INFERENCE_BATCH).for_each(|part| answer(Voxels::Host(part)));
+        }
+        Voxels::Kept(numbers) => {
+            if let Some(&number) = numbers.iter().find(|&&number| number >= kept) {
+                return Err(Error::Batch(format!("there is no volume {number} on the device, only {kept}")));
+            }
+            numbers.chunks(INFERENCE_BATCH).for_each(|part| answer(Voxels::Kept(part)));
+        }
+        Voxels::Scaled(values) => {
+            if !values.len().is_multiple_of(size.pow(3)) {
+                return Err(Error::VolumeSize { size, found: values.len() % size.pow(3) });
+            }
+            values.chunks(INFERENCE_BATCH * size.pow(3)).for_each(|part| answer(Voxels::Scaled(part)));
+        }
     }
     Ok(all)
-}
-
-/// 16-bit voxels to 0..1.
-fn normalise(size: usize, volumes: &[&[u16]]) -> Result<Vec<f32>, Error> {
-    let mut values = Vec::with_capacity(volumes.len() * size.pow(3));
-    for volume in volumes {
-        if volume.len() != size.pow(3) {
-            return Err(Error::VolumeSize { size, found: volume.len() });
-        }
-        values.extend(volume.iter().map(|&voxel| f32::from(voxel) / f32::from(u16::MAX)));
-    }
-    Ok(values)
 }

@@ -3,7 +3,7 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 /// Which loss.
@@ -30,10 +30,31 @@ pub struct Loss {
     pub gamma: f32,
     /// Weight of class 0 and of class 1.
     pub class_weights: [f32; 2],
+    /// This share of each label is spread evenly over both classes (Szegedy et al. 2016).
+    pub label_smoothing: f32,
 }
 
+impl Default for Loss {
+    fn default() -> Loss {
+        let (alpha, gamma) = (0.75, 2.0);
+        Loss { kind: LossKind::Focal, alpha, gamma, class_weights: [1.0; 2], label_smoothing: 0.0 }
+    }
+}
+
+/// Nearer than this to 0 a probability is not raised to a power: the derivative of one below 1 is infinite there.
+const LEAST: f32 = 1e-7;
+
 impl Loss {
-    /// What multiplies a sample's term, whatever its logits.
+    /// What multiplies a class's term of a sample, whatever its logits: the smoothed label times the weight of
+    /// the class, as `torch.nn.CrossEntropyLoss(weight, label_smoothing)` has it.
+    fn targets(&self, label: u8) -> [f32; 2] {
+        let even = self.label_smoothing / 2.0;
+        [0, 1].map(|class| {
+            let share = if class == label.min(1) { 1.0 - self.label_smoothing + even } else { even };
+            share * self.weight(class)
+        })
+    }
+
     fn weight(&self, label: u8) -> f32 {
         let alpha = match (self.kind, label) {
             (LossKind::CrossEntropy, _) => 1.0,
@@ -43,34 +64,33 @@ impl Loss {
         alpha * self.class_weights[usize::from(label.min(1))]
     }
 
-    fn divisor(&self, labels: &[u8]) -> f32 {
+    /// What the sum over samples of these labels is divided by. For a step that is made of several batches, the
+    /// labels of all of them.
+    pub(crate) fn divisor(&self, labels: &[u8]) -> f32 {
         match self.kind {
             LossKind::Focal => labels.len() as f32,
             LossKind::CrossEntropy => labels.iter().map(|&label| self.weight(label)).sum(),
         }
     }
 
-    /// Mean loss of logits `[N, 2]`, with its gradient: `[1]`.
+    /// Summed loss of logits `[N, 2]` over `divisor`, with its gradient: `[1]`.
     pub(crate) fn on_device<B: Backend>(
         &self,
         logits: Tensor<B, 2>,
         labels: &[u8],
+        divisor: f32,
         device: &B::Device,
     ) -> Tensor<B, 1> {
-        let index: Vec<i32> = labels.iter().map(|&label| i32::from(label)).collect();
-        let index = Tensor::<B, 1, Int>::from_data(index.as_slice(), device).unsqueeze_dim::<2>(1);
-        let weights: Vec<f32> = labels.iter().map(|&label| self.weight(label)).collect();
-        let weights = Tensor::<B, 1>::from_data(weights.as_slice(), device);
-        let log_p = log_softmax(logits, 1).gather(1, index).squeeze_dim::<1>(1);
-        let terms = match self.kind {
-            LossKind::CrossEntropy => log_p.neg(),
-            LossKind::Focal => {
-                let rest = log_p.clone().exp().neg().add_scalar(1.0).clamp_min(0.0);
-                // x^0 has the gradient 0 · x^-1, which is not a number at x = 0.
-                if self.gamma == 0.0 { log_p.neg() } else { rest.powf_scalar(self.gamma) * log_p.neg() }
-            }
+        let targets: Vec<f32> = labels.iter().flat_map(|&label| self.targets(label)).collect();
+        let targets = Tensor::<B, 2>::from_data(TensorData::new(targets, [labels.len(), 2]), device);
+        let log_p = log_softmax(logits, 1);
+        let terms = if self.kind == LossKind::Focal && self.gamma != 0.0 {
+            let rest = log_p.clone().exp().neg().add_scalar(1.0).clamp_min(LEAST);
+            rest.powf_scalar(self.gamma) * log_p
+        } else {
+            log_p
         };
-        (terms * weights).sum().div_scalar(self.divisor(labels))
+        (terms * targets).sum().neg().div_scalar(divisor)
     }
 
     /// The same mean loss on the host, in f64.
@@ -79,12 +99,21 @@ impl Loss {
             .iter()
             .zip(labels)
             .map(|(logits, &label)| {
-                let log_p = log_softmax_f64(*logits)[usize::from(label.min(1))];
-                let focus = match self.kind {
-                    LossKind::CrossEntropy => 1.0,
-                    LossKind::Focal => (1.0 - log_p.exp()).max(0.0).powf(f64::from(self.gamma)),
+                let log_p = log_softmax_f64(*logits);
+                let targets = self.targets(label);
+                let term = |class: usize| {
+                    let focus = match self.kind {
+                        LossKind::CrossEntropy => 1.0,
+                        LossKind::Focal => (1.0 - log_p[class].exp()).max(0.0).powf(f64::from(self.gamma)),
+                    };
+                    // No weight is no term, even of an infinite logarithm.
+                    if targets[class] == 0.0 {
+                        0.0
+                    } else {
+                        -f64::from(targets[class]) * focus * log_p[class]
+                    }
                 };
-                -f64::from(self.weight(label)) * focus * log_p
+                term(0) + term(1)
             })
             .sum();
         total / f64::from(self.divisor(labels))

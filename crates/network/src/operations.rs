@@ -4,8 +4,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-use crate::adam::By;
 use crate::composed;
+use crate::optimizer::{Along, By};
 
 /// The tensors of one block.
 pub(crate) struct BlockTensors<B: Backend> {
@@ -59,6 +59,21 @@ pub(crate) trait Operations: Backend {
         by: By,
     ) -> Moved<Self> {
         composed::adam(value, moments, gradient, by)
+    }
+
+    /// A value and its velocity after a step of SGD.
+    fn sgd(
+        value: Tensor<Self, 1>,
+        velocity: Tensor<Self, 1>,
+        gradient: Tensor<Self, 1>,
+        along: Along,
+    ) -> (Tensor<Self, 1>, Tensor<Self, 1>) {
+        composed::sgd(value, velocity, gradient, along)
+    }
+
+    /// Sum of squares of a gradient, `[1]`.
+    fn sum_of_squares(gradient: Tensor<Self, 1>) -> Tensor<Self, 1> {
+        (gradient.clone() * gradient).sum()
     }
 }
 

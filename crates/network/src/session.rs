@@ -6,35 +6,47 @@ use std::collections::BTreeMap;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::adam::Adam;
-use crate::config::Config;
-use crate::forward::{Dropout, MOMENTUM, forward};
+use crate::arch::Pass;
+use crate::batch::{Batch, Voxels};
+use crate::config::{Config, Slot};
 use crate::loss::Loss;
 use crate::operations::{BatchStatistics, Operations};
+use crate::optimizer::{Learning, Memory, Optimizer};
 use crate::random::{Purpose, Stream};
+use crate::shelf::{Loading, Shelf as _};
+use crate::state::{Counts, State};
 use crate::weights::Weights;
+
+/// PyTorch's BatchNorm default: the share of the new batch in the running statistics.
+const MOMENTUM: f32 = 0.1;
 
 /// What the public types ask of a backend.
 pub(crate) trait Infer {
     /// Edge of a volume.
     fn size(&self) -> usize;
-    /// Logits of volumes given as `[N, size³]` values in 0..1.
-    fn logits(&self, volumes: Vec<f32>) -> Vec<f32>;
+    /// Logits of volumes, `num_classes` each.
+    fn logits(&self, voxels: Voxels<'_>) -> Vec<f32>;
 }
 
 /// What the trainer asks of a backend.
 pub(crate) trait Train: Infer {
-    /// One step on a batch; the loss before it. What it computed on the way goes to `seen`, if asked for.
-    fn step(
-        &mut self,
-        volumes: Vec<f32>,
-        labels: &[u8],
-        loss: &Loss,
-        lr: f64,
-        seen: Option<&mut Seen>,
-    ) -> f32;
-    /// The weights as they are now.
+    /// Puts volumes on the device's shelf.
+    fn keep(&mut self, volumes: &[&[u16]]);
+    /// Volumes on it.
+    fn kept(&self) -> usize;
+    /// Forward and backward on a batch; its gradients are added to those of the step. What it computed on the way
+    /// goes to `seen`, if asked for.
+    fn add(&mut self, batch: &Batch<'_>, loss: &Loss, divisor: f32, seen: Option<&mut Seen>);
+    /// Moves the weights along the gradients that were added.
+    fn update(&mut self, lr: f64);
+    /// The loss of each step since this was asked last.
+    fn losses(&mut self) -> Vec<f32>;
+    /// The weights that answer.
     fn weights(&self) -> Weights;
+    /// All of it.
+    fn state(&self) -> State;
+    /// Goes on from there.
+    fn restore(&mut self, state: &State);
 }
 
 /// What a step computed on the way to the new weights.
@@ -47,67 +59,73 @@ pub struct Seen {
 }
 
 /// A network that only answers.
-pub(crate) struct Inference<B: Operations> {
+pub(crate) struct Inference<B: Loading> {
     config: Config,
     values: Vec<Tensor<B, 1>>,
+    shelf: B::Shelf,
     device: B::Device,
 }
 
-impl<B: Operations> Inference<B> {
+impl<B: Loading> Inference<B> {
     pub(crate) fn new(weights: &Weights, device: B::Device) -> Self {
-        Inference { config: weights.config.clone(), values: upload(weights, &device), device }
+        let shelf = B::Shelf::default();
+        Inference { config: weights.config.clone(), values: upload(weights, &device), shelf, device }
     }
 }
 
-impl<B: Operations> Infer for Inference<B> {
+impl<B: Loading> Infer for Inference<B> {
     fn size(&self) -> usize {
         self.config.size
     }
 
-    fn logits(&self, volumes: Vec<f32>) -> Vec<f32> {
-        infer(&self.config, &self.values, volumes, &self.device)
+    fn logits(&self, voxels: Voxels<'_>) -> Vec<f32> {
+        infer(&self.config, &self.values, B::load(&self.shelf, voxels, &[], self.config.size, &self.device))
     }
 }
 
 /// A network that learns.
-pub(crate) struct Training<B: AutodiffBackend<InnerBackend: Operations> + Operations> {
+pub(crate) struct Training<B: AutodiffBackend<InnerBackend: Loading> + Operations> {
     config: Config,
-    /// On the inner backend; put on the tape anew for each step.
+    learning: Learning,
+    /// On the inner backend; put on the tape anew for each batch.
     values: Vec<Tensor<B::InnerBackend, 1>>,
+    /// Their moving average, where one is asked for.
+    average: Option<Vec<Tensor<B::InnerBackend, 1>>>,
     learnt: Vec<bool>,
-    steps: i64,
-    adam: Adam<B::InnerBackend>,
-    dropout: Stream,
+    /// Of the batches since the last step.
+    gradients: Vec<Option<Tensor<B::InnerBackend, 1>>>,
+    optimizer: Optimizer<B::InnerBackend>,
+    /// Behind the running statistics.
+    tracked: i64,
+    batches: u64,
+    seed: u64,
+    /// Loss of the batches since the last step.
+    partial: Option<Tensor<B::InnerBackend, 1>>,
+    losses: Vec<Tensor<B::InnerBackend, 1>>,
+    shelf: <B::InnerBackend as Loading>::Shelf,
     device: B::Device,
 }
 
-impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Training<B> {
-    pub(crate) fn new(weights: &Weights, weight_decay: f64, seed: u64, device: B::Device) -> Self {
+impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Training<B> {
+    pub(crate) fn new(weights: &Weights, learning: Learning, seed: u64, device: B::Device) -> Self {
         let slots = weights.config.slots();
+        let decaying: Vec<bool> = slots.iter().map(Slot::is_weight).collect();
         Training {
             config: weights.config.clone(),
+            learning,
             values: upload(weights, &device),
-            learnt: slots.iter().map(crate::config::Slot::learnt).collect(),
-            steps: weights.steps,
-            adam: Adam::new(slots.len(), weight_decay),
-            dropout: Stream::new(seed, Purpose::Dropout),
+            average: (learning.ema_decay > 0.0).then(|| upload(weights, &device)),
+            learnt: slots.iter().map(Slot::learnt).collect(),
+            gradients: vec![None; slots.len()],
+            optimizer: Optimizer::new(learning, &decaying),
+            tracked: weights.steps,
+            batches: 0,
+            seed,
+            partial: None,
+            losses: Vec::new(),
+            shelf: Default::default(),
             device,
         }
-    }
-
-    /// Drawn on the host, so that every backend drops the same.
-    fn draw_dropout(&mut self, batch: usize) -> Dropout<B> {
-        let rate = self.config.dropout_rate as f32;
-        let keep = 1.0 / (1.0 - rate);
-        let channels = 4 * self.config.width;
-        let hidden = self.config.hidden_size;
-        let mut mask = |len: usize| -> Vec<f32> {
-            (0..len).map(|_| if self.dropout.unit() < rate { 0.0 } else { keep }).collect()
-        };
-        let data = TensorData::new(mask(batch * channels), [batch * channels, 1]);
-        let channels = Tensor::from_data(data, &self.device);
-        let data = TensorData::new(mask(batch * hidden), [batch, hidden]);
-        Dropout { channels, units: Tensor::from_data(data, &self.device) }
     }
 
     fn follow(&mut self, seen: Vec<BatchStatistics<B>>) {
@@ -120,27 +138,38 @@ impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Training<B> {
             }
         }
     }
+
+    fn answering(&self) -> &[Tensor<B::InnerBackend, 1>] {
+        self.average.as_ref().unwrap_or(&self.values)
+    }
+
+    fn download(&self, values: &[Tensor<B::InnerBackend, 1>]) -> Weights {
+        let values = values.iter().cloned().map(download).collect();
+        Weights { config: self.config.clone(), values, steps: self.tracked }
+    }
 }
 
-impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Infer for Training<B> {
+impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Infer for Training<B> {
     fn size(&self) -> usize {
         self.config.size
     }
 
-    fn logits(&self, volumes: Vec<f32>) -> Vec<f32> {
-        infer(&self.config, &self.values, volumes, &self.device)
+    fn logits(&self, voxels: Voxels<'_>) -> Vec<f32> {
+        let x = B::InnerBackend::load(&self.shelf, voxels, &[], self.config.size, &self.device);
+        infer(&self.config, self.answering(), x)
     }
 }
 
-impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Train for Training<B> {
-    fn step(
-        &mut self,
-        volumes: Vec<f32>,
-        labels: &[u8],
-        loss: &Loss,
-        lr: f64,
-        seen: Option<&mut Seen>,
-    ) -> f32 {
+impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<B> {
+    fn keep(&mut self, volumes: &[&[u16]]) {
+        self.shelf.keep(volumes, &self.device);
+    }
+
+    fn kept(&self) -> usize {
+        self.shelf.len()
+    }
+
+    fn add(&mut self, batch: &Batch<'_>, loss: &Loss, divisor: f32, seen: Option<&mut Seen>) {
         let on_tape: Vec<Tensor<B, 1>> = self
             .values
             .iter()
@@ -150,57 +179,122 @@ impl<B: AutodiffBackend<InnerBackend: Operations> + Operations> Train for Traini
                 if learnt { tensor.require_grad() } else { tensor }
             })
             .collect();
-        let x = batch_tensor::<B>(&self.config, volumes, &self.device);
-        let dropout = self.draw_dropout(labels.len());
-        let found = forward(&self.config, &on_tape, x, Some(dropout));
-        let loss = loss.on_device(found.logits.clone(), labels, &self.device);
+        let x =
+            B::InnerBackend::load(&self.shelf, batch.voxels, batch.changes, self.config.size, &self.device);
+        // Drawn on the host, so that every backend drops the same; anew for each batch, so that nothing has to be
+        // remembered of it.
+        let mut stream = Stream::at(self.seed, Purpose::Dropout, self.batches);
+        let rate = self.config.dropout_rate as f32;
+        let keep = 1.0 / (1.0 - rate);
+        let device = self.device.clone();
+        let mut mask = |shape: [usize; 2]| -> Tensor<B, 2> {
+            let len = shape[0] * shape[1];
+            let values: Vec<f32> = (0..len).map(|_| if stream.unit() < rate { 0.0 } else { keep }).collect();
+            Tensor::from_data(TensorData::new(values, shape), &device)
+        };
+        let by_batch = !self.learning.freeze_norm;
+        let mut pass = Pass { by_batch, mask: Some(&mut mask), seen: Vec::new() };
+        let logits = self.config.arch.forward(&self.config, &on_tape, Tensor::from_inner(x), &mut pass);
+        let statistics = std::mem::take(&mut pass.seen);
+        let loss = loss.on_device(logits.clone(), batch.labels, divisor, &self.device);
         let mut gradients = loss.backward();
         let gradients: Vec<Option<Tensor<B::InnerBackend, 1>>> =
             on_tape.into_iter().map(|tensor| tensor.grad_remove(&mut gradients)).collect();
         if let Some(seen) = seen {
-            let [n, classes] = found.logits.dims();
-            seen.logits = download(found.logits.inner().reshape([n * classes]));
+            let [n, classes] = logits.dims();
+            seen.logits = download(logits.inner().reshape([n * classes]));
             let named = self.config.slots().into_iter().zip(&gradients);
             seen.gradients =
                 named.filter_map(|(slot, gradient)| Some((slot.name, download(gradient.clone()?)))).collect();
         }
+        for (sum, gradient) in self.gradients.iter_mut().zip(gradients) {
+            *sum = match (sum.take(), gradient) {
+                (Some(sum), Some(gradient)) => Some(sum + gradient),
+                (sum, gradient) => sum.or(gradient),
+            };
+        }
+        let loss = loss.inner();
+        self.partial = Some(match self.partial.take() {
+            Some(partial) => partial + loss,
+            None => loss,
+        });
+        self.follow(statistics);
+        self.tracked += 1;
+        self.batches += 1;
+    }
+
+    fn update(&mut self, lr: f64) {
+        let gradients = self.gradients.iter_mut().map(Option::take).collect();
         // The tape is gone by now: the values are nobody else's, and are changed in place.
-        self.values = self.adam.step(std::mem::take(&mut self.values), gradients, lr);
-        self.follow(found.seen);
-        self.steps += 1;
+        self.values = self.optimizer.step(std::mem::take(&mut self.values), gradients, lr);
+        if let Some(average) = &mut self.average {
+            let decay = self.learning.ema_decay_at(self.optimizer.steps);
+            for (average, value) in average.iter_mut().zip(&self.values) {
+                let old = average.clone().mul_scalar(decay);
+                *average = old + value.clone().mul_scalar(1.0 - decay);
+            }
+        }
+        self.losses.extend(self.partial.take());
         ctpipe_kernels::buffers::step();
-        download(loss.inner()).first().copied().unwrap_or(f32::NAN)
+    }
+
+    fn losses(&mut self) -> Vec<f32> {
+        let losses = std::mem::take(&mut self.losses);
+        if losses.is_empty() { Vec::new() } else { download(Tensor::cat(losses, 0)) }
     }
 
     fn weights(&self) -> Weights {
-        let values = self.values.iter().cloned().map(download).collect();
-        Weights { config: self.config.clone(), values, steps: self.steps }
+        self.download(self.answering())
+    }
+
+    fn state(&self) -> State {
+        let memory = self.optimizer.memory.iter().map(|memory| match memory {
+            None => Vec::new(),
+            Some(Memory::Moments(moments)) => moments.iter().cloned().map(download).collect(),
+            Some(Memory::Velocity(velocity)) => vec![download(velocity.clone())],
+        });
+        State {
+            weights: self.download(&self.values),
+            average: self.average.as_ref().map(|average| self.download(average)),
+            memory: memory.collect(),
+            counts: Counts { steps: self.optimizer.steps, batches: self.batches, tracked: self.tracked },
+        }
+    }
+
+    fn restore(&mut self, state: &State) {
+        self.values = upload(&state.weights, &self.device);
+        self.average = state.average.as_ref().map(|average| upload(average, &self.device));
+        self.tracked = state.counts.tracked;
+        let tensor = |values: &Vec<f32>| upload_one(values, &self.device);
+        self.optimizer.memory = state
+            .memory
+            .iter()
+            .map(|memory| match memory.as_slice() {
+                [first, second] => Some(Memory::Moments([tensor(first), tensor(second)])),
+                [velocity] => Some(Memory::Velocity(tensor(velocity))),
+                _ => None,
+            })
+            .collect();
+        self.optimizer.steps = state.counts.steps;
+        self.batches = state.counts.batches;
+        self.gradients = vec![None; self.values.len()];
+        self.partial = None;
+        self.losses = Vec::new();
     }
 }
 
-fn infer<B: Operations>(
-    config: &Config,
-    values: &[Tensor<B, 1>],
-    volumes: Vec<f32>,
-    device: &B::Device,
-) -> Vec<f32> {
-    let x = batch_tensor::<B>(config, volumes, device);
-    let logits = forward(config, values, x, None).logits;
+fn infer<B: Operations>(config: &Config, values: &[Tensor<B, 1>], x: Tensor<B, 5>) -> Vec<f32> {
+    let logits = config.arch.forward(config, values, x, &mut Pass::answer());
     let n = logits.dims()[0] * config.num_classes;
     download(logits.reshape([n]))
 }
 
-fn batch_tensor<B: Operations>(config: &Config, volumes: Vec<f32>, device: &B::Device) -> Tensor<B, 5> {
-    let (n, size) = (volumes.len() / config.voxels(), config.size);
-    Tensor::from_data(TensorData::new(volumes, [n, 1, size, size, size]), device)
+fn upload<B: Operations>(weights: &Weights, device: &B::Device) -> Vec<Tensor<B, 1>> {
+    weights.values.iter().map(|values| upload_one(values, device)).collect()
 }
 
-fn upload<B: Operations>(weights: &Weights, device: &B::Device) -> Vec<Tensor<B, 1>> {
-    weights
-        .values
-        .iter()
-        .map(|values| Tensor::from_data(TensorData::new(values.clone(), [values.len()]), device))
-        .collect()
+fn upload_one<B: Operations>(values: &[f32], device: &B::Device) -> Tensor<B, 1> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }
 
 fn download<B: Operations>(tensor: Tensor<B, 1>) -> Vec<f32> {

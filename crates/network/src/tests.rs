@@ -4,11 +4,11 @@ use burn::backend::flex::FlexDevice;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Shape, Tensor, TensorData};
 
-use crate::adam::By;
 use crate::composed;
 use crate::operations::{BlockTensors, How, Operations};
+use crate::optimizer::By;
 use crate::random::{Purpose, Stream};
-use crate::{Config, Device, Loss, LossKind, Network, Trainer, Weights};
+use crate::{Batch, Config, Device, Learning, Loss, Network, Trainer, Voxels, Weights};
 
 type Taped = Autodiff<Flex>;
 
@@ -121,6 +121,7 @@ fn a_fused_linear_layer_and_adam_are_the_composed_ones() {
                 beta2: 0.999,
                 epsilon: 1e-8,
                 weight_decay: 1e-2,
+                shrink: 0.999,
                 step_size: 1e-2,
                 correction: 0.5,
             };
@@ -146,13 +147,14 @@ fn volumes(config: &Config) -> Vec<Vec<u16>> {
 
 /// The bytes of model.safetensors after two steps.
 fn trained(config: &Config) -> Vec<u8> {
-    let mut trainer = Trainer::new(&Weights::init(config, 3), 1e-4, 3, Device::Cpu).unwrap();
-    let loss = Loss { kind: LossKind::Focal, alpha: 0.75, gamma: 2.0, class_weights: [1.0, 1.5] };
+    let mut trainer = Trainer::new(&Weights::init(config, 3), Learning::default(), 3, Device::Cpu).unwrap();
+    let loss = Loss { class_weights: [1.0, 1.5], ..Loss::default() };
     let volumes = volumes(config);
     let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
     for _ in 0..2 {
-        assert!(trainer.step(&volumes, &[0, 1, 0], &loss, 1e-3).unwrap().is_finite());
+        trainer.step(&Batch::of(&volumes, &[0, 1, 0]), &loss, 1e-3).unwrap();
     }
+    assert!(trainer.losses().iter().all(|loss| loss.is_finite()));
     trainer.weights().to_safetensors().unwrap()
 }
 
@@ -176,7 +178,7 @@ fn filters_without_a_kernel_take_the_composed_form() {
         let weights = Weights::from_safetensors(&trained(&config), &config).unwrap();
         assert_eq!(weights.get("conv.1.weight").unwrap().len(), 2 * kernel_size.pow(3));
         let volume = vec![1000; config.voxels()];
-        let logits = Network::new(&weights, Device::Cpu).unwrap().logits(&[&volume]).unwrap();
+        let logits = Network::new(&weights, Device::Cpu).unwrap().logits(Voxels::Host(&[&volume])).unwrap();
         assert!(logits[0].iter().all(|logit| logit.is_finite()));
     }
     assert!(Config::kernel_size_has_kernels(3));

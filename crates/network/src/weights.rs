@@ -38,6 +38,28 @@ impl Weights {
         self.values.get(index).map(Vec::as_slice)
     }
 
+    /// Every tensor under its PyTorch name.
+    pub fn named(&self) -> impl Iterator<Item = (String, &[f32])> {
+        self.config.slots().into_iter().map(|slot| slot.name).zip(self.values.iter().map(Vec::as_slice))
+    }
+
+    /// Batches behind the running statistics (PyTorch's `num_batches_tracked`).
+    pub fn tracked(&self) -> i64 {
+        self.steps
+    }
+
+    /// The same network with other values and so many batches behind them, `None` where a value is missing or of
+    /// another length.
+    pub fn with_named(
+        &self,
+        tracked: i64,
+        mut tensor: impl FnMut(&str) -> Option<Vec<f32>>,
+    ) -> Option<Weights> {
+        let slots = self.config.slots();
+        let values = slots.iter().map(|slot| tensor(&slot.name).filter(|values| values.len() == slot.len()));
+        Some(Weights { config: self.config.clone(), values: values.collect::<Option<_>>()?, steps: tracked })
+    }
+
     /// The bytes of a `.safetensors` file that PyTorch's module of the same shape loads.
     ///
     /// # Errors
@@ -62,8 +84,7 @@ impl Weights {
     /// Edge of the volumes that the weights in a file are for, if all else about them is as in `config`.
     pub fn size_in(bytes: &[u8], config: &Config) -> Option<usize> {
         let file = SafeTensors::deserialize(bytes).ok()?;
-        let view = file.tensor("fc1.weight").ok()?;
-        config.size_with(*view.shape().get(1)?)
+        config.arch.size_with(config, |name| Some(file.tensor(name).ok()?.shape().to_vec()))
     }
 
     /// Reads weights of the given architecture.

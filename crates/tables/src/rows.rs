@@ -239,6 +239,7 @@ table! {
 
 table! {
     /// One epoch, written by train. Holds no clock: equal trainings write equal rows.
+    #[derive(Deserialize)]
     EpochRow in "history.parquet" {
         /// From 1.
         epoch: u32,

@@ -1,7 +1,7 @@
 //! The model's answer for every series of the split. Judges nothing.
 
 use ctpipe_engine::{Level, StageError, Task};
-use ctpipe_network::{Config, Device, Loss, LossKind, Network, Weights, probability};
+use ctpipe_network::{Config, Device, Loss, LossKind, Network, Voxels, Weights, probability};
 use ctpipe_tables::json::ModelFile;
 use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{PredictionRow, SplitRow, Table};
@@ -26,7 +26,7 @@ pub(crate) fn predict(
         let uids: Vec<&str> = batch.iter().map(|row| row.series_uid.as_str()).collect();
         let read = volumes.read(&uids).map_err(StageError::failed)?;
         let slices: Vec<&[u16]> = read.iter().map(Vec::as_slice).collect();
-        let logits = network.logits(&slices).map_err(StageError::failed)?;
+        let logits = network.logits(Voxels::Host(&slices)).map_err(StageError::failed)?;
         for (row, logits) in batch.iter().zip(logits) {
             predictions.push(PredictionRow {
                 series_uid: row.series_uid.clone(),
@@ -71,5 +71,6 @@ pub(crate) fn loss_of(model: &ModelFile) -> Option<Loss> {
         alpha: number("focal_loss_alpha")?,
         gamma: number("focal_loss_gamma")?,
         class_weights: model.class_weights,
+        label_smoothing: number("label_smoothing").unwrap_or(0.0),
     })
 }

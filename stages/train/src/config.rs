@@ -1,57 +1,201 @@
 //! The parameters of a training: names, defaults, ranges. Computes nothing.
 
 use ctpipe_engine::{Kind, Param};
-use ctpipe_network::{Config as Network, LossKind};
+use ctpipe_network::{Arch, Config as Network, Learning, LossKind, OptimizerKind};
 use serde::{Deserialize, Serialize};
 
-/// All parameters of a training. The defaults are the reference's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Channels of the first block.
-    pub width: usize,
-    /// Residual connections.
-    pub residual: bool,
-    /// Edge of the convolutions' filters, odd.
-    pub kernel_size: usize,
-    /// Units of the hidden linear layer.
-    pub hidden_size: usize,
-    /// Classes.
-    pub num_classes: usize,
-    /// Volumes a step.
-    pub batch_size: usize,
-    /// Learning rate of Adam at the start.
-    pub lr: f64,
-    /// Epochs at most.
-    pub epochs: u32,
-    /// L2 added to the gradient.
-    pub weight_decay: f64,
-    /// Epochs without a better validation loss before it stops.
-    pub early_stopping_patience: u32,
-    /// Of channels before the first linear layer and of units after it.
-    pub dropout_rate: f64,
-    /// Which loss.
-    pub loss: LossKind,
-    /// Focal loss: weight of pathology.
-    pub focal_loss_alpha: f64,
-    /// Focal loss: how strongly easy samples are turned down.
-    pub focal_loss_gamma: f64,
-    /// Weight classes by n / (classes x count).
-    pub class_weights: bool,
-    /// Draw both classes alike, with replacement.
-    pub use_weighted_sampler: bool,
-    /// What the learning rate is multiplied by on a plateau.
-    pub plateau_factor: f64,
-    /// Epochs without a better validation loss before that.
-    pub plateau_patience: u32,
-    /// auto, cpu, cuda or cuda:N.
-    pub device: String,
+/// What makes the learning rate fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// It falls when the validation loss does not any more.
+    #[default]
+    Plateau,
+    /// Along a cosine, after a warm-up.
+    Cosine,
+    /// Up along a cosine and down along another (Smith 2018).
+    OneCycle,
+    /// It stays.
+    Constant,
 }
+
+/// What the best epoch is the best by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watched {
+    /// The smallest loss on val.
+    #[default]
+    ValLoss,
+    /// The largest area under the ROC curve on val.
+    ValAuc,
+}
+
+/// In what a GPU multiplies; sums, weights and BatchNorm are in f32 anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits with the range of 32.
+    Bf16,
+}
+
+/// Who is told of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tracking {
+    /// Nobody but TensorBoard's files.
+    #[default]
+    None,
+    /// An MLflow server, too.
+    Mlflow,
+}
+
+/// Declares the parameters once: as a struct with its defaults, and as the engine needs them.
+macro_rules! parameters {
+    ($($name:ident: $type:ty = $default:expr, $kind:expr, $unit:literal, $doc:literal;)*) => {
+        /// All parameters of a training. The defaults are the reference's.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        #[allow(clippy::doc_markdown)] // the texts are shown on terminals, too
+        pub struct Config {
+            $(#[doc = $doc] pub $name: $type,)*
+        }
+
+        impl Default for Config {
+            fn default() -> Config {
+                Config { $($name: $default,)* }
+            }
+        }
+
+        /// The same as the engine needs it; a test holds the two against each other.
+        pub const PARAMS: &[Param] =
+            &[$(Param { name: stringify!($name), kind: $kind, unit: $unit, doc: $doc },)*];
+    };
+}
+
+const fn int(default: i64, min: i64, max: i64) -> Kind {
+    Kind::Int { default, min, max }
+}
+
+const fn float(default: f64, min: f64, max: f64) -> Kind {
+    Kind::Float { default, min, max }
+}
+
+const fn switch(default: bool) -> Kind {
+    Kind::Bool { default }
+}
+
+const fn choice(options: &'static [&'static str]) -> Kind {
+    Kind::Choice { default: options[0], options }
+}
+
+const fn text(default: &'static str) -> Kind {
+    Kind::Text { default }
+}
+
+parameters! {
+    arch: Arch = Arch::Cnn3d, choice(Arch::NAMES), "",
+        "the network: cnn3d, or cnn3d_gap, which takes the mean of each channel before the linear layers";
+    width: usize = 64, int(64, 1, 512), "channels",
+        "channels of the first block; the others have twice and four times as many";
+    residual: bool = true, switch(true), "", "add a 1x1x1 projection of each block's input before its ReLU";
+    kernel_size: usize = 3, int(3, 1, 7), "voxels",
+        "edge of the convolutions' filters, odd; there are CPU kernels for 3, others are several times slower";
+    hidden_size: usize = 512, int(512, 1, 65_536), "units", "units of the hidden linear layer";
+    num_classes: usize = 2, int(2, 2, 2), "", "classes: normal and pathology";
+    dropout_rate: f64 = 0.3, float(0.3, 0.0, 0.95), "",
+        "of whole channels before the first linear layer, of single units after it";
+
+    epochs: u32 = 100, int(100, 1, 100_000), "", "epochs at most";
+    batch_size: usize = 32, int(32, 1, 4096), "volumes", "volumes that go through the network at once";
+    accumulate: usize = 1, int(1, 1, 4096), "batches",
+        "batches whose gradients are added up for one step: less memory, and BatchNorm sees the smaller batches";
+    lr: f64 = 1e-4, float(1e-4, 0.0, 10.0), "", "learning rate: at the start, or with a warm-up its largest";
+    optimizer: OptimizerKind = OptimizerKind::Adam, choice(&["adam", "adamw", "sgd"]), "",
+        "adam (decay in the gradient), adamw (decay apart from it) or sgd";
+    momentum: f64 = 0.9, float(0.9, 0.0, 0.9999), "", "sgd: share of the last step that goes on";
+    weight_decay: f64 = 1e-4, float(1e-4, 0.0, 10.0), "", "decay of the weights";
+    decay_all: bool = false, switch(false), "", "biases and BatchNorm's weights decay, too, as in the reference";
+    clip_norm: f64 = 0.0, float(0.0, 0.0, 1e9), "",
+        "longest that the gradient as a whole may be; 0 for any length";
+    ema_decay: f64 = 0.0, float(0.0, 0.0, 0.999_999), "",
+        "decay of a moving average of the weights, which is validated and kept in their place; 0 for none";
+    freeze_norm: bool = false, switch(false), "",
+        "BatchNorm keeps its running statistics and normalises by them: for a start from init_from";
+
+    schedule: Schedule = Schedule::Plateau, choice(&["plateau", "cosine", "one_cycle", "constant"]), "",
+        "how the learning rate goes: plateau, cosine (with warmup_epochs), one_cycle or constant";
+    plateau_factor: f64 = 0.5, float(0.5, 0.01, 1.0), "", "what the learning rate is multiplied by on a plateau";
+    plateau_patience: u32 = 5, int(5, 0, 100_000), "epochs", "epochs without a better one before that";
+    min_lr: f64 = 0.0, float(0.0, 0.0, 10.0), "", "plateau and cosine: the learning rate falls no further";
+    warmup_epochs: f64 = 0.0, float(0.0, 0.0, 100_000.0), "epochs",
+        "cosine: the learning rate rises evenly to lr in this time";
+    early_stopping_on: Watched = Watched::ValLoss, choice(&["val_loss", "val_auc"]), "",
+        "what the best epoch is the best by, and what is waited for";
+    early_stopping_patience: u32 = 20, int(20, 1, 100_000), "epochs",
+        "epochs without a better one before it stops; the best weights are kept";
+
+    loss: LossKind = LossKind::Focal, choice(&["focal", "cross_entropy"]), "",
+        "focal (Lin et al. 2017) or cross entropy";
+    focal_loss_alpha: f64 = 0.75, float(0.75, 0.0, 1.0), "",
+        "focal loss: weight of pathology; normal has the rest to 1";
+    focal_loss_gamma: f64 = 2.0, float(2.0, 0.0, 20.0), "",
+        "focal loss: how strongly easy samples are turned down";
+    class_weights: bool = true, switch(true), "", "weight classes by n / (classes x count), in either loss";
+    label_smoothing: f64 = 0.0, float(0.0, 0.0, 0.99), "", "share of each label that is spread over both classes";
+    use_weighted_sampler: bool = true, switch(true), "", "draw both classes alike, with replacement";
+
+    augment: bool = true, switch(true), "", "change each volume a little, anew in each epoch";
+    rotate_probability: f64 = 0.5, float(0.5, 0.0, 1.0), "", "turn about the body's axis";
+    rotate_degrees: f64 = 10.0, float(10.0, 0.0, 180.0), "degrees", "by at most this, either way";
+    rotate_any_probability: f64 = 0.0, float(0.0, 0.0, 1.0), "", "turn about an axis of any direction";
+    rotate_any_degrees: f64 = 10.0, float(10.0, 0.0, 180.0), "degrees", "by at most this, either way";
+    flip_probability: f64 = 0.5, float(0.5, 0.0, 1.0), "", "swap left and right";
+    scale_probability: f64 = 0.0, float(0.0, 0.0, 1.0), "", "make everything larger or smaller";
+    scale_range: f64 = 0.1, float(0.1, 0.0, 0.9), "", "by a factor of 1 plus or minus at most this";
+    shift_probability: f64 = 0.0, float(0.0, 0.0, 1.0), "", "move everything along x, y and z";
+    shift_range: f64 = 0.05, float(0.05, 0.0, 1.0), "edges", "by at most this share of the edge each";
+    contrast_probability: f64 = 0.0, float(0.0, 0.0, 1.0), "", "spread values about the volume's mean";
+    contrast_range: f64 = 0.2, float(0.2, 0.0, 1.0), "", "by a factor of 1 plus or minus at most this";
+    brightness_probability: f64 = 0.5, float(0.5, 0.0, 1.0), "", "multiply all values";
+    brightness_range: f64 = 0.2, float(0.2, 0.0, 1.0), "", "by a factor of 1 plus or minus at most this";
+    noise_probability: f64 = 0.5, float(0.5, 0.0, 1.0), "", "add Gaussian noise to each voxel";
+    noise_range: f64 = 0.1, float(0.1, 0.0, 1.0), "",
+        "with a standard deviation of at most this; 1 is the whole window from -1000 to 400 HU";
+
+    checkpoint_every: u32 = 1, int(1, 0, 100_000), "epochs",
+        "write a checkpoint after so many epochs; 0 for never by epochs";
+    checkpoint_minutes: f64 = 10.0, float(10.0, 0.0, 1e6), "minutes",
+        "and when the last one is so old, also within an epoch; 0 for never by time";
+    tracking: Tracking = Tracking::None, choice(&["none", "mlflow"]), "",
+        "mlflow: send parameters, metrics and the model to the MLflow server at tracking_uri";
+    tracking_uri: String = "http://127.0.0.1:5000".to_owned(), text("http://127.0.0.1:5000"), "",
+        "MLflow server; user, password or token come from MLFLOW_TRACKING_USERNAME, _PASSWORD and _TOKEN";
+    tracking_experiment: String = "ctpipe".to_owned(), text("ctpipe"), "", "MLflow experiment; made where it is missing";
+    precision: Precision = Precision::F32, choice(&["f32", "bf16"]), "",
+        "of a GPU's convolutions and products; a CPU always computes in f32";
+    device: String = "auto".to_owned(), text("auto"), "",
+        "auto (a GPU that is there, otherwise the CPU), cpu, cuda or cuda:N";
+}
+
+/// Parameters that say where and how the work is done, and not what comes of it.
+pub(crate) const NOT_IN_KEY: &[&str] = &[
+    "device",
+    "precision",
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "tracking",
+    "tracking_uri",
+    "tracking_experiment",
+];
 
 impl Config {
     /// The architecture, on volumes of `size³` voxels.
     pub fn network(&self, size: usize) -> Network {
         Network {
+            arch: self.arch,
             size,
             width: self.width,
             residual: self.residual,
@@ -61,106 +205,25 @@ impl Config {
             dropout_rate: self.dropout_rate,
         }
     }
-}
 
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            width: 64,
-            residual: true,
-            kernel_size: 3,
-            hidden_size: 512,
-            num_classes: 2,
-            batch_size: 32,
-            lr: 1e-4,
-            epochs: 100,
-            weight_decay: 1e-4,
-            early_stopping_patience: 20,
-            dropout_rate: 0.3,
-            loss: LossKind::Focal,
-            focal_loss_alpha: 0.75,
-            focal_loss_gamma: 2.0,
-            class_weights: true,
-            use_weighted_sampler: true,
-            plateau_factor: 0.5,
-            plateau_patience: 5,
-            device: "auto".to_owned(),
+    /// How the weights learn.
+    pub fn learning(&self) -> Learning {
+        Learning {
+            optimizer: self.optimizer,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            decay_all: self.decay_all,
+            clip_norm: self.clip_norm,
+            ema_decay: self.ema_decay,
+            freeze_norm: self.freeze_norm,
         }
     }
-}
 
-const fn int(
-    name: &'static str,
-    default: i64,
-    min: i64,
-    max: i64,
-    unit: &'static str,
-    doc: &'static str,
-) -> Param {
-    Param { name, kind: Kind::Int { default, min, max }, unit, doc }
+    /// Volumes of one step of the optimiser.
+    pub fn step_size(&self) -> usize {
+        self.batch_size * self.accumulate
+    }
 }
-
-const fn float(name: &'static str, default: f64, min: f64, max: f64, doc: &'static str) -> Param {
-    Param { name, kind: Kind::Float { default, min, max }, unit: "", doc }
-}
-
-const fn switch(name: &'static str, default: bool, doc: &'static str) -> Param {
-    Param { name, kind: Kind::Bool { default }, unit: "", doc }
-}
-
-/// The same as the engine needs it; a test holds the two against each other.
-pub const PARAMS: &[Param] = &[
-    int(
-        "width",
-        64,
-        1,
-        512,
-        "channels",
-        "channels of the first block; the others have twice and four times as many",
-    ),
-    switch("residual", true, "add a 1x1x1 projection of each block's input before its ReLU"),
-    int(
-        "kernel_size",
-        3,
-        1,
-        7,
-        "voxels",
-        "edge of the convolutions' filters, odd; there are CPU kernels for 3, others are several times slower",
-    ),
-    int("hidden_size", 512, 1, 65_536, "units", "units of the hidden linear layer"),
-    int("num_classes", 2, 2, 2, "", "classes: normal and pathology"),
-    int("batch_size", 32, 1, 4096, "volumes", "volumes a step"),
-    float("lr", 1e-4, 0.0, 10.0, "learning rate of Adam at the start"),
-    int("epochs", 100, 1, 100_000, "", "epochs at most"),
-    float("weight_decay", 1e-4, 0.0, 10.0, "L2 added to the gradient"),
-    int(
-        "early_stopping_patience",
-        20,
-        1,
-        100_000,
-        "epochs",
-        "epochs without a better validation loss before it stops; the best weights are kept",
-    ),
-    float("dropout_rate", 0.3, 0.0, 0.95, "of channels before the first linear layer, of units after it"),
-    Param {
-        name: "loss",
-        kind: Kind::Choice { default: "focal", options: &["focal", "cross_entropy"] },
-        unit: "",
-        doc: "focal (Lin et al. 2017) or cross entropy",
-    },
-    float("focal_loss_alpha", 0.75, 0.0, 1.0, "focal loss: weight of pathology; normal has the rest to 1"),
-    float("focal_loss_gamma", 2.0, 0.0, 20.0, "focal loss: how strongly easy samples are turned down"),
-    switch("class_weights", true, "weight classes by n / (classes x count), in either loss"),
-    switch("use_weighted_sampler", true, "draw both classes alike, with replacement"),
-    float("plateau_factor", 0.5, 0.01, 1.0, "what the learning rate is multiplied by on a plateau"),
-    int("plateau_patience", 5, 0, 100_000, "epochs", "epochs without a better validation loss before that"),
-    Param {
-        name: "device",
-        kind: Kind::Text { default: "auto" },
-        unit: "",
-        doc: "auto (a GPU that is there, otherwise the CPU), cpu, cuda or cuda:N",
-    },
-];
 
 #[cfg(test)]
 mod tests {
@@ -172,5 +235,10 @@ mod tests {
             PARAMS.iter().map(|param| (param.name.to_owned(), param.default_value())).collect();
         let read: Result<Config, _> = serde_json::from_value(told.into());
         assert_eq!(read.ok(), Some(Config::default()));
+    }
+
+    #[test]
+    fn every_parameter_that_is_left_out_of_the_key_is_one() {
+        assert!(NOT_IN_KEY.iter().all(|name| PARAMS.iter().any(|param| param.name == *name)));
     }
 }

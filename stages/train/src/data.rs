@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use ctpipe_network::Stream;
+use ctpipe_network::{Purpose, Stream};
 use ctpipe_tables::shards::Volumes;
 
 /// One volume and its label.
@@ -27,6 +27,11 @@ pub trait VolumeSource {
     /// # Errors
     /// When one cannot be read.
     fn read(&self, volumes: &[usize]) -> Result<Vec<Vec<u16>>, Box<dyn Error + Send + Sync>>;
+
+    /// What people know a volume by.
+    fn name(&self, volume: usize) -> String {
+        format!("volume {volume}")
+    }
 }
 
 /// Volumes that are in memory anyway.
@@ -60,6 +65,10 @@ impl VolumeSource for FromShards {
         let uids: Vec<&str> = volumes.iter().map(|&index| self.series_uids[index].as_str()).collect();
         Ok(self.volumes.read(&uids)?)
     }
+
+    fn name(&self, volume: usize) -> String {
+        self.series_uids.get(volume).map_or_else(|| format!("volume {volume}"), Clone::clone)
+    }
 }
 
 /// What to learn from, what to choose the epoch by. The test part is not here.
@@ -78,11 +87,12 @@ pub(crate) fn class_counts(samples: &[Sample]) -> [usize; 2] {
     [samples.len() - pathology, pathology]
 }
 
-/// The samples of one epoch in their order.
+/// The samples of an epoch in their order, which depends on seed and epoch alone.
 ///
 /// Weighted: as many draws as there are samples, with replacement; a class is drawn by the toss of a
 /// coin, then one of its samples. Otherwise: each sample once, shuffled.
-pub(crate) fn epoch_order(samples: &[Sample], weighted: bool, stream: &mut Stream) -> Vec<Sample> {
+pub(crate) fn epoch_order(samples: &[Sample], weighted: bool, seed: u64, epoch: u32) -> Vec<Sample> {
+    let stream = &mut Stream::at(seed, Purpose::Sampler, u64::from(epoch));
     let mut order = samples.to_vec();
     if !weighted {
         stream.shuffle(&mut order);
@@ -100,8 +110,6 @@ pub(crate) fn epoch_order(samples: &[Sample], weighted: bool, stream: &mut Strea
 
 #[cfg(test)]
 mod tests {
-    use ctpipe_network::Purpose;
-
     use super::*;
 
     fn samples() -> Vec<Sample> {
@@ -110,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_weighted_sampler_draws_both_classes_alike_and_repeats_samples() {
-        let order = epoch_order(&samples(), true, &mut Stream::new(42, Purpose::Sampler));
+        let order = epoch_order(&samples(), true, 42, 1);
         let [_, pathology] = class_counts(&order);
         // 1000 tosses: four standard deviations are 63.
         assert!((437..=563).contains(&pathology), "{pathology}");
@@ -122,9 +130,10 @@ mod tests {
 
     #[test]
     fn without_it_every_sample_comes_once_in_a_seeded_order() {
-        let mut order = epoch_order(&samples(), false, &mut Stream::new(42, Purpose::Sampler));
+        let mut order = epoch_order(&samples(), false, 42, 1);
         assert_ne!(order, samples());
-        assert_eq!(order, epoch_order(&samples(), false, &mut Stream::new(42, Purpose::Sampler)));
+        assert_ne!(order, epoch_order(&samples(), false, 42, 2));
+        assert_eq!(order, epoch_order(&samples(), false, 42, 1));
         order.sort_by_key(|sample| sample.volume);
         assert_eq!(order, samples());
     }

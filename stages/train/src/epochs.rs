@@ -1,48 +1,45 @@
-//! The training itself: epochs of steps, validation, schedule, the best weights. Knows no files.
+//! The training itself: epochs of steps, validation, schedule, the best weights, and going on after an interruption.
+//! Knows no files but through its checkpoints.
 
-use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ctpipe_metrics::auc;
-use ctpipe_network::{Device, Loss, Network, Purpose, Stream, Trainer, Weights, probability};
+use ctpipe_network::{Batch, Change, Device, Loss, Network, Trainer, Voxels, Weights, probability};
 use ctpipe_tables::EpochRow;
+use serde::{Deserialize, Serialize};
 
+use crate::augment::{Augmentation, means};
 use crate::balance::{class_weights, over_correction};
-use crate::config::Config;
+use crate::checkpoint::{Checkpoint, Checkpoints};
+use crate::config::{Config, Watched};
 use crate::data::{Dataset, Sample, class_counts, epoch_order};
-use crate::schedule::{EarlyStopping, Plateau};
+use crate::error::TrainError;
+use crate::fingerprint::fingerprint;
+use crate::memory;
+use crate::schedule::{EarlyStopping, Plateau, Rates, as_loss};
+use crate::shelf::Shelf;
+use crate::watcher::{Epoch, Flow, Plan, Step, Watcher};
 
-/// Go on, or stop cleanly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    /// Go on.
-    Go,
-    /// The user wants to stop.
-    Stop,
+/// Where a training starts, and where it runs.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Weights to start from; freshly drawn ones where there are none.
+    pub start: Option<Weights>,
+    /// On what.
+    pub device: Device,
+    /// Of every random stream.
+    pub seed: u64,
+    /// A folder for checkpoints, from which an interrupted training goes on by itself.
+    pub checkpoints: Option<PathBuf>,
 }
 
-/// One finished epoch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Epoch {
-    /// What goes into the history.
-    pub row: EpochRow,
-    /// Epochs at most.
-    pub epochs: u32,
-}
-
-/// Whoever wants to follow the training.
-pub trait Watcher {
-    /// After each step: how many of how many are done in this epoch, and the loss so far.
-    fn step(&mut self, _epoch: u32, _done: usize, _steps: usize, _loss: f64) -> Flow {
-        Flow::Go
+impl Default for Setting {
+    fn default() -> Setting {
+        Setting { start: None, device: Device::Cpu, seed: 42, checkpoints: None }
     }
-    /// After each epoch.
-    fn epoch(&mut self, _epoch: &Epoch) {}
-    /// Something that deserves a look.
-    fn note(&mut self, _text: &str) {}
 }
-
-/// Nobody wants to.
-impl Watcher for () {}
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -61,201 +58,6 @@ pub struct Trained {
     pub notes: Vec<String>,
 }
 
-/// Why there is no model.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The training part lacks a class.
-    #[error(
-        "the training part has {normal} normal and {pathology} pathological series; both are needed to \
-         learn from"
-    )]
-    OneClass {
-        /// Label 0.
-        normal: usize,
-        /// Label 1.
-        pathology: usize,
-    },
-    /// A batch that never fills.
-    #[error(
-        "batch_size {batch_size} is larger than the training part of {samples} series; use {samples} or less"
-    )]
-    BatchTooLarge {
-        /// Asked for.
-        batch_size: usize,
-        /// There are.
-        samples: usize,
-    },
-    /// The loss is not a number any more.
-    #[error("the loss became {loss} in epoch {epoch}, step {step}; try a smaller lr (it is {lr})")]
-    NotFinite {
-        /// Which.
-        epoch: u32,
-        /// Which, from 1.
-        step: usize,
-        /// NaN or infinite.
-        loss: f64,
-        /// The learning rate then.
-        lr: f64,
-    },
-    /// A volume could not be read.
-    #[error("cannot read a volume")]
-    Volumes(#[source] Box<dyn Error + Send + Sync>),
-    /// The network refused.
-    #[error(transparent)]
-    Network(#[from] ctpipe_network::Error),
-    /// The watcher said so.
-    #[error("interrupted")]
-    Stopped,
-}
-
-/// Trains from `start`, or from freshly drawn weights. Same configuration, data, seed and device: same weights on the
-/// CPU, bit by bit, on any number of threads.
-///
-/// # Errors
-/// As [`TrainError`] says.
-pub fn train(
-    config: &Config,
-    data: &Dataset<'_>,
-    start: Option<Weights>,
-    device: Device,
-    seed: u64,
-    watcher: &mut dyn Watcher,
-) -> Result<Trained, TrainError> {
-    let counts = class_counts(&data.train);
-    check(config, data.train.len(), counts)?;
-    let mut notes: Vec<String> = over_correction(counts, config).into_iter().collect();
-    if data.val.is_empty() {
-        notes.push("there is no validation part: the epoch is chosen by the training loss".to_owned());
-    }
-    for note in &notes {
-        watcher.note(note);
-    }
-    let loss = Loss {
-        kind: config.loss,
-        alpha: config.focal_loss_alpha as f32,
-        gamma: config.focal_loss_gamma as f32,
-        class_weights: class_weights(counts, config.class_weights),
-    };
-    let weights = match start {
-        Some(weights) => weights,
-        None => Weights::init(&config.network(data.volumes.edge().map_err(TrainError::Volumes)?), seed),
-    };
-    let mut trainer = Trainer::new(&weights, config.weight_decay, seed, device)?;
-    let mut sampler = Stream::new(seed, Purpose::Sampler);
-    let mut plateau = Plateau::new(config.lr, config.plateau_factor, config.plateau_patience);
-    let mut early = EarlyStopping::new(config.early_stopping_patience);
-    let mut best = (weights, 0);
-    let mut history: Vec<EpochRow> = Vec::new();
-    for epoch in 1..=config.epochs {
-        let lr = plateau.lr();
-        let order = epoch_order(&data.train, config.use_weighted_sampler, &mut sampler);
-        let train_loss = run_epoch(&mut trainer, config, data, &order, &loss, epoch, lr, watcher)?;
-        let (val_loss, val_auc) = validate(&trainer, config, data, &loss)?;
-        let watched = val_loss.unwrap_or(train_loss);
-        if !watched.is_finite() {
-            return Err(TrainError::NotFinite {
-                epoch,
-                step: order.len().div_ceil(config.batch_size),
-                loss: watched,
-                lr,
-            });
-        }
-        plateau.observe(watched);
-        if early.observe(watched) {
-            best = (trainer.weights(), epoch);
-        }
-        let row = EpochRow { epoch, train_loss, val_loss, val_auc, lr, best: false };
-        watcher.epoch(&Epoch { row: row.clone(), epochs: config.epochs });
-        history.push(row);
-        if early.is_over() {
-            break;
-        }
-    }
-    let (weights, best_epoch) = best;
-    for row in &mut history {
-        row.best = row.epoch == best_epoch;
-    }
-    Ok(Trained {
-        weights,
-        best_epoch,
-        stopped_early: early.is_over() && (history.len() as u32) < config.epochs,
-        history,
-        class_weights: loss.class_weights,
-        notes,
-    })
-}
-
-fn check(config: &Config, samples: usize, [normal, pathology]: [usize; 2]) -> Result<(), TrainError> {
-    if normal == 0 || pathology == 0 {
-        return Err(TrainError::OneClass { normal, pathology });
-    }
-    if config.batch_size > samples {
-        return Err(TrainError::BatchTooLarge { batch_size: config.batch_size, samples });
-    }
-    Ok(())
-}
-
-/// All steps of one epoch; the mean loss over its samples.
-#[allow(clippy::too_many_arguments)] // one call, from the loop above
-fn run_epoch(
-    trainer: &mut Trainer,
-    config: &Config,
-    data: &Dataset<'_>,
-    order: &[Sample],
-    loss: &Loss,
-    epoch: u32,
-    lr: f64,
-    watcher: &mut dyn Watcher,
-) -> Result<f64, TrainError> {
-    let steps = order.len().div_ceil(config.batch_size);
-    let mut total = 0.0;
-    let mut seen = 0;
-    for (step, batch) in order.chunks(config.batch_size).enumerate() {
-        let (volumes, labels) = read(data, batch)?;
-        let value = f64::from(trainer.step(&slices(&volumes), &labels, loss, lr)?);
-        if !value.is_finite() {
-            return Err(TrainError::NotFinite { epoch, step: step + 1, loss: value, lr });
-        }
-        total += value * batch.len() as f64;
-        seen += batch.len();
-        if watcher.step(epoch, step + 1, steps, total / seen as f64) == Flow::Stop {
-            return Err(TrainError::Stopped);
-        }
-    }
-    Ok(total / seen.max(1) as f64)
-}
-
-/// Loss and AUC on val; `None` where they are undefined.
-fn validate(
-    trainer: &Trainer,
-    config: &Config,
-    data: &Dataset<'_>,
-    loss: &Loss,
-) -> Result<(Option<f64>, Option<f64>), TrainError> {
-    if data.val.is_empty() {
-        return Ok((None, None));
-    }
-    let mut logits = Vec::with_capacity(data.val.len());
-    for batch in data.val.chunks(config.batch_size) {
-        let (volumes, _) = read(data, batch)?;
-        logits.extend(trainer.logits(&slices(&volumes))?);
-    }
-    let labels: Vec<u8> = data.val.iter().map(|sample| sample.label).collect();
-    let positive: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
-    let scores: Vec<f64> = logits.iter().map(|&pair| probability(pair)).collect();
-    Ok((Some(loss.on_host(&logits, &labels)), auc(&positive, &scores).ok()))
-}
-
-fn read(data: &Dataset<'_>, batch: &[Sample]) -> Result<(Vec<Vec<u16>>, Vec<u8>), TrainError> {
-    let numbers: Vec<usize> = batch.iter().map(|sample| sample.volume).collect();
-    let volumes = data.volumes.read(&numbers).map_err(TrainError::Volumes)?;
-    Ok((volumes, batch.iter().map(|sample| sample.label).collect()))
-}
-
-fn slices(volumes: &[Vec<u16>]) -> Vec<&[u16]> {
-    volumes.iter().map(Vec::as_slice).collect()
-}
-
 impl Trained {
     /// The trained network, ready to answer.
     ///
@@ -264,4 +66,406 @@ impl Trained {
     pub fn network(&self, device: Device) -> Result<Network, ctpipe_network::Error> {
         Network::new(&self.weights, device)
     }
+}
+
+/// Trains. Same configuration, data, seed and device: same weights on the CPU, bit by bit, on any number of threads and
+/// however often it was interrupted and went on from its checkpoints.
+///
+/// # Errors
+/// As [`TrainError`] says.
+pub fn train(
+    config: &Config,
+    data: &Dataset<'_>,
+    setting: &Setting,
+    watcher: &mut dyn Watcher,
+) -> Result<Trained, TrainError> {
+    let mut run = Run::begin(config, data, setting, watcher)?;
+    while !run.is_over() {
+        run.epoch()?;
+    }
+    Ok(run.end())
+}
+
+/// How far a training has come: what a checkpoint holds besides the network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Course {
+    /// In hand, from 1.
+    epoch: u32,
+    /// Steps of it that are done.
+    step: usize,
+    /// Of those, the ones whose loss is known.
+    settled: usize,
+    /// Sum of their losses, each times its volumes, and the volumes.
+    total: f64,
+    volumes: usize,
+    /// Learning rate at the start of the epoch.
+    lr: f64,
+    plateau: Plateau,
+    early: EarlyStopping,
+    history: Vec<EpochRow>,
+    best_epoch: u32,
+    last_loss: Option<f64>,
+}
+
+struct Run<'a> {
+    config: &'a Config,
+    data: &'a Dataset<'a>,
+    seed: u64,
+    edge: usize,
+    loss: Loss,
+    rates: Rates,
+    augmentation: Option<Augmentation>,
+    trainer: Trainer,
+    /// Does a step's loss cost nothing to look at?
+    eager: bool,
+    shelf: Shelf,
+    course: Course,
+    /// The samples of the epoch in hand.
+    order: Vec<Sample>,
+    start: Weights,
+    best: Option<Arc<Weights>>,
+    checkpoints: Option<Checkpoints>,
+    last_checkpoint: Instant,
+    notes: Vec<String>,
+    watcher: &'a mut dyn Watcher,
+}
+
+impl<'a> Run<'a> {
+    fn begin(
+        config: &'a Config,
+        data: &'a Dataset<'a>,
+        setting: &Setting,
+        watcher: &'a mut dyn Watcher,
+    ) -> Result<Run<'a>, TrainError> {
+        let counts = class_counts(&data.train);
+        check(config, data.train.len(), counts)?;
+        let notes = notes(config, data, counts);
+        for note in &notes {
+            watcher.note(note);
+        }
+        let loss = Loss {
+            kind: config.loss,
+            alpha: config.focal_loss_alpha as f32,
+            gamma: config.focal_loss_gamma as f32,
+            class_weights: class_weights(counts, config.class_weights),
+            label_smoothing: config.label_smoothing as f32,
+        };
+        let Setting { device, seed, .. } = *setting;
+        let edge = data.volumes.edge().map_err(TrainError::Volumes)?;
+        let start = match &setting.start {
+            Some(weights) => weights.clone(),
+            None => Weights::init(&config.network(edge), seed),
+        };
+        memory::check(config, start.config(), device)?;
+        let mut trainer =
+            memory::guarded(config, || Ok(Trainer::new(&start, config.learning(), seed, device)?))?;
+        let shelf = Shelf::fill(&mut trainer, data, device, watcher)?;
+        let steps = data.train.len().div_ceil(config.step_size());
+        let mut course = Course {
+            epoch: 1,
+            step: 0,
+            settled: 0,
+            total: 0.0,
+            volumes: 0,
+            lr: config.lr,
+            plateau: Plateau::new(config),
+            early: EarlyStopping::new(config.early_stopping_patience),
+            history: Vec::new(),
+            best_epoch: 0,
+            last_loss: None,
+        };
+        let mut best = None;
+        let checkpoints = setting
+            .checkpoints
+            .as_ref()
+            .map(|folder| Checkpoints::new(folder, fingerprint(config, data, setting, &start)));
+        if let Some(kept) = &checkpoints
+            && let Some(found) = kept.latest::<Course>(&start, |text| watcher.note(&text))
+        {
+            trainer.restore(&found.state);
+            course = found.course;
+            best = found.best;
+            watcher.info(&format!(
+                "goes on from a checkpoint: epoch {}, after step {} of {steps}",
+                course.epoch, course.step
+            ));
+        }
+        let done = u64::from(course.epoch - 1) * steps as u64 + course.step as u64;
+        watcher.begin(&Plan { epochs: config.epochs, steps, done });
+        Ok(Run {
+            config,
+            data,
+            seed,
+            edge,
+            loss,
+            rates: Rates::new(config, steps),
+            augmentation: Augmentation::new(config, seed),
+            trainer,
+            eager: device == Device::Cpu,
+            shelf,
+            course,
+            order: Vec::new(),
+            start,
+            best,
+            checkpoints,
+            last_checkpoint: Instant::now(),
+            notes,
+            watcher,
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        self.course.epoch > self.config.epochs || self.course.early.is_over()
+    }
+
+    /// One epoch, or what is left of it.
+    fn epoch(&mut self) -> Result<(), TrainError> {
+        let epoch = self.course.epoch;
+        self.order = epoch_order(&self.data.train, self.config.use_weighted_sampler, self.seed, epoch);
+        let order = std::mem::take(&mut self.order);
+        let size = self.config.step_size();
+        for (index, samples) in order.chunks(size).enumerate().skip(self.course.step) {
+            self.step(index, samples)?;
+            if self.eager {
+                self.settle(&order)?;
+            }
+            let step = Step {
+                epoch,
+                step: self.course.step,
+                number: self.number(),
+                volumes: samples.len(),
+                lr: self.lr(index),
+                loss: self.eager.then(|| self.mean_loss()),
+            };
+            if self.watcher.step(&step) == Flow::Stop {
+                self.settle(&order)?;
+                self.checkpoint(true);
+                return Err(TrainError::Stopped);
+            }
+            if self.is_due() {
+                self.settle(&order)?;
+                self.checkpoint(false);
+            }
+        }
+        self.settle(&order)?;
+        self.finish_epoch(order.len())
+    }
+
+    /// Number of the steps that are done.
+    fn number(&self) -> u64 {
+        u64::from(self.course.epoch - 1) * self.steps() as u64 + self.course.step as u64
+    }
+
+    /// Steps of an epoch.
+    fn steps(&self) -> usize {
+        self.data.train.len().div_ceil(self.config.step_size())
+    }
+
+    /// Learning rate of a step of this epoch, from 0.
+    fn lr(&self, step: usize) -> f64 {
+        self.rates
+            .at(u64::from(self.course.epoch - 1) * self.steps() as u64 + step as u64, &self.course.plateau)
+    }
+
+    fn mean_loss(&self) -> f64 {
+        self.course.total / self.course.volumes.max(1) as f64
+    }
+
+    /// One step of the optimiser, in as many batches as it takes.
+    fn step(&mut self, index: usize, samples: &[Sample]) -> Result<(), TrainError> {
+        let lr = self.lr(index);
+        if index == 0 {
+            self.course.lr = lr;
+        }
+        let labels: Vec<u8> = samples.iter().map(|sample| sample.label).collect();
+        let first = index * self.config.step_size();
+        for (number, part) in samples.chunks(self.config.batch_size).enumerate() {
+            let from = number * self.config.batch_size;
+            self.batch(first + from, part, &labels[from..from + part.len()], &labels)?;
+        }
+        memory::guarded(self.config, || {
+            self.trainer.update(lr);
+            Ok(())
+        })?;
+        self.course.step += 1;
+        Ok(())
+    }
+
+    /// Forward and backward on the samples from `place` on.
+    fn batch(
+        &mut self,
+        place: usize,
+        samples: &[Sample],
+        labels: &[u8],
+        all: &[u8],
+    ) -> Result<(), TrainError> {
+        let (epoch, edge) = (self.course.epoch, self.edge);
+        let draw = |augmentation: &Augmentation, means: &[f32]| -> Vec<Change> {
+            let places = place..place + samples.len();
+            places.zip(means).map(|(place, &mean)| augmentation.draw(epoch, place, edge, mean)).collect()
+        };
+        let augmentation = self.augmentation.as_ref();
+        if let Some((numbers, kept_means)) = self.shelf.numbers(samples) {
+            let changes = augmentation.map(|a| draw(a, &kept_means)).unwrap_or_default();
+            let batch = Batch { voxels: Voxels::Kept(&numbers), labels, changes: &changes };
+            return memory::guarded(self.config, || Ok(self.trainer.add(&batch, &self.loss, all)?));
+        }
+        let volumes = read(self.data, samples)?;
+        let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
+        let changes = augmentation.map(|a| draw(a, &means(a, &volumes))).unwrap_or_default();
+        let batch = Batch { voxels: Voxels::Host(&volumes), labels, changes: &changes };
+        memory::guarded(self.config, || Ok(self.trainer.add(&batch, &self.loss, all)?))
+    }
+
+    /// Takes in the losses of the steps whose losses are not known yet.
+    fn settle(&mut self, order: &[Sample]) -> Result<(), TrainError> {
+        let losses = memory::guarded(self.config, || Ok(self.trainer.losses()))?;
+        let size = self.config.step_size();
+        self.watcher.losses(self.number() + 1 - losses.len() as u64, &losses);
+        for loss in losses.into_iter().map(f64::from) {
+            let samples = order.chunks(size).nth(self.course.settled).unwrap_or_default();
+            if !loss.is_finite() {
+                let step = self.course.settled;
+                return Err(self.not_finite(step + 1, loss, self.lr(step), samples));
+            }
+            self.course.settled += 1;
+            self.course.total += loss * samples.len() as f64;
+            self.course.volumes += samples.len();
+            self.course.last_loss = Some(loss);
+        }
+        Ok(())
+    }
+
+    fn not_finite(&self, step: usize, loss: f64, lr: f64, samples: &[Sample]) -> TrainError {
+        let epoch = self.course.epoch;
+        let mut names: Vec<String> =
+            samples.iter().map(|sample| self.data.volumes.name(sample.volume)).collect();
+        names.sort();
+        names.dedup();
+        TrainError::NotFinite { epoch, step, loss, lr, last: self.course.last_loss, series: names }
+    }
+
+    /// Validation, schedule, the best weights; then the next epoch is in hand.
+    fn finish_epoch(&mut self, volumes: usize) -> Result<(), TrainError> {
+        let train_loss = self.mean_loss();
+        let (val_loss, val_auc) = self.validate()?;
+        let watched = as_loss(self.config.early_stopping_on, train_loss, val_loss, val_auc);
+        if val_loss.is_some_and(|loss| !loss.is_finite()) || !watched.is_finite() {
+            return Err(self.not_finite(self.course.step, val_loss.unwrap_or(watched), self.course.lr, &[]));
+        }
+        self.course.plateau.observe(watched);
+        let best = self.course.early.observe(watched);
+        if best {
+            self.best = Some(Arc::new(self.trainer.weights()));
+            self.course.best_epoch = self.course.epoch;
+        }
+        let (epoch, lr) = (self.course.epoch, self.course.lr);
+        let row = EpochRow { epoch, train_loss, val_loss, val_auc, lr, best: false };
+        let (epochs, steps) = (self.config.epochs, self.number());
+        self.watcher.epoch(&Epoch { row: row.clone(), epochs, steps, volumes, best });
+        let course = &mut self.course;
+        course.history.push(row);
+        course.epoch += 1;
+        (course.step, course.settled, course.total, course.volumes) = (0, 0, 0.0, 0);
+        let every = self.config.checkpoint_every;
+        if every > 0 && epoch.is_multiple_of(every) && !self.is_over() {
+            self.checkpoint(false);
+        }
+        Ok(())
+    }
+
+    /// Loss and AUC on val; `None` where they are undefined.
+    fn validate(&mut self) -> Result<(Option<f64>, Option<f64>), TrainError> {
+        let val = &self.data.val;
+        if val.is_empty() {
+            return Ok((None, None));
+        }
+        let mut logits = Vec::with_capacity(val.len());
+        for samples in val.chunks(self.config.batch_size) {
+            let answer =
+                |voxels: Voxels<'_>| memory::guarded(self.config, || Ok(self.trainer.logits(voxels)?));
+            logits.extend(if let Some((numbers, _)) = self.shelf.numbers(samples) {
+                answer(Voxels::Kept(&numbers))?
+            } else {
+                let volumes = read(self.data, samples)?;
+                answer(Voxels::Host(&volumes.iter().map(Vec::as_slice).collect::<Vec<_>>()))?
+            });
+        }
+        let labels: Vec<u8> = val.iter().map(|sample| sample.label).collect();
+        let positive: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
+        let scores: Vec<f64> = logits.iter().map(|&pair| probability(pair)).collect();
+        Ok((Some(self.loss.on_host(&logits, &labels)), auc(&positive, &scores).ok()))
+    }
+
+    /// Is a checkpoint due by time?
+    fn is_due(&self) -> bool {
+        let minutes = self.config.checkpoint_minutes;
+        self.checkpoints.is_some()
+            && minutes > 0.0
+            && self.last_checkpoint.elapsed() >= Duration::from_secs_f64(minutes * 60.0)
+    }
+
+    /// Writes one beside the training, unless the last is still being written; or waits for it.
+    fn checkpoint(&mut self, wait: bool) {
+        let Some(checkpoints) = self.checkpoints.as_mut().filter(|kept| wait || !kept.busy()) else { return };
+        let (course, best) = (self.course.clone(), self.best.clone());
+        let mut done = checkpoints.begin(Checkpoint { course, state: self.trainer.state(), best });
+        if wait {
+            done = done.and(checkpoints.wait());
+        }
+        self.last_checkpoint = Instant::now();
+        // It costs the time since the last one if the training is killed, and nothing otherwise.
+        if let Err(error) = done {
+            self.watcher.note(&error);
+        }
+    }
+
+    fn end(mut self) -> Trained {
+        if let Some(Err(error)) = self.checkpoints.as_mut().map(Checkpoints::wait) {
+            self.watcher.note(&error);
+        }
+        let Course { mut history, best_epoch, early, .. } = self.course;
+        for row in &mut history {
+            row.best = row.epoch == best_epoch;
+        }
+        Trained {
+            weights: self.best.map_or(self.start, Arc::unwrap_or_clone),
+            best_epoch,
+            stopped_early: early.is_over() && (history.len() as u32) < self.config.epochs,
+            history,
+            class_weights: self.loss.class_weights,
+            notes: self.notes,
+        }
+    }
+}
+
+fn check(config: &Config, samples: usize, [normal, pathology]: [usize; 2]) -> Result<(), TrainError> {
+    if normal == 0 || pathology == 0 {
+        return Err(TrainError::OneClass { normal, pathology });
+    }
+    let (batch_size, accumulate) = (config.batch_size, config.accumulate);
+    if config.step_size() > samples {
+        return Err(TrainError::BatchTooLarge { batch_size, accumulate, samples });
+    }
+    Ok(())
+}
+
+/// What deserves a look before anything is trained.
+fn notes(config: &Config, data: &Dataset<'_>, counts: [usize; 2]) -> Vec<String> {
+    let mut notes: Vec<String> = over_correction(counts, config).into_iter().collect();
+    if data.val.is_empty() {
+        notes.push("there is no validation part: the epoch is chosen by the training loss".to_owned());
+    } else if config.early_stopping_on == Watched::ValAuc && class_counts(&data.val).contains(&0) {
+        notes.push(
+            "the validation part has one class alone, so that there is no AUC: the epoch is chosen by the \
+             validation loss"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+pub(crate) fn read(data: &Dataset<'_>, samples: &[Sample]) -> Result<Vec<Vec<u16>>, TrainError> {
+    let numbers: Vec<usize> = samples.iter().map(|sample| sample.volume).collect();
+    data.volumes.read(&numbers).map_err(TrainError::Volumes)
 }

@@ -3,8 +3,7 @@
 //! A library call does the same as the command:
 //!
 //! ```
-//! use ctpipe_network::Device;
-//! use ctpipe_train::{Config, Dataset, InMemory, Sample, train};
+//! use ctpipe_train::{Config, Dataset, InMemory, Sample, Setting, train};
 //!
 //! // Two dark volumes of 16³ voxels of class 0, two bright ones of class 1.
 //! let volumes: Vec<Vec<u16>> = [0, 60_000, 100, 59_000].map(|v| vec![v; 4096]).to_vec();
@@ -13,7 +12,7 @@
 //! let data = Dataset { train: samples[..2].to_vec(), val: samples[2..].to_vec(), volumes: &InMemory(volumes) };
 //! let config = Config { width: 1, hidden_size: 4, epochs: 2, batch_size: 2, ..Config::default() };
 //!
-//! let trained = train(&config, &data, None, Device::Cpu, 42, &mut ())?;
+//! let trained = train(&config, &data, &Setting::default(), &mut ())?;
 //!
 //! assert_eq!(trained.history.len(), 2);
 //! let bytes = trained.weights.to_safetensors()?; // loads into PyTorch
@@ -21,14 +20,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod augment;
 mod balance;
+mod checkpoint;
 mod config;
 mod data;
 mod epochs;
+mod error;
+mod fingerprint;
+mod follow;
+mod memory;
+mod mlflow;
 mod schedule;
+mod shelf;
 mod stage;
+mod tensorboard;
+mod watcher;
 
-pub use config::{Config, PARAMS};
+pub use config::{Config, PARAMS, Precision, Schedule, Tracking, Watched};
 pub use data::{Dataset, InMemory, Sample, VolumeSource};
-pub use epochs::{Epoch, Flow, TrainError, Trained, Watcher, train};
+pub use epochs::{Setting, Trained, train};
+pub use error::TrainError;
 pub use stage::Train;
+pub use watcher::{Epoch, Flow, Plan, Step, Watcher};

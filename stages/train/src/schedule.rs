@@ -1,60 +1,132 @@
-//! When the learning rate falls and when training stops. Knows no network.
+//! How the learning rate goes and when training stops. Knows no network.
 
-/// `torch.optim.lr_scheduler.ReduceLROnPlateau(mode="min")` with its default relative threshold.
+use ctpipe_network::sin_cos;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Schedule, Watched};
+
+/// A loss must be better than this times the best to count (PyTorch's default threshold).
+const THRESHOLD: f64 = 1e-4;
+/// `torch.optim.lr_scheduler.OneCycleLR`'s defaults: share of the steps on the way up, and by how much the start
+/// is below the top, the end below the start.
+const RISE: f64 = 0.3;
+const START: f64 = 25.0;
+const END: f64 = 1e4;
+
+/// The learning rate over a training of a known length.
 #[derive(Debug, Clone)]
+pub(crate) struct Rates {
+    kind: Schedule,
+    lr: f64,
+    min_lr: f64,
+    warmup_steps: f64,
+    steps: f64,
+}
+
+impl Rates {
+    /// Over `epochs` of so many steps each.
+    pub(crate) fn new(config: &Config, steps_per_epoch: usize) -> Rates {
+        Rates {
+            kind: config.schedule,
+            lr: config.lr,
+            min_lr: config.min_lr,
+            warmup_steps: config.warmup_epochs * steps_per_epoch as f64,
+            steps: f64::from(config.epochs) * steps_per_epoch as f64,
+        }
+    }
+
+    /// At a step from 0; `plateau` is what that schedule has come to.
+    pub(crate) fn at(&self, step: u64, plateau: &Plateau) -> f64 {
+        let step = step as f64;
+        match self.kind {
+            Schedule::Plateau => plateau.lr,
+            Schedule::Constant => self.lr,
+            Schedule::Cosine if step < self.warmup_steps => {
+                self.lr * (step + 1.0) / self.warmup_steps.max(1.0)
+            }
+            Schedule::Cosine => {
+                let length = (self.steps - self.warmup_steps).max(1.0);
+                between(self.lr, self.min_lr.min(self.lr), (step - self.warmup_steps) / length)
+            }
+            Schedule::OneCycle => {
+                let (start, last) = (self.lr / START, self.steps - 1.0);
+                let top = RISE * self.steps - 1.0;
+                if step <= top {
+                    between(start, self.lr, step / top)
+                } else {
+                    between(self.lr, start / END, (step - top) / (last - top).max(1.0))
+                }
+            }
+        }
+    }
+}
+
+/// Along half a cosine from one value (at 0) to another (at 1).
+fn between(from: f64, to: f64, share: f64) -> f64 {
+    let (_, cos) = sin_cos(std::f64::consts::PI * share.clamp(0.0, 1.0));
+    to + (from - to) / 2.0 * (1.0 + cos)
+}
+
+/// `torch.optim.lr_scheduler.ReduceLROnPlateau` with its default relative threshold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Plateau {
     lr: f64,
     factor: f64,
     patience: u32,
-    best: f64,
+    min_lr: f64,
+    /// Of what is watched, as a loss; nothing yet.
+    best: Option<f64>,
     bad_epochs: u32,
 }
 
-/// A loss must be better than this times the best to count.
-const THRESHOLD: f64 = 1e-4;
-
 impl Plateau {
-    pub(crate) fn new(lr: f64, factor: f64, patience: u32) -> Plateau {
-        Plateau { lr, factor, patience, best: f64::INFINITY, bad_epochs: 0 }
+    pub(crate) fn new(config: &Config) -> Plateau {
+        Plateau {
+            lr: config.lr,
+            factor: config.plateau_factor,
+            patience: config.plateau_patience,
+            min_lr: config.min_lr,
+            best: None,
+            bad_epochs: 0,
+        }
     }
 
-    /// The learning rate of the epoch to come.
-    pub(crate) fn lr(&self) -> f64 {
-        self.lr
-    }
-
+    /// `loss`: as in [`EarlyStopping::observe`].
     pub(crate) fn observe(&mut self, loss: f64) {
-        if loss < self.best * (1.0 - THRESHOLD) {
-            self.best = loss;
+        // An AUC comes in as its negative: a hundredth of a percent better, whichever the sign.
+        let enough = |best: f64| loss < best - THRESHOLD * best.abs();
+        if self.best.is_none_or(enough) {
+            self.best = Some(loss);
             self.bad_epochs = 0;
         } else {
             self.bad_epochs += 1;
         }
         if self.bad_epochs > self.patience {
-            self.lr *= self.factor;
+            // torch.optim leaves a rate that is below already where it is.
+            self.lr = (self.lr * self.factor).max(self.min_lr.min(self.lr));
             self.bad_epochs = 0;
         }
     }
 }
 
 /// Remembers the best epoch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EarlyStopping {
     patience: u32,
-    best: f64,
+    best: Option<f64>,
     waited: u32,
 }
 
 impl EarlyStopping {
     pub(crate) fn new(patience: u32) -> EarlyStopping {
-        EarlyStopping { patience, best: f64::INFINITY, waited: 0 }
+        EarlyStopping { patience, best: None, waited: 0 }
     }
 
-    /// Is this the best loss so far?
+    /// Is this the best so far? Lower is better: see [`as_loss`].
     pub(crate) fn observe(&mut self, loss: f64) -> bool {
-        let better = loss < self.best;
+        let better = self.best.is_none_or(|best| loss < best);
         if better {
-            self.best = loss;
+            self.best = Some(loss);
             self.waited = 0;
         } else {
             self.waited += 1;
@@ -67,23 +139,80 @@ impl EarlyStopping {
     }
 }
 
+/// What is watched of an epoch, the lower the better.
+pub(crate) fn as_loss(watched: Watched, train_loss: f64, val_loss: Option<f64>, val_auc: Option<f64>) -> f64 {
+    match (watched, val_auc) {
+        (Watched::ValAuc, Some(auc)) => -auc,
+        _ => val_loss.unwrap_or(train_loss),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// `ReduceLROnPlateau(SGD([p], 1.0), factor=0.5, patience=2)` in PyTorch over these losses.
+    fn config(schedule: Schedule) -> Config {
+        Config { schedule, lr: 1.0, ..Config::default() }
+    }
+
+    fn rates(config: &Config, steps_per_epoch: usize) -> Vec<f64> {
+        let (rates, plateau) = (Rates::new(config, steps_per_epoch), Plateau::new(config));
+        let steps = u64::from(config.epochs) * steps_per_epoch as u64;
+        (0..steps).map(|step| rates.at(step, &plateau)).collect()
+    }
+
+    fn close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?} {expected:?}");
+    }
+
+    /// `ReduceLROnPlateau(SGD([p], 1.0), factor=0.5, patience=2)` in PyTorch over these losses, and with
+    /// `patience=0, min_lr=0.3`.
     #[test]
     fn the_learning_rate_falls_when_pytorchs_does() {
-        let mut plateau = Plateau::new(1.0, 0.5, 2);
         let losses = [1.0, 0.9, 0.9, 0.95, 0.9, 0.9, 0.9, 0.9, 0.5];
-        let rates: Vec<f64> = losses
-            .iter()
-            .map(|&loss| {
+        let over = |config: &Config| {
+            let mut plateau = Plateau::new(config);
+            let rate = |&loss: &f64| {
                 plateau.observe(loss);
-                plateau.lr()
-            })
-            .collect();
-        assert_eq!(rates, [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]);
+                plateau.lr
+            };
+            losses.iter().map(rate).collect::<Vec<f64>>()
+        };
+        let base = Config { plateau_patience: 2, ..config(Schedule::Plateau) };
+        assert_eq!(over(&base), [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]);
+        let floor = Config { plateau_patience: 0, min_lr: 0.3, ..base };
+        assert_eq!(over(&floor), [1.0, 1.0, 0.5, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]);
+    }
+
+    /// `OneCycleLR(SGD([p], 1.0), max_lr=1.0, total_steps=10)` in PyTorch.
+    #[test]
+    fn one_cycle_is_pytorchs() {
+        let found = rates(&Config { epochs: 5, ..config(Schedule::OneCycle) }, 2);
+        let expected = [
+            0.04,
+            0.52,
+            1.0,
+            0.950_484_632_0,
+            0.811_745_653_9,
+            0.611_262_021_9,
+            0.388_741_978_1,
+            0.188_258_346_1,
+            0.049_519_368_0,
+            0.000_004,
+        ];
+        close(&found, &expected);
+        // Shorter than the rise: total_steps=3.
+        let found = rates(&Config { epochs: 3, ..config(Schedule::OneCycle) }, 1);
+        close(&found, &[0.994_415_435_5, 0.462_637_102_7, 0.000_004]);
+    }
+
+    /// `CosineAnnealingLR(SGD([p], 1.0), T_max=4, eta_min=0.1)` in PyTorch, after an even rise over two steps.
+    #[test]
+    fn a_cosine_after_its_warm_up_is_pytorchs() {
+        let config = Config { epochs: 3, warmup_epochs: 1.0, min_lr: 0.1, ..config(Schedule::Cosine) };
+        close(&rates(&config, 2), &[0.5, 1.0, 1.0, 0.868_198_051_5, 0.55, 0.231_801_948_5]);
+        close(&rates(&Config { epochs: 2, ..super::tests::config(Schedule::Constant) }, 2), &[1.0; 4]);
     }
 
     #[test]
@@ -92,5 +221,15 @@ mod tests {
         let seen: Vec<(bool, bool)> =
             [1.0, 0.8, 0.8, 0.9].iter().map(|&loss| (early.observe(loss), early.is_over())).collect();
         assert_eq!(seen, [(true, false), (true, false), (false, false), (false, true)]);
+    }
+
+    #[test]
+    fn an_auc_is_better_when_it_is_larger_and_where_there_is_none_the_loss_is_watched() {
+        assert!(
+            as_loss(Watched::ValAuc, 0.0, Some(9.0), Some(0.9))
+                < as_loss(Watched::ValAuc, 0.0, Some(1.0), Some(0.8))
+        );
+        assert_eq!(as_loss(Watched::ValAuc, 0.3, Some(0.5), None), 0.5);
+        assert_eq!(as_loss(Watched::ValLoss, 0.3, None, None), 0.3);
     }
 }

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ctpipe_engine::{Finding, Level, Output, Param, Params, Port, Stage, StageError, Task};
+use ctpipe_engine::{Finding, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_network::{Config as Network, Device, Weights, instruction_set};
 use ctpipe_tables::json::{self, ModelFile};
 use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{EpochRow, Part, SplitRow, Table};
 use serde_json::Value;
 
-use crate::config::{Config, PARAMS};
+use crate::config::{Config, NOT_IN_KEY, PARAMS};
 use crate::data::{Dataset, FromShards, Sample};
-use crate::epochs::{Epoch, Flow, TrainError, Trained, Watcher, train};
+use crate::epochs::{Setting, Trained, train};
+use crate::error::TrainError;
+use crate::follow::Follower;
 
 /// The stage.
 pub struct Train;
@@ -43,7 +45,7 @@ impl Stage for Train {
         "train"
     }
     fn version(&self) -> u32 {
-        3
+        4
     }
     fn doc(&self) -> &'static str {
         "trains CNN3D on the train part, choosing the epoch by the val part"
@@ -64,7 +66,7 @@ impl Stage for Train {
         device_of(params).map_or(0, Device::gpus)
     }
     fn params_not_in_key(&self) -> &'static [&'static str] {
-        &["device"]
+        NOT_IN_KEY
     }
     fn facts(&self, params: &Params) -> Result<BTreeMap<String, String>, String> {
         let device = device_of(params)?;
@@ -129,13 +131,26 @@ impl Stage for Train {
         let size = source.volumes.edge().map_err(StageError::failed)?;
         let start = task.optional_input(INIT_FROM).map(|path| start(path, &config, Some(size))).transpose();
         let start = start.map_err(StageError::failed)?;
-        let trained =
-            train(&config, &data, start, device, task.seed(), &mut Progress::new(task, config.epochs))
-                .map_err(|error| match error {
-                    TrainError::Stopped => StageError::Interrupted,
-                    other => StageError::failed(other),
-                })?;
-        write(task, &config, device, &trained)
+        let setting =
+            Setting { start, device, seed: task.seed(), checkpoints: Some(task.work()?.to_path_buf()) };
+        let live = task.live()?.to_path_buf();
+        let mut follower = Follower::new(task, &config, &live);
+        let trained = match train(&config, &data, &setting, &mut follower) {
+            Ok(trained) => trained,
+            Err(error) => {
+                let (status, error) = match error {
+                    TrainError::Stopped => ("KILLED", StageError::Interrupted),
+                    other => ("FAILED", StageError::failed(other)),
+                };
+                follower.end(status, Vec::new());
+                return Err(error);
+            }
+        };
+        let written = write(task, &config, device, &trained);
+        let out = |name: &str| task.out().join(name);
+        let files = vec![out(ModelFile::WEIGHTS), out(ModelFile::FILE), out(EpochRow::FILE)];
+        follower.end("FINISHED", if written.is_ok() { files } else { Vec::new() });
+        written
     }
 }
 
@@ -168,11 +183,11 @@ fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) ->
     let network = trained.weights.config();
     let mut training = serde_json::to_value(config).map_err(StageError::failed)?;
     if let Value::Object(fields) = &mut training {
-        // Which GPU it was is no part of the result.
-        fields.remove("device");
+        // How the work was done is no part of the result.
+        fields.retain(|name, _| !NOT_IN_KEY.contains(&name.as_str()));
     }
     let model = ModelFile {
-        arch: "cnn3d".to_owned(),
+        arch: network.arch.name().to_owned(),
         parameters: network.parameter_count() as u64,
         network: serde_json::to_value(network).map_err(StageError::failed)?,
         training,
@@ -199,52 +214,4 @@ fn params_value(params: &Params) -> Value {
 fn device_of(params: &Params) -> Result<Device, String> {
     let name = params.get("device").and_then(Value::as_str).unwrap_or("auto");
     Device::resolve(name).map_err(|e| e.to_string())
-}
-
-/// Shows a training as the progress of its task.
-struct Progress<'a, 'b> {
-    task: &'a Task<'b>,
-    epochs: u32,
-    last: String,
-    clock: std::time::Instant,
-}
-
-impl<'a, 'b> Progress<'a, 'b> {
-    fn new(task: &'a Task<'b>, epochs: u32) -> Self {
-        Progress { task, epochs, last: String::new(), clock: std::time::Instant::now() }
-    }
-}
-
-impl Watcher for Progress<'_, '_> {
-    fn step(&mut self, epoch: u32, done: usize, steps: usize, loss: f64) -> Flow {
-        let total = u64::from(self.epochs) * steps as u64;
-        let now = u64::from(epoch - 1) * steps as u64 + done as u64;
-        let note = format!("epoch {epoch}/{} loss {loss:.4}{}", self.epochs, self.last);
-        self.task.progress(now, total, "steps", &note);
-        if self.task.stopping() { Flow::Stop } else { Flow::Go }
-    }
-
-    fn epoch(&mut self, epoch: &Epoch) {
-        let row = &epoch.row;
-        let show = |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.4}"));
-        let seconds = self.clock.elapsed().as_secs_f64();
-        self.clock = std::time::Instant::now();
-        self.last = format!(", val loss {} AUC {}", show(row.val_loss), show(row.val_auc));
-        self.task.log(
-            Level::Info,
-            format!(
-                "epoch {}/{}: loss {:.4}, val loss {}, val AUC {}, lr {:.1e}, {seconds:.1} s",
-                row.epoch,
-                self.epochs,
-                row.train_loss,
-                show(row.val_loss),
-                show(row.val_auc),
-                row.lr
-            ),
-        );
-    }
-
-    fn note(&mut self, text: &str) {
-        self.task.log(Level::Warning, text);
-    }
 }

@@ -2,8 +2,8 @@
 //! balanced data, and what is promised of the best epoch.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use ctpipe_network::{Device, LossKind};
-use ctpipe_train::{Config, Dataset, InMemory, Sample, TrainError, Trained, train};
+use ctpipe_network::LossKind;
+use ctpipe_train::{Config, Dataset, InMemory, Sample, Setting, TrainError, Trained, train};
 
 /// Six normal volumes and two pathological ones: a bright block somewhere, or none.
 fn volumes() -> (InMemory, Vec<Sample>) {
@@ -26,7 +26,7 @@ fn small() -> Config {
 fn trained(config: &Config) -> Trained {
     let (volumes, samples) = volumes();
     let data = Dataset { train: samples.clone(), val: samples, volumes: &volumes };
-    train(config, &data, None, Device::Cpu, 42, &mut ()).unwrap()
+    train(config, &data, &Setting::default(), &mut ()).unwrap()
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_cannot_be_trained_on_is_refused_in_words() {
     let (volumes, samples) = volumes();
     let attempt = |config: &Config, train_part: Vec<Sample>| {
         let data = Dataset { train: train_part, val: Vec::new(), volumes: &volumes };
-        train(config, &data, None, Device::Cpu, 42, &mut ()).unwrap_err()
+        train(config, &data, &Setting::default(), &mut ()).unwrap_err()
     };
     let one_class: Vec<Sample> = samples.iter().copied().filter(|s| s.label == 0).collect();
     assert!(matches!(attempt(&small(), one_class), TrainError::OneClass { normal: 6, pathology: 0 }));

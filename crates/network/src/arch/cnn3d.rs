@@ -1,0 +1,55 @@
+//! CNN3D, the reference: three blocks, channel dropout, Linear -> ReLU -> dropout -> Linear.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+
+use crate::arch::{Pass, Slots, linear_slots, trunk};
+use crate::config::{Config, Slot, UNIT};
+use crate::operations::Operations;
+
+/// Values that enter the first linear layer.
+fn features(config: &Config) -> usize {
+    config.last_channels() * (config.size / UNIT).pow(3)
+}
+
+pub(super) fn slots(config: &Config) -> Vec<Slot> {
+    let mut slots = trunk::slots(config);
+    slots.extend(linear_slots("fc1", features(config), config.hidden_size));
+    slots.extend(linear_slots("fc2", config.hidden_size, config.num_classes));
+    slots
+}
+
+pub(super) fn size_with(config: &Config, shape: &dyn Fn(&str) -> Option<Vec<usize>>) -> Option<usize> {
+    let found = *shape("fc1.weight")?.get(1)?;
+    let sizes = (1..).map(|units| Config { size: units * UNIT, ..config.clone() });
+    let mut sizes = sizes.skip_while(|config| features(config) < found);
+    sizes.next().filter(|config| features(config) == found).map(|config| config.size)
+}
+
+pub(super) fn forward<B: Operations>(
+    config: &Config,
+    slots: &mut Slots<'_, B>,
+    x: Tensor<B, 5>,
+    pass: &mut Pass<'_, B>,
+) -> Tensor<B, 2> {
+    let [n, ..] = x.dims();
+    let x = trunk::forward(config, slots, x, pass).reshape([n, features(config)]);
+    let x = pass.drop_elements(relu(slots.linear(x, config.hidden_size)));
+    slots.linear(x, config.num_classes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_volume_follows_from_what_enters_the_first_linear_layer() {
+        let config = Config { width: 3, ..Config::default() };
+        let with = |features: usize| size_with(&config, &|_: &str| Some(vec![config.hidden_size, features]));
+        for size in [8, 16, 64, 128] {
+            assert_eq!(with(features(&Config { size, ..config.clone() })), Some(size));
+        }
+        assert_eq!(with(features(&config) + 1), None);
+        assert_eq!(with(0), None);
+    }
+}

@@ -1,0 +1,327 @@
+//! Checkpoints on disk: written beside the training by a thread of their own, each whole or not there, the last two
+//! kept. Knows nothing of learning.
+//!
+//! A checkpoint is `NUMBER.safetensors` with every tensor and `NUMBER.json`, which is written last: a line with the
+//! BLAKE3 of what follows it, then the course of the training and the BLAKE3 of the tensors' file.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ctpipe_network::{Counts, State, Weights};
+use safetensors::View;
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Checkpoints that are kept.
+const KEPT: usize = 2;
+/// What the tensors of the best epoch's weights are called.
+const BEST: &str = "best.";
+
+/// All that a training goes on from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Checkpoint<C> {
+    /// Where it is.
+    pub(crate) course: C,
+    /// What the network has become.
+    pub(crate) state: State,
+    /// The weights of the best epoch so far, where there is one.
+    pub(crate) best: Option<Arc<Weights>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record<C> {
+    /// Of the training that it belongs to.
+    fingerprint: String,
+    /// BLAKE3 of the tensors' file.
+    tensors: String,
+    counts: Counts,
+    /// Batches behind the running statistics of the best epoch.
+    best_tracked: Option<i64>,
+    course: C,
+}
+
+/// Checkpoints of one training in a folder.
+pub(crate) struct Checkpoints {
+    folder: PathBuf,
+    /// Of the training: those of another are not used.
+    fingerprint: String,
+    writing: Option<JoinHandle<Result<(), String>>>,
+}
+
+impl Checkpoints {
+    /// Checkpoints in `folder`, of the training with this fingerprint.
+    pub(crate) fn new(folder: &Path, fingerprint: String) -> Checkpoints {
+        Checkpoints { folder: folder.to_path_buf(), fingerprint, writing: None }
+    }
+
+    /// The newest checkpoint that is whole and of this training; `damaged` is told of each newer one that is not.
+    pub(crate) fn latest<C: DeserializeOwned>(
+        &self,
+        like: &Weights,
+        mut damaged: impl FnMut(String),
+    ) -> Option<Checkpoint<C>> {
+        for number in numbers(&self.folder).into_iter().rev() {
+            match read(&self.folder, number, &self.fingerprint, like) {
+                Ok(checkpoint) => return Some(checkpoint),
+                Err(why) => damaged(format!(
+                    "the checkpoint {} is not used: {why}",
+                    record_path(&self.folder, number).display()
+                )),
+            }
+        }
+        None
+    }
+
+    /// Is the last one still being written?
+    pub(crate) fn busy(&self) -> bool {
+        self.writing.as_ref().is_some_and(|writing| !writing.is_finished())
+    }
+
+    /// Writes a checkpoint beside the training, after the one that is being written.
+    ///
+    /// # Errors
+    /// Why the one before could not be written.
+    pub(crate) fn begin<C: Serialize + Send + 'static>(
+        &mut self,
+        checkpoint: Checkpoint<C>,
+    ) -> Result<(), String> {
+        let before = self.wait();
+        let (folder, fingerprint) = (self.folder.clone(), self.fingerprint.clone());
+        self.writing = Some(std::thread::spawn(move || write(&folder, &fingerprint, checkpoint)));
+        before
+    }
+
+    /// Until the last one is on disk.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(crate) fn wait(&mut self) -> Result<(), String> {
+        match self.writing.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(done)) => done,
+            Some(Err(_)) => Err("the thread that writes checkpoints ended in a panic".to_owned()),
+        }
+    }
+}
+
+fn record_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:010}.json"))
+}
+
+fn tensors_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:010}.safetensors"))
+}
+
+/// Numbers of the checkpoints in a folder, from the oldest.
+fn numbers(folder: &Path) -> Vec<u64> {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let number = |name: std::ffi::OsString| name.to_str()?.strip_suffix(".json")?.parse().ok();
+    let mut numbers: Vec<u64> = names.filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Values as safetensors takes them, turned into bytes one tensor at a time.
+struct Values<'a>(&'a [f32], [usize; 1]);
+
+impl View for Values<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        &self.1
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+    }
+    fn data_len(&self) -> usize {
+        size_of_val(self.0)
+    }
+}
+
+fn write<C: Serialize>(folder: &Path, fingerprint: &str, checkpoint: Checkpoint<C>) -> Result<(), String> {
+    let Checkpoint { course, state, best } = checkpoint;
+    let fail = |what: &dyn std::fmt::Display| {
+        format!("a checkpoint could not be written to {}: {what}", folder.display())
+    };
+    let mut tensors = state.tensors();
+    if let Some(best) = &best {
+        tensors.extend(best.named().map(|(name, values)| (format!("{BEST}{name}"), values)));
+    }
+    let finite = tensors.iter().all(|(_, values)| values.iter().all(|value| value.is_finite()));
+    if !finite {
+        return Err(fail(&"some weights are no numbers any more; the one before is kept"));
+    }
+    let old = numbers(folder);
+    let number = state.counts.batches;
+    let path = tensors_path(folder, number);
+    let views = tensors.into_iter().map(|(name, values)| (name, Values(values, [values.len()])));
+    safetensors::serialize_to_file(views, None::<HashMap<String, String>>, &path).map_err(|e| fail(&e))?;
+    let committed = || -> io::Result<()> {
+        File::open(&path)?.sync_all()?;
+        let record = Record {
+            fingerprint: fingerprint.to_owned(),
+            tensors: digest(&path)?,
+            counts: state.counts,
+            best_tracked: best.as_ref().map(|best| best.tracked()),
+            course,
+        };
+        let record = serde_json::to_string(&record)?;
+        let text = format!("{}\n{record}\n", blake3::hash(record.as_bytes()).to_hex());
+        let mut draft = tempfile::NamedTempFile::new_in(folder)?;
+        io::Write::write_all(&mut draft, text.as_bytes())?;
+        draft.as_file().sync_all()?;
+        draft.persist(record_path(folder, number))?;
+        File::open(folder)?.sync_all()
+    };
+    committed().map_err(|e| fail(&e))?;
+    // What cannot be removed is in the way of nothing.
+    let surplus = (old.len() + 1).saturating_sub(KEPT);
+    for number in old.into_iter().filter(|&old| old != number).take(surplus) {
+        let _ = fs::remove_file(record_path(folder, number));
+        let _ = fs::remove_file(tensors_path(folder, number));
+    }
+    Ok(())
+}
+
+fn digest(path: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn read<C: DeserializeOwned>(
+    folder: &Path,
+    number: u64,
+    fingerprint: &str,
+    like: &Weights,
+) -> Result<Checkpoint<C>, String> {
+    let text = fs::read_to_string(record_path(folder, number)).map_err(|e| e.to_string())?;
+    let (mark, record) = text.trim_end().split_once('\n').ok_or("it is cut short")?;
+    if blake3::hash(record.as_bytes()).to_hex().as_str() != mark {
+        return Err("it is damaged: its checksum is another".to_owned());
+    }
+    let record: Record<C> =
+        serde_json::from_str(record).map_err(|e| format!("it is of another ctpipe: {e}"))?;
+    if record.fingerprint != fingerprint {
+        return Err("it is of another training".to_owned());
+    }
+    let path = tensors_path(folder, number);
+    let bytes = fs::read(&path).map_err(|e| format!("cannot read its tensors: {e}"))?;
+    if blake3::hash(&bytes).to_hex().as_str() != record.tensors {
+        return Err(format!("{} is damaged: its checksum is another", path.display()));
+    }
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| e.to_string())?;
+    let tensor = |name: &str| {
+        let view = file.tensor(name).ok().filter(|view| view.dtype() == Dtype::F32)?;
+        Some(view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    };
+    let state = State::from_tensors(like, record.counts, tensor)?;
+    let best_of = |tracked| like.with_named(tracked, |name| tensor(&format!("{BEST}{name}"))).map(Arc::new);
+    let best = record.best_tracked.and_then(best_of);
+    if best.is_none() && record.best_tracked.is_some() {
+        return Err("the best weights are not in it".to_owned());
+    }
+    Ok(Checkpoint { course: record.course, state, best })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use ctpipe_network::{Batch, Config, Device, Learning, Loss, Trainer};
+
+    use super::*;
+
+    fn trained(learning: Learning, steps: usize) -> (Weights, State) {
+        let config = Config { size: 16, width: 1, hidden_size: 3, ..Config::default() };
+        let weights = Weights::init(&config, 7);
+        let mut trainer = Trainer::new(&weights, learning, 7, Device::Cpu).unwrap();
+        let volumes: Vec<Vec<u16>> =
+            (0..2).map(|n| (0..4096).map(|i| (i * (n + 3)) as u16).collect()).collect();
+        let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
+        for _ in 0..steps {
+            trainer.step(&Batch::of(&volumes, &[0, 1]), &Loss::default(), 1e-2).unwrap();
+        }
+        (weights, trainer.state())
+    }
+
+    fn checkpoint(steps: usize) -> (Weights, Checkpoint<u32>) {
+        let learning = Learning { ema_decay: 0.9, ..Learning::default() };
+        let (like, state) = trained(learning, steps);
+        let best = Some(Arc::new(state.weights.clone()));
+        (like, Checkpoint { course: steps as u32, state, best })
+    }
+
+    fn ignore(_: String) {}
+
+    #[test]
+    fn what_is_written_is_read_and_two_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kept = Checkpoints::new(folder.path(), "a".to_owned());
+        for steps in 0..4 {
+            let (like, written) = checkpoint(steps);
+            kept.begin(written.clone()).unwrap();
+            kept.wait().unwrap();
+            assert_eq!(kept.latest(&like, ignore), Some(written));
+        }
+        assert_eq!(numbers(folder.path()), [2, 3]);
+        let (like, _) = checkpoint(0);
+        let other = Checkpoints::new(folder.path(), "b".to_owned());
+        let mut said = Vec::new();
+        assert_eq!(other.latest::<u32>(&like, |text| said.push(text)), None);
+        assert!(said[0].contains("of another training"), "{said:?}");
+    }
+
+    #[test]
+    fn a_momentum_that_has_not_begun_and_one_that_has_survive() {
+        let folder = tempfile::tempdir().unwrap();
+        for optimizer in [ctpipe_network::OptimizerKind::Sgd, ctpipe_network::OptimizerKind::AdamW] {
+            for steps in [0, 2] {
+                let (like, state) = trained(Learning { optimizer, ..Learning::default() }, steps);
+                let written = Checkpoint { course: 0_u32, state, best: None };
+                let mut kept = Checkpoints::new(folder.path(), "a".to_owned());
+                kept.begin(written.clone()).unwrap();
+                kept.wait().unwrap();
+                let found = read::<u32>(folder.path(), steps as u64, "a", &like).unwrap();
+                assert_eq!(found, written);
+            }
+        }
+    }
+
+    /// Every byte of the record and every thousandth of the tensors, one bit of each.
+    #[test]
+    fn any_damage_is_found_and_the_checkpoint_before_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kept = Checkpoints::new(folder.path(), "a".to_owned());
+        let (like, before) = checkpoint(1);
+        kept.begin(before.clone()).unwrap();
+        kept.begin(checkpoint(2).1).unwrap();
+        kept.wait().unwrap();
+        for (path, every) in [(record_path(folder.path(), 2), 1), (tensors_path(folder.path(), 2), 1009)] {
+            let whole = fs::read(&path).unwrap();
+            // The last byte of the record is the end of its line.
+            for index in (0..whole.len() - 1).step_by(every) {
+                let mut bytes = whole.clone();
+                bytes[index] ^= 1 << (index % 8);
+                fs::write(&path, bytes).unwrap();
+                let mut said = Vec::new();
+                assert_eq!(kept.latest(&like, |text| said.push(text)), Some(before.clone()), "{index}");
+                assert_eq!(said.len(), 1);
+            }
+            fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+            assert_eq!(kept.latest(&like, ignore), Some(before.clone()));
+            fs::write(&path, whole).unwrap();
+        }
+        let (_, mut broken) = checkpoint(3);
+        broken.best = None;
+        kept.begin(broken.clone()).unwrap();
+        kept.wait().unwrap();
+        assert_eq!(kept.latest(&like, ignore), Some(broken));
+    }
+}

@@ -24,5 +24,7 @@ mod kills;
 mod network;
 #[path = "end_to_end/real_series.rs"]
 mod real_series;
+#[path = "end_to_end/training.rs"]
+mod training;
 #[path = "end_to_end/whole.rs"]
 mod whole;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Holds ctpipe's results against other people's programs: dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow, PyTorch.
+"""Holds ctpipe's results against other people's programs: dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow, PyTorch,
+TensorBoard, MLflow.
 
     python3 run.py --ctpipe target/debug/ctpipe --step target/debug/examples/pytorch_step \
         --decode target/debug/examples/decode
@@ -25,6 +26,7 @@ import sklearn.metrics
 
 import dicom
 import schema
+import training
 from common import DATA, PROJECT, TOOLS, WINDOW, Place, Skip, averaged
 
 
@@ -245,6 +247,8 @@ def main():
         (figures_agree_with_scikit_learn, phantoms),
         (pytorch_answers_with_our_model, phantoms),
         (training_starts_from_pytorch_weights, phantoms),
+        (training.tensorboard_reads_a_training_that_was_interrupted, phantoms),
+        (training.mlflow_takes_a_training_that_was_interrupted, phantoms),
         (a_step_is_pytorchs, arguments.step.resolve()),
         (chest_agrees_with_itk, ctpipe),
         (adrenal_goes_from_dicom_to_report, ctpipe),

@@ -1,6 +1,6 @@
 //! How long one training step or one inference takes: what `make bench-train` sets beside PyTorch.
 //!
-//! `cargo run --example speed -- train|infer WIDTH BATCH STEPS plain|residual`, one line of JSON.
+//! `cargo run --example speed -- train|infer WIDTH BATCH STEPS plain|residual [KERNEL_SIZE]`, one line of JSON.
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;
@@ -12,11 +12,12 @@ use ctpipe_network::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [what, width, batch, steps, form] = args.as_slice() else {
-        return Err("usage: speed train|infer WIDTH BATCH STEPS plain|residual".into());
+    let [what, width, batch, steps, form, rest @ ..] = args.as_slice() else {
+        return Err("usage: speed train|infer WIDTH BATCH STEPS plain|residual [KERNEL_SIZE]".into());
     };
+    let kernel_size = rest.first().map_or(Ok(3), |edge| edge.parse())?;
     let (width, batch, steps) = (width.parse()?, batch.parse::<usize>()?, steps.parse::<usize>()?);
-    let config = Config { width, residual: form == "residual", ..Config::default() };
+    let config = Config { width, kernel_size, residual: form == "residual", ..Config::default() };
     let weights = Weights::init(&config, 42);
     let mut random = Stream::new(42, Purpose::Sampler);
     let volumes: Vec<Vec<u16>> = (0..batch)

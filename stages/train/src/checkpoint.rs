@@ -78,6 +78,11 @@ impl Checkpoints {
         None
     }
 
+    /// Is there one on disk?
+    pub(crate) fn any(&self) -> bool {
+        !numbers(&self.folder).is_empty()
+    }
+
     /// Is the last one still being written?
     pub(crate) fn busy(&self) -> bool {
         self.writing.as_ref().is_some_and(|writing| !writing.is_finished())

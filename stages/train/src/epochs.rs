@@ -120,9 +120,6 @@ struct Run<'a> {
     eager: bool,
     shelf: Shelf,
     course: Course,
-    /// The samples of the epoch in hand.
-    order: Vec<Sample>,
-    start: Weights,
     best: Option<Arc<Weights>>,
     checkpoints: Option<Checkpoints>,
     last_checkpoint: Instant,
@@ -152,11 +149,11 @@ impl<'a> Run<'a> {
         };
         let Setting { device, seed, .. } = *setting;
         let edge = data.volumes.edge().map_err(TrainError::Volumes)?;
+        memory::check(config, &config.network(edge), device)?;
         let start = match &setting.start {
             Some(weights) => weights.clone(),
             None => Weights::init(&config.network(edge), seed),
         };
-        memory::check(config, start.config(), device)?;
         let mut trainer =
             memory::guarded(config, || Ok(Trainer::new(&start, config.learning(), seed, device)?))?;
         let shelf = Shelf::fill(&mut trainer, data, device, watcher)?;
@@ -204,8 +201,6 @@ impl<'a> Run<'a> {
             eager: device == Device::Cpu,
             shelf,
             course,
-            order: Vec::new(),
-            start,
             best,
             checkpoints,
             last_checkpoint: Instant::now(),
@@ -221,8 +216,7 @@ impl<'a> Run<'a> {
     /// One epoch, or what is left of it.
     fn epoch(&mut self) -> Result<(), TrainError> {
         let epoch = self.course.epoch;
-        self.order = epoch_order(&self.data.train, self.config.use_weighted_sampler, self.seed, epoch);
-        let order = std::mem::take(&mut self.order);
+        let order = epoch_order(&self.data.train, self.config.use_weighted_sampler, self.seed, epoch);
         let size = self.config.step_size();
         for (index, samples) in order.chunks(size).enumerate().skip(self.course.step) {
             self.step(index, samples)?;
@@ -326,23 +320,41 @@ impl<'a> Run<'a> {
             let samples = order.chunks(size).nth(self.course.settled).unwrap_or_default();
             if !loss.is_finite() {
                 let step = self.course.settled;
-                return Err(self.not_finite(step + 1, loss, self.lr(step), samples));
+                return Err(self.not_finite(step + 1, loss, self.lr(step), "train", samples));
             }
             self.course.settled += 1;
             self.course.total += loss * samples.len() as f64;
             self.course.volumes += samples.len();
-            self.course.last_loss = Some(loss);
+            // Without the sign of a zero.
+            self.course.last_loss = Some(loss + 0.0);
         }
         Ok(())
     }
 
-    fn not_finite(&self, step: usize, loss: f64, lr: f64, samples: &[Sample]) -> TrainError {
+    fn not_finite(
+        &self,
+        step: usize,
+        loss: f64,
+        lr: f64,
+        part: &'static str,
+        samples: &[Sample],
+    ) -> TrainError {
         let epoch = self.course.epoch;
         let mut names: Vec<String> =
             samples.iter().map(|sample| self.data.volumes.name(sample.volume)).collect();
         names.sort();
         names.dedup();
-        TrainError::NotFinite { epoch, step, loss, lr, last: self.course.last_loss, series: names }
+        let kept = self.checkpoints.as_ref().is_some_and(Checkpoints::any);
+        TrainError::NotFinite {
+            epoch,
+            step,
+            loss,
+            lr,
+            last: self.course.last_loss,
+            kept,
+            part,
+            series: names,
+        }
     }
 
     /// Validation, schedule, the best weights; then the next epoch is in hand.
@@ -350,9 +362,6 @@ impl<'a> Run<'a> {
         let train_loss = self.mean_loss();
         let (val_loss, val_auc) = self.validate()?;
         let watched = as_loss(self.config.early_stopping_on, train_loss, val_loss, val_auc);
-        if val_loss.is_some_and(|loss| !loss.is_finite()) || !watched.is_finite() {
-            return Err(self.not_finite(self.course.step, val_loss.unwrap_or(watched), self.course.lr, &[]));
-        }
         self.course.plateau.observe(watched);
         let best = self.course.early.observe(watched);
         if best {
@@ -394,7 +403,15 @@ impl<'a> Run<'a> {
         let labels: Vec<u8> = val.iter().map(|sample| sample.label).collect();
         let positive: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
         let scores: Vec<f64> = logits.iter().map(|&pair| probability(pair)).collect();
-        Ok((Some(self.loss.on_host(&logits, &labels)), auc(&positive, &scores).ok()))
+        let loss = self.loss.on_host(&logits, &labels);
+        if !loss.is_finite() {
+            let lost = |(sample, logits): (&Sample, &[f32; 2])| {
+                (!logits.iter().all(|logit| logit.is_finite())).then_some(*sample)
+            };
+            let lost: Vec<Sample> = val.iter().zip(&logits).filter_map(lost).collect();
+            return Err(self.not_finite(self.course.step, loss, self.course.lr, "val", &lost));
+        }
+        Ok((Some(loss), auc(&positive, &scores).ok()))
     }
 
     /// Is a checkpoint due by time?
@@ -429,7 +446,7 @@ impl<'a> Run<'a> {
             row.best = row.epoch == best_epoch;
         }
         Trained {
-            weights: self.best.map_or(self.start, Arc::unwrap_or_clone),
+            weights: self.best.map_or_else(|| self.trainer.weights(), Arc::unwrap_or_clone),
             best_epoch,
             stopped_early: early.is_over() && (history.len() as u32) < self.config.epochs,
             history,

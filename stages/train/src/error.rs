@@ -27,7 +27,7 @@ pub enum TrainError {
         samples: usize,
     },
     /// The loss is not a number any more.
-    #[error("{}", not_finite(*.epoch, *.step, *.loss, *.lr, *.last, .series))]
+    #[error("{}", not_finite(&Lost { epoch: *.epoch, step: *.step, loss: *.loss, lr: *.lr, last: *.last, kept: *.kept }, .part, .series))]
     NotFinite {
         /// Which.
         epoch: u32,
@@ -39,7 +39,11 @@ pub enum TrainError {
         lr: f64,
         /// The last loss that was a number.
         last: Option<f64>,
-        /// What the step learnt from; empty where it was the validation's loss.
+        /// Is there a checkpoint from before it?
+        kept: bool,
+        /// Of which part of the data the loss is: train or val.
+        part: &'static str,
+        /// What the step learnt from; of val, those without a finite answer.
         series: Vec<String>,
     },
     /// It would not fit into memory, or did not.
@@ -72,21 +76,28 @@ fn too_large(batch_size: usize, accumulate: usize, samples: usize) -> String {
 /// Series that are named.
 const NAMED: usize = 64;
 
-fn not_finite(epoch: u32, step: usize, loss: f64, lr: f64, last: Option<f64>, series: &[String]) -> String {
-    let before = match last {
+/// The numbers of a loss that is none.
+struct Lost {
+    epoch: u32,
+    step: usize,
+    loss: f64,
+    lr: f64,
+    last: Option<f64>,
+    kept: bool,
+}
+
+fn not_finite(lost: &Lost, part: &str, series: &[String]) -> String {
+    let Lost { epoch, step, loss, lr, .. } = lost;
+    let before = match lost.last {
         Some(last) => format!("the last finite loss was {last:.6}"),
         None => "it was the first step".to_owned(),
     };
-    let what = if series.is_empty() {
-        "the validation loss".to_owned()
-    } else {
-        let more = series.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let names = &series[..series.len().min(NAMED)];
-        format!("the loss on {}{more}", names.join(", "))
-    };
+    let kept = if lost.kept { "; the checkpoint before it is kept" } else { "" };
+    let more = series.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let names = series[..series.len().min(NAMED)].join(", ");
     format!(
-        "{what} became {loss} in epoch {epoch}, step {step}; {before}; the checkpoint before it is kept. Try a smaller \
-         lr than {lr}, clip_norm=1 or a warm-up (schedule=cosine, warmup_epochs=1), and look at these series"
+        "the loss on {part} became {loss} in epoch {epoch}, step {step} ({names}{more}); {before}{kept}. Try a smaller lr \
+         than {lr}, clip_norm=1 or a warm-up (schedule=cosine, warmup_epochs=1), and look at these series"
     )
 }

@@ -230,7 +230,7 @@ fn a_loss_that_is_no_number_is_told_with_its_step_and_series_and_the_checkpoint_
     let mut watcher = Stopper::default();
     let error = run(&config, Some(folder.path()), &mut watcher).map(drop).unwrap_err();
     let text = error.to_string();
-    let TrainError::NotFinite { epoch, step, loss, lr, last, series } = error else { panic!("{text}") };
+    let TrainError::NotFinite { epoch, step, loss, lr, last, series, .. } = error else { panic!("{text}") };
     assert!(!loss.is_finite() && lr == 10.0 && last.unwrap().is_finite());
     assert_eq!(u64::from(epoch - 1) * 3 + step as u64, watcher.losses.last().unwrap().0);
     assert!(!series.is_empty() && series.len() <= 6 && series.iter().all(|name| name.starts_with("volume ")));

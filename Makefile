@@ -7,7 +7,7 @@ CTPIPE := target/debug/ctpipe
 SHORTER := $(if $(SHORT),--set train.epochs=2)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build pipeline install lint test test-isa test-peers bench-engine bench-dicom bench-train bench-learning soak fuzz clean
+.PHONY: help tools build pipeline install lint test test-isa test-peers bench-engine bench-dicom bench-train bench-learning gpu-check test-gpu-code soak fuzz clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +32,11 @@ pipeline: build ## run the main job: on your data, or on a demonstration set whe
 	  $(CTPIPE) run --profile demo $(SHORTER); \
 	fi
 
-install: build ## put ctpipe on the PATH (cargo's bin folder)
-	install -D -m 755 $(CTPIPE) "$${CARGO_HOME:-$$HOME/.cargo}/bin/ctpipe"
+install: build ## put ctpipe on the PATH (cargo's bin folder); GPU=1 for one that knows CUDA, too
+ifdef GPU
+	$(CARGO) build --locked --profile gpu --features cuda --bin ctpipe
+endif
+	install -D -m 755 $(if $(GPU),target/gpu/ctpipe,$(CTPIPE)) "$${CARGO_HOME:-$$HOME/.cargo}/bin/ctpipe"
 
 lint: tools ## formatting and lints
 	$(CARGO) fmt --all --check
@@ -63,7 +66,7 @@ $(VENV)/ok: tests/peers/requirements.txt
 	  | xargs -n 4 $(VENV)/bin/pip install --quiet --no-deps --no-cache-dir
 	@touch $@
 
-test-peers: build $(VENV)/ok ## tests against dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow and PyTorch
+test-peers: build $(VENV)/ok ## tests against dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow, PyTorch, TensorBoard and MLflow
 	@command -v dciodvfy >/dev/null || { apt-get update -qq && apt-get install -y -qq dicom3tools; } \
 	  || { echo "install dciodvfy first: apt-get install dicom3tools"; exit 1; }
 	@$(CARGO) build --quiet --locked --examples
@@ -76,6 +79,19 @@ bench-train: build $(VENV)/ok ## a training step and an inference beside PyTorch
 	  || { echo "install a C++ compiler first: apt-get install g++"; exit 1; }
 	@$(CARGO) build --quiet --locked --examples
 	@$(VENV)/bin/python benches/train.py --ours target/debug/examples/speed
+
+# Optimised throughout: 20 minutes on two cores. Needs no CUDA; what it builds does.
+gpu-check: tools ## build the GPU's checks and benches; with an NVIDIA GPU, CUDA and PyTorch, run them
+	$(CARGO) build --locked --profile gpu --features cuda --example gpu
+	@if command -v nvidia-smi >/dev/null; then benches/gpu/run.sh target/gpu/examples/gpu; \
+	else echo "there is no NVIDIA GPU here: copy target/gpu/examples/gpu and benches/ to where there is one, and run" && \
+	  echo "  benches/gpu/run.sh gpu"; fi
+
+# Vulkan on a CPU (Mesa's lavapipe) runs the same kernels, slowly.
+test-gpu-code: tools ## the GPU's kernels on a CPU (10 minutes to build)
+	@command -v vulkaninfo >/dev/null || { apt-get update -qq && apt-get install -y -qq mesa-vulkan-drivers vulkan-tools; } \
+	  || { echo "install a Vulkan driver first: apt-get install mesa-vulkan-drivers vulkan-tools"; exit 1; }
+	$(CARGO) test --locked --package ctpipe-network --features wgpu --lib --target-dir target/gpu-code gpu::
 
 SECONDS_EACH ?= 60
 fuzz: tools ## each fuzz target for SECONDS_EACH seconds (default 60)

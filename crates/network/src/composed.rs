@@ -1,13 +1,14 @@
 //! The operations written with Burn's own: right on every backend, for every shape. The oracle of
 //! the kernels' tests, and what runs where there is no kernel.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::{conv3d, max_pool2d};
 use burn::tensor::ops::ConvOptions;
+use burn::tensor::{FloatDType, Tensor};
 
-use crate::operations::{BatchStatistics, BlockTensors, Moved};
+use crate::device::Precision;
+use crate::operations::{BatchStatistics, BlockTensors, How, Moved};
 use crate::optimizer::{Along, By};
 
 /// PyTorch's BatchNorm default.
@@ -17,15 +18,16 @@ const EPSILON: f64 = 1e-5;
 pub(crate) fn block<B: Backend>(
     x: Tensor<B, 5>,
     tensors: BlockTensors<B>,
-    training: bool,
+    how: How,
 ) -> (Tensor<B, 5>, Option<BatchStatistics<B>>) {
     let (weight, bias) = tensors.conv;
     let padding = weight.dims()[2] / 2;
     let options = ConvOptions::new([1; 3], [padding; 3], [1; 3], 1);
-    let y = conv3d(x.clone(), weight, Some(bias), options);
-    let (mut y, seen) = batch_norm(y, tensors.affine, tensors.running, training);
+    let x = narrow(x, how.precision);
+    let y = conv3d(x.clone(), narrow(weight, how.precision), Some(narrow(bias, how.precision)), options);
+    let (mut y, seen) = batch_norm(wide(y, how.precision), tensors.affine, tensors.running, how.training);
     if let Some((weight, bias)) = tensors.skip {
-        y = y + pointwise(x, weight, bias);
+        y = y + pointwise(x, weight, bias, how.precision);
     }
     // The largest of eight is positive or not whether it is rectified before or after: the ReLU
     // comes second here and works on an eighth of the values.
@@ -37,8 +39,29 @@ pub(crate) fn fully_connected<B: Backend>(
     x: Tensor<B, 2>,
     weight: Tensor<B, 2>,
     bias: Tensor<B, 1>,
+    precision: Precision,
 ) -> Tensor<B, 2> {
-    burn::tensor::module::linear(x, weight.transpose(), Some(bias))
+    if precision == Precision::F32 {
+        return burn::tensor::module::linear(x, weight.transpose(), Some(bias));
+    }
+    let product = narrow(x, precision).matmul(narrow(weight, precision).transpose());
+    wide(product, precision) + bias.unsqueeze()
+}
+
+/// To the numbers that are multiplied; sums are wider inside of each product.
+fn narrow<B: Backend, const D: usize>(x: Tensor<B, D>, precision: Precision) -> Tensor<B, D> {
+    match precision {
+        Precision::F32 => x,
+        Precision::Bf16 => x.cast(FloatDType::BF16),
+    }
+}
+
+/// Back to those that are added, averaged and learnt.
+fn wide<B: Backend, const D: usize>(x: Tensor<B, D>, precision: Precision) -> Tensor<B, D> {
+    match precision {
+        Precision::F32 => x,
+        Precision::Bf16 => x.cast(FloatDType::F32),
+    }
 }
 
 /// [`crate::operations::Operations::adam`].
@@ -72,11 +95,17 @@ pub(crate) fn sgd<B: Backend>(
 }
 
 /// A 1x1x1 convolution: a matrix product over the channels.
-fn pointwise<B: Backend>(x: Tensor<B, 5>, weight: Tensor<B, 5>, bias: Tensor<B, 1>) -> Tensor<B, 5> {
+fn pointwise<B: Backend>(
+    x: Tensor<B, 5>,
+    weight: Tensor<B, 5>,
+    bias: Tensor<B, 1>,
+    precision: Precision,
+) -> Tensor<B, 5> {
     let [n, from, d, h, w] = x.dims();
     let to = weight.dims()[0];
     let voxels = d * h * w;
-    let product = weight.reshape([1, to, from]).matmul(x.reshape([n, from, voxels]));
+    let weight = narrow(weight, precision).reshape([1, to, from]);
+    let product = wide(weight.matmul(x.reshape([n, from, voxels])), precision);
     let product = product.reshape([n * to, voxels]) + rows(bias, n);
     product.reshape([n, to, d, h, w])
 }

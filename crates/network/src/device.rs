@@ -2,10 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use ctpipe_kernels::{Isa, VARIABLE};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::probe::{Environment, missing};
+
+/// In what a GPU multiplies. Sums, learnt values and BatchNorm are in 32 bits either way; a CPU computes all in 32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits with the range of 32 (bfloat16): the loss needs no scaling.
+    Bf16,
+}
+
+impl Precision {
+    /// As it stands in keys.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
 
 /// A device that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +49,7 @@ impl Device {
         match name {
             "cpu" => cpu(),
             "auto" => {
-                if missing_cuda().is_none() {
+                if missing_cuda(0).is_none() {
                     Ok(Device::Cuda(0))
                 } else {
                     cpu()
@@ -54,10 +78,15 @@ impl Device {
         u32::from(self != Device::Cpu)
     }
 
+    /// The precision that is used on it where this one is asked for.
+    pub fn precision(self, asked: Precision) -> Precision {
+        if self == Device::Cpu { Precision::F32 } else { asked }
+    }
+
     /// What of this device changes the bytes of a result: its kind, the precision used on it, and on a
     /// CPU how a product and a sum are rounded, which all instruction sets but the portable one do alike.
-    pub fn facts(self) -> BTreeMap<String, String> {
-        let mut facts = vec![("device", self.kind()), ("precision", "f32")];
+    pub fn facts(self, asked: Precision) -> BTreeMap<String, String> {
+        let mut facts = vec![("device", self.kind()), ("precision", self.precision(asked).name())];
         if self == Device::Cpu {
             facts.push(("multiply_add", if isa().fuses() { "fused" } else { "rounded twice" }));
         }
@@ -75,21 +104,23 @@ impl fmt::Display for Device {
 }
 
 fn cuda(index: usize) -> Result<Device, Error> {
-    match missing_cuda() {
+    match missing_cuda(index) {
         None => Ok(Device::Cuda(index)),
         Some(why) => Err(Error::Device(format!("no CUDA device: {why}; use device: auto or cpu"))),
     }
 }
 
-/// Why CUDA cannot be used, or `None`. Asked of the system and not of the driver: creating a CUDA
-/// device without a driver panics.
-fn missing_cuda() -> Option<&'static str> {
+/// Why a GPU cannot be used, or `None`.
+fn missing_cuda(index: usize) -> Option<String> {
     if !cfg!(feature = "cuda") {
-        return Some("this ctpipe was built without the cuda feature");
+        return Some("this ctpipe was built without the cuda feature".to_owned());
     }
-    let device = std::path::Path::new("/dev/nvidia0").exists();
-    let driver = std::path::Path::new("/proc/driver/nvidia/version").exists();
-    (!device || !driver).then_some("there is no NVIDIA driver or device")
+    missing(Path::new("/"), &Environment::of_this_process(), index)
+}
+
+/// Why `auto` is not a GPU here, for who expects one: only where this ctpipe could use one.
+pub fn why_no_gpu() -> Option<String> {
+    missing_cuda(0).filter(|_| cfg!(feature = "cuda"))
 }
 
 /// The instruction set that the CPU's arithmetic uses on this machine: chosen at run time, or by

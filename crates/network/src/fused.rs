@@ -15,7 +15,7 @@ use ctpipe_kernels::block::{Forward, Saved};
 use ctpipe_kernels::{Block, Extent, Keep, Layout, Statistics, Volumes, block, buffers, linear, pitch};
 
 use crate::composed;
-use crate::device::isa;
+use crate::device::{Precision, isa};
 use crate::operations::{BatchStatistics, BlockTensors, How, Moved, Operations};
 use crate::optimizer::{Along, By};
 
@@ -157,7 +157,7 @@ impl Operations for Flex {
         how: How,
     ) -> (Tensor<Self, 5>, Option<BatchStatistics<Self>>) {
         if !covers(&tensors.conv.0.dims(), &x.dims()) {
-            return composed::block(x, tensors, how.training);
+            return composed::block(x, tensors, how);
         }
         let contiguous = |tensor: FlexTensor| tensor.to_contiguous();
         let (weight, bias) = tensors.conv;
@@ -178,6 +178,7 @@ impl Operations for Flex {
         x: Tensor<Self, 2>,
         weight: Tensor<Self, 2>,
         bias: Tensor<Self, 1>,
+        _: Precision,
     ) -> Tensor<Self, 2> {
         tensor(linear_forward(
             &primitive(x).to_contiguous(),
@@ -325,7 +326,7 @@ impl<C: CheckpointStrategy> Operations for Autodiff<Flex, C> {
         how: How,
     ) -> (Tensor<Self, 5>, Option<BatchStatistics<Self>>) {
         if !covers(&tensors.conv.0.dims(), &x.dims()) {
-            return composed::block(x, tensors, how.training);
+            return composed::block(x, tensors, how);
         }
         let x = x.into_primitive().tensor();
         let weight = tensors.conv.0.into_primitive().tensor();
@@ -379,6 +380,7 @@ impl<C: CheckpointStrategy> Operations for Autodiff<Flex, C> {
         x: Tensor<Self, 2>,
         weight: Tensor<Self, 2>,
         bias: Tensor<Self, 1>,
+        _: Precision,
     ) -> Tensor<Self, 2> {
         let x = x.into_primitive().tensor();
         let weight = weight.into_primitive().tensor();

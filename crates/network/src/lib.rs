@@ -27,9 +27,13 @@ mod config;
 mod device;
 mod error;
 mod fused;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod loss;
 mod operations;
 mod optimizer;
+mod probe;
+mod profile;
 mod random;
 mod session;
 mod shelf;
@@ -43,10 +47,11 @@ pub use arch::Arch;
 pub use batch::{Batch, Voxels};
 pub use config::{BLOCKS, Config};
 pub use ctpipe_kernels::augment::{Change, Noise, mean};
-pub use device::{Device, instruction_set};
+pub use device::{Device, Precision, instruction_set, why_no_gpu};
 pub use error::Error;
 pub use loss::{Loss, LossKind, probability};
 pub use optimizer::{Learning, OptimizerKind};
+pub use profile::Layer;
 pub use random::{Purpose, Stream, sin_cos};
 pub use session::Seen;
 pub use state::{Counts, State};
@@ -55,9 +60,6 @@ pub use weights::Weights;
 use batch::check_sizes;
 use burn::backend::{Autodiff, Flex};
 use session::{Infer, Inference, Train, Training};
-
-/// Volumes that go through the network at once when it only answers.
-const INFERENCE_BATCH: usize = 8;
 
 /// A network that learns.
 pub struct Trainer(Box<dyn Train>);
@@ -213,6 +215,36 @@ impl Network {
     }
 }
 
+/// Where the time of a step goes on a device: each part by itself on random numbers, medians of `repeats`.
+///
+/// # Errors
+/// When there is no such network, or the device is not in this build.
+pub fn layers(
+    config: &Config,
+    device: Device,
+    precision: Precision,
+    batch: usize,
+    repeats: usize,
+) -> Result<Vec<Layer>, Error> {
+    config.check()?;
+    Ok(match device {
+        Device::Cpu => {
+            let device = burn::backend::flex::FlexDevice;
+            profile::layers::<Autodiff<Flex>>(config, Precision::F32, batch, repeats, &device)
+        }
+        #[cfg(feature = "cuda")]
+        Device::Cuda(index) => {
+            let device = burn::backend::cuda::CudaDevice::new(index);
+            profile::layers::<Autodiff<burn::backend::Cuda>>(config, precision, batch, repeats, &device)
+        }
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(_) => {
+            let _ = precision;
+            return Err(Error::Device("this ctpipe was built without cuda".to_owned()));
+        }
+    })
+}
+
 /// What the network sees of a volume of `size³` voxels, changed so: for whoever wants to look at it.
 ///
 /// # Errors
@@ -231,7 +263,7 @@ pub fn render(size: usize, volume: &[u16], change: &Change) -> Result<Vec<f32>, 
 }
 
 fn logits<T: Infer + ?Sized>(network: &T, voxels: Voxels<'_>, kept: usize) -> Result<Vec<[f32; 2]>, Error> {
-    let size = network.size();
+    let (size, most) = (network.size(), network.batch());
     let mut all = Vec::new();
     let mut answer = |part: Voxels<'_>| {
         all.extend_from_slice(network.logits(part).as_chunks::<2>().0);
@@ -240,19 +272,19 @@ fn logits<T: Infer + ?Sized>(network: &T, voxels: Voxels<'_>, kept: usize) -> Re
     match voxels {
         Voxels::Host(volumes) => {
             check_sizes(size, volumes)?;
-            volumes.chunks(INFERENCE_BATCH).for_each(|part| answer(Voxels::Host(part)));
+            volumes.chunks(most).for_each(|part| answer(Voxels::Host(part)));
         }
         Voxels::Kept(numbers) => {
             if let Some(&number) = numbers.iter().find(|&&number| number >= kept) {
                 return Err(Error::Batch(format!("there is no volume {number} on the device, only {kept}")));
             }
-            numbers.chunks(INFERENCE_BATCH).for_each(|part| answer(Voxels::Kept(part)));
+            numbers.chunks(most).for_each(|part| answer(Voxels::Kept(part)));
         }
         Voxels::Scaled(values) => {
             if !values.len().is_multiple_of(size.pow(3)) {
                 return Err(Error::VolumeSize { size, found: values.len() % size.pow(3) });
             }
-            values.chunks(INFERENCE_BATCH * size.pow(3)).for_each(|part| answer(Voxels::Scaled(part)));
+            values.chunks(most * size.pow(3)).for_each(|part| answer(Voxels::Scaled(part)));
         }
     }
     Ok(all)

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use crate::composed;
+use crate::device::Precision;
 use crate::optimizer::{Along, By};
 
 /// The tensors of one block.
@@ -26,6 +27,8 @@ pub(crate) struct How {
     pub(crate) training: bool,
     /// Nothing but a reshape follows: the output is wanted as `[N, C, D, H, W]` in memory too.
     pub(crate) last: bool,
+    /// Of convolutions and products, where the backend has a choice.
+    pub(crate) precision: Precision,
 }
 
 /// Mean and unbiased variance of a batch, `[channels]` each, for the running statistics.
@@ -39,7 +42,7 @@ pub(crate) trait Operations: Backend {
         tensors: BlockTensors<Self>,
         how: How,
     ) -> (Tensor<Self, 5>, Option<BatchStatistics<Self>>) {
-        composed::block(x, tensors, how.training)
+        composed::block(x, tensors, how)
     }
 
     /// `x weightᵀ + bias`; PyTorch keeps a linear layer's weight as `[out, in]`.
@@ -47,8 +50,9 @@ pub(crate) trait Operations: Backend {
         x: Tensor<Self, 2>,
         weight: Tensor<Self, 2>,
         bias: Tensor<Self, 1>,
+        precision: Precision,
     ) -> Tensor<Self, 2> {
-        composed::fully_connected(x, weight, bias)
+        composed::fully_connected(x, weight, bias, precision)
     }
 
     /// A value and its two moments after a step of Adam.
@@ -79,8 +83,3 @@ pub(crate) trait Operations: Backend {
 
 /// A value and its two moments.
 pub(crate) type Moved<B> = (Tensor<B, 1>, [Tensor<B, 1>; 2]);
-
-#[cfg(feature = "cuda")]
-impl Operations for burn::backend::Cuda {}
-#[cfg(feature = "cuda")]
-impl Operations for burn::backend::Autodiff<burn::backend::Cuda> {}

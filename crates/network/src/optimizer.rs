@@ -4,6 +4,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::device::Precision;
 use crate::operations::Operations;
 
 const BETA1: f64 = 0.9;
@@ -42,6 +43,8 @@ pub struct Learning {
     pub ema_decay: f64,
     /// BatchNorm keeps its running statistics and normalises by them.
     pub freeze_norm: bool,
+    /// In what a GPU multiplies.
+    pub precision: Precision,
 }
 
 impl Default for Learning {
@@ -54,6 +57,7 @@ impl Default for Learning {
             clip_norm: 0.0,
             ema_decay: 0.0,
             freeze_norm: false,
+            precision: Precision::F32,
         }
     }
 }

@@ -9,6 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use crate::arch::Pass;
 use crate::batch::{Batch, Voxels};
 use crate::config::{Config, Slot};
+use crate::device::Precision;
 use crate::loss::Loss;
 use crate::operations::{BatchStatistics, Operations};
 use crate::optimizer::{Learning, Memory, Optimizer};
@@ -24,6 +25,8 @@ const MOMENTUM: f32 = 0.1;
 pub(crate) trait Infer {
     /// Edge of a volume.
     fn size(&self) -> usize;
+    /// Volumes that it answers at once.
+    fn batch(&self) -> usize;
     /// Logits of volumes, `num_classes` each.
     fn logits(&self, voxels: Voxels<'_>) -> Vec<f32>;
 }
@@ -78,8 +81,13 @@ impl<B: Loading> Infer for Inference<B> {
         self.config.size
     }
 
+    fn batch(&self) -> usize {
+        B::INFERENCE_BATCH
+    }
+
     fn logits(&self, voxels: Voxels<'_>) -> Vec<f32> {
-        infer(&self.config, &self.values, B::load(&self.shelf, voxels, &[], self.config.size, &self.device))
+        let x = B::load(&self.shelf, voxels, &[], self.config.size, &self.device);
+        infer(&self.config, &self.values, x, Precision::F32)
     }
 }
 
@@ -154,9 +162,13 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Infer for Training<
         self.config.size
     }
 
+    fn batch(&self) -> usize {
+        B::InnerBackend::INFERENCE_BATCH
+    }
+
     fn logits(&self, voxels: Voxels<'_>) -> Vec<f32> {
         let x = B::InnerBackend::load(&self.shelf, voxels, &[], self.config.size, &self.device);
-        infer(&self.config, self.answering(), x)
+        infer(&self.config, self.answering(), x, self.learning.precision)
     }
 }
 
@@ -193,7 +205,8 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<
             Tensor::from_data(TensorData::new(values, shape), &device)
         };
         let by_batch = !self.learning.freeze_norm;
-        let mut pass = Pass { by_batch, mask: Some(&mut mask), seen: Vec::new() };
+        let precision = self.learning.precision;
+        let mut pass = Pass { by_batch, precision, mask: Some(&mut mask), seen: Vec::new() };
         let logits = self.config.arch.forward(&self.config, &on_tape, Tensor::from_inner(x), &mut pass);
         let statistics = std::mem::take(&mut pass.seen);
         let loss = loss.on_device(logits.clone(), batch.labels, divisor, &self.device);
@@ -283,8 +296,13 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<
     }
 }
 
-fn infer<B: Operations>(config: &Config, values: &[Tensor<B, 1>], x: Tensor<B, 5>) -> Vec<f32> {
-    let logits = config.arch.forward(config, values, x, &mut Pass::answer());
+fn infer<B: Operations>(
+    config: &Config,
+    values: &[Tensor<B, 1>],
+    x: Tensor<B, 5>,
+    precision: Precision,
+) -> Vec<f32> {
+    let logits = config.arch.forward(config, values, x, &mut Pass::answer(precision));
     let n = logits.dims()[0] * config.num_classes;
     download(logits.reshape([n]))
 }

@@ -21,6 +21,8 @@ pub(crate) trait Shelf<B: Backend>: Default {
 pub(crate) trait Loading: Operations {
     /// What it keeps volumes in.
     type Shelf: Shelf<Self>;
+    /// Volumes that go through a network at once when it only answers.
+    const INFERENCE_BATCH: usize;
 
     /// `[N, 1, size, size, size]` in 0..1, changed as `changes` say (empty: not at all).
     fn load(
@@ -48,6 +50,7 @@ impl<B: Backend> Shelf<B> for InMemory {
 
 impl Loading for Flex {
     type Shelf = InMemory;
+    const INFERENCE_BATCH: usize = 8;
 
     fn load(
         shelf: &InMemory,

@@ -8,7 +8,7 @@ use crate::composed;
 use crate::operations::{BlockTensors, How, Operations};
 use crate::optimizer::By;
 use crate::random::{Purpose, Stream};
-use crate::{Batch, Config, Device, Learning, Loss, Network, Trainer, Voxels, Weights};
+use crate::{Batch, Config, Device, Learning, Loss, Network, Precision, Trainer, Voxels, Weights};
 
 type Taped = Autodiff<Flex>;
 
@@ -55,11 +55,8 @@ fn block(fused: bool, edge: usize, from: usize, residual: bool, how: How) -> Vec
         running,
         skip: residual.then(|| (projection.clone(), projection_bias.clone())),
     };
-    let (output, seen) = if fused {
-        Taped::block(x.clone(), tensors, how)
-    } else {
-        composed::block(x.clone(), tensors, how.training)
-    };
+    let (output, seen) =
+        if fused { Taped::block(x.clone(), tensors, how) } else { composed::block(x.clone(), tensors, how) };
     let along = draw.tensor(output.dims(), -1.0, 1.0);
     let gradients = (output.clone() * along).sum().backward();
     let mut all = vec![values(output.inner())];
@@ -83,7 +80,7 @@ fn a_fused_block_is_the_composed_block() {
         for residual in [false, true] {
             for training in [false, true] {
                 for last in [false, true] {
-                    let how = How { training, last };
+                    let how = How { training, last, precision: Precision::F32 };
                     let fused = block(true, edge, from, residual, how);
                     let composed = block(false, edge, from, residual, how);
                     assert_eq!(fused.len(), composed.len());
@@ -109,7 +106,12 @@ fn a_fused_linear_layer_and_adam_are_the_composed_ones() {
             let weight = draw.tensor([to, from], -1.0, 1.0).require_grad();
             let bias = draw.tensor([to], -1.0, 1.0).require_grad();
             let (a, b, c) = (x.clone(), weight.clone(), bias.clone());
-            let y = if fused { Taped::fully_connected(a, b, c) } else { composed::fully_connected(a, b, c) };
+            let f32 = Precision::F32;
+            let y = if fused {
+                Taped::fully_connected(a, b, c, f32)
+            } else {
+                composed::fully_connected(a, b, c, f32)
+            };
             let along = draw.tensor([n, to], -1.0, 1.0);
             let gradients = (y.clone() * along).sum().backward();
             let gradient = weight.grad(&gradients).unwrap().reshape([to * from]);

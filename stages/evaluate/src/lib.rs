@@ -7,7 +7,7 @@ mod predict;
 use std::collections::BTreeMap;
 
 use ctpipe_engine::{Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
-use ctpipe_network::Device;
+use ctpipe_network::{Device, Precision};
 use ctpipe_tables::json::{self, MetricsFile, ModelFile};
 use ctpipe_tables::{Part, PredictionRow, Table};
 use serde::Deserialize;
@@ -103,7 +103,7 @@ impl Stage for Evaluate {
     }
     fn facts(&self, params: &Params) -> Result<BTreeMap<String, String>, String> {
         let name = params.get("device").and_then(Value::as_str).unwrap_or("auto");
-        Device::resolve(name).map(Device::facts).map_err(|e| e.to_string())
+        Device::resolve(name).map(|device| device.facts(Precision::F32)).map_err(|e| e.to_string())
     }
 
     fn check(&self, params: &Params) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The parameters of a training: names, defaults, ranges. Computes nothing.
 
 use ctpipe_engine::{Kind, Param};
-use ctpipe_network::{Arch, Config as Network, Learning, LossKind, OptimizerKind};
+use ctpipe_network::{Arch, Config as Network, Device, Learning, LossKind, OptimizerKind, Precision};
 use serde::{Deserialize, Serialize};
 
 /// What makes the learning rate fall.
@@ -28,17 +28,6 @@ pub enum Watched {
     ValLoss,
     /// The largest area under the ROC curve on val.
     ValAuc,
-}
-
-/// In what a GPU multiplies; sums, weights and BatchNorm are in f32 anyway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 16 bits with the range of 32.
-    Bf16,
 }
 
 /// Who is told of a training.
@@ -206,8 +195,8 @@ impl Config {
         }
     }
 
-    /// How the weights learn.
-    pub fn learning(&self) -> Learning {
+    /// How the weights learn on a device.
+    pub fn learning(&self, device: Device) -> Learning {
         Learning {
             optimizer: self.optimizer,
             momentum: self.momentum,
@@ -216,6 +205,7 @@ impl Config {
             clip_norm: self.clip_norm,
             ema_decay: self.ema_decay,
             freeze_norm: self.freeze_norm,
+            precision: device.precision(self.precision),
         }
     }
 

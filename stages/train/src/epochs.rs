@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
             None => Weights::init(&config.network(edge), seed),
         };
         let mut trainer =
-            memory::guarded(config, || Ok(Trainer::new(&start, config.learning(), seed, device)?))?;
+            memory::guarded(config, || Ok(Trainer::new(&start, config.learning(device), seed, device)?))?;
         let shelf = Shelf::fill(&mut trainer, data, device, watcher)?;
         let steps = data.train.len().div_ceil(config.step_size());
         let mut course = Course {

@@ -37,7 +37,7 @@ mod stage;
 mod tensorboard;
 mod watcher;
 
-pub use config::{Config, PARAMS, Precision, Schedule, Tracking, Watched};
+pub use config::{Config, PARAMS, Schedule, Tracking, Watched};
 pub use data::{Dataset, InMemory, Sample, VolumeSource};
 pub use epochs::{Setting, Trained, train};
 pub use error::TrainError;

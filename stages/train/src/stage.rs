@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ctpipe_engine::{Finding, Output, Param, Params, Port, Stage, StageError, Task};
-use ctpipe_network::{Config as Network, Device, Weights, instruction_set};
+use ctpipe_network::{Config as Network, Device, Precision, Weights, instruction_set, why_no_gpu};
 use ctpipe_tables::json::{self, ModelFile};
 use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{EpochRow, Part, SplitRow, Table};
@@ -70,7 +70,7 @@ impl Stage for Train {
     }
     fn facts(&self, params: &Params) -> Result<BTreeMap<String, String>, String> {
         let device = device_of(params)?;
-        let mut facts = device.facts();
+        let mut facts = device.facts(precision_of(params));
         if device == Device::Cpu && !Network::kernel_size_has_kernels(edge(params)) {
             // Burn's own operations sum as suits the processor.
             facts.insert("convolution".to_owned(), format!("composed, {}", instruction_set()));
@@ -96,8 +96,15 @@ impl Stage for Train {
                 instruction_set(),
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
             )),
-            Device::Cuda(_) => Finding::info(format!("device: {device}")),
+            Device::Cuda(_) => Finding::info(format!("device: {device}, {}", precision_of(params).name())),
         }];
+        let auto = params.get("device").and_then(Value::as_str).is_none_or(|name| name == "auto");
+        if let Some(why) = why_no_gpu().filter(|_| auto) {
+            findings.push(Finding::info(format!("device: no GPU, since {why}")));
+        }
+        if device.precision(precision_of(params)) != precision_of(params) {
+            findings.push(Finding::info("precision: f32, since a CPU has no other"));
+        }
         let edge = edge(params);
         if device == Device::Cpu && !Network::kernel_size_has_kernels(edge) {
             findings.push(Finding::warning(format!(
@@ -208,6 +215,11 @@ fn edge(params: &Params) -> usize {
 
 fn params_value(params: &Params) -> Value {
     params.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// The precision that the parameters ask for.
+fn precision_of(params: &Params) -> Precision {
+    params.get("precision").and_then(|name| serde_json::from_value(name.clone()).ok()).unwrap_or_default()
 }
 
 /// The device that the parameters ask for, which must be there.

@@ -34,8 +34,9 @@ pub(super) fn forward<B: Operations>(
 ) -> Tensor<B, 2> {
     let [n, ..] = x.dims();
     let x = trunk::forward(config, slots, x, pass).reshape([n, features(config)]);
-    let x = pass.drop_elements(relu(slots.linear(x, config.hidden_size)));
-    slots.linear(x, config.num_classes)
+    let hidden = relu(slots.linear(x, config.hidden_size, pass));
+    let x = pass.drop_elements(hidden);
+    slots.linear(x, config.num_classes, pass)
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub(super) fn forward<B: Operations>(
     let [n, ..] = x.dims();
     let means = trunk::forward(config, slots, x, pass).mean_dim(1);
     let x = means.reshape([n, config.last_channels()]);
-    let x = pass.drop_elements(relu(slots.linear(x, config.hidden_size)));
-    slots.linear(x, config.num_classes)
+    let hidden = relu(slots.linear(x, config.hidden_size, pass));
+    let x = pass.drop_elements(hidden);
+    slots.linear(x, config.num_classes, pass)
 }

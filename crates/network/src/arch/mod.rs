@@ -9,6 +9,7 @@ use burn::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Init, Slot};
+use crate::device::Precision;
 use crate::operations::{BatchStatistics, Operations};
 
 /// Lists the architectures, and asks the right file.
@@ -67,6 +68,8 @@ architectures! {
 pub(crate) struct Pass<'a, B: Operations> {
     /// BatchNorm normalises by the batch, and not by the running statistics.
     pub(crate) by_batch: bool,
+    /// Of convolutions and products, where the backend has a choice.
+    pub(crate) precision: Precision,
     /// Draws a mask `[rows, columns]` of values 0 or 1 / (1 - rate), while training.
     pub(crate) mask: Option<&'a mut dyn FnMut([usize; 2]) -> Tensor<B, 2>>,
     /// Of each block, where it normalised by the batch.
@@ -75,8 +78,8 @@ pub(crate) struct Pass<'a, B: Operations> {
 
 impl<B: Operations> Pass<'_, B> {
     /// Only answers: BatchNorm by the running statistics, nothing is dropped.
-    pub(crate) fn answer() -> Self {
-        Pass { by_batch: false, mask: None, seen: Vec::new() }
+    pub(crate) fn answer(precision: Precision) -> Self {
+        Pass { by_batch: false, precision, mask: None, seen: Vec::new() }
     }
 
     /// Drops values of `x [rows, columns]`, each by itself.
@@ -111,10 +114,10 @@ impl<B: Operations> Slots<'_, B> {
     }
 
     /// `[N, from]` to `[N, to]`.
-    pub(crate) fn linear(&mut self, x: Tensor<B, 2>, to: usize) -> Tensor<B, 2> {
+    pub(crate) fn linear(&mut self, x: Tensor<B, 2>, to: usize, pass: &Pass<'_, B>) -> Tensor<B, 2> {
         let [_, from] = x.dims();
         let weight = self.next([to, from]);
-        B::fully_connected(x, weight, self.next([to]))
+        B::fully_connected(x, weight, self.next([to]), pass.precision)
     }
 }
 

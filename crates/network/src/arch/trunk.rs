@@ -44,8 +44,9 @@ pub(super) fn forward<B: Operations>(
             running: [slots.next([to]), slots.next([to])],
             skip: config.residual.then(|| (slots.next([to, from, 1, 1, 1]), slots.next([to]))),
         };
-        let (y, statistics) =
-            B::block(x, tensors, How { training: pass.by_batch, last: index + 1 == BLOCKS });
+        let (training, precision) = (pass.by_batch, pass.precision);
+        let how = How { training, last: index + 1 == BLOCKS, precision };
+        let (y, statistics) = B::block(x, tensors, how);
         pass.seen.extend(statistics);
         x = y;
     }

@@ -1,0 +1,128 @@
+"""What run.sh measures: compare, speed beside PyTorch's best mode, layers, peak memory. One JSON and one table."""
+import datetime
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+
+PEER = pathlib.Path(__file__).resolve().parents[1] / "pytorch_peer.py"
+WIDTH, BATCH, STEPS = 64, 32, 30
+# What the products of a step at width 64 take at 790 TFLOP/s of bf16.
+FLOOR_MICROSECONDS = 85
+
+
+def ask(query):
+    said = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits", "-i", "0"],
+                          capture_output=True, text=True, check=True)
+    return said.stdout.strip()
+
+
+class Peak:
+    """Most memory that the GPU has in use while the block runs, in MB."""
+
+    def __enter__(self):
+        self.most, self.over = 0, threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+
+    def watch(self):
+        while not self.over.wait(0.05):
+            self.most = max(self.most, int(ask("memory.used")))
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+def run(command, most_seconds=900):
+    """The JSON of its last line, the GPU's peak memory, or why there is none."""
+    command = [str(part) for part in command]
+    print("+", " ".join(command), flush=True)
+    with Peak() as peak:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=most_seconds)
+        except subprocess.TimeoutExpired:
+            return {"failed": f"it took more than {most_seconds} s"}
+    if done.returncode != 0:
+        return {"failed": (done.stderr.strip() or done.stdout.strip())[-2000:]}
+    return json.loads(done.stdout.strip().splitlines()[-1]) | {"peak_mb": peak.most}
+
+
+def milliseconds(value):
+    return "" if value is None else f"{value * 1e3:.2f}"
+
+
+def main():
+    binary, folder = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
+    gpu = ask("name")
+    result = {"gpu": gpu, "driver": ask("driver_version"), "date": datetime.date.today().isoformat()}
+    result["compare"] = run([binary, "compare"])
+    ours, peers, layers = [], [], {}
+    for form in ("plain", "residual"):
+        for precision in ("bf16", "f32"):
+            for augment in ([], ["augment"]) if precision == "bf16" else ([],):
+                row = run([binary, "speed", WIDTH, BATCH, STEPS, precision, form, *augment])
+                ours.append({"form": form, "precision": precision, "augment": bool(augment)} | row)
+        for mode in ("bf16", "channels_last"):
+            for flags in ([], ["--compile"]):
+                command = [sys.executable, PEER, "speed", "train", "--device", "cuda", "--width", WIDTH, "--batch", BATCH]
+                command += ["--steps", 3 * STEPS, "--mode", mode, *flags, *(["--residual"] if form == "residual" else [])]
+                peers.append({"form": form, "mode": mode, "compile": bool(flags)} | run(command))
+        layers[form] = run([binary, "layers", WIDTH, BATCH, "bf16", form])
+    result |= {"ours": ours, "pytorch": peers, "layers": layers}
+    name = gpu.lower().replace(" ", "-")
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(table(result))
+    print((folder / f"{name}.md").read_text())
+    if "failed" in result["compare"]:
+        sys.exit("the GPU does not compute what the CPU does:\n" + result["compare"]["failed"])
+
+
+def table(result):
+    lines = [f"# {result['gpu']}, driver {result['driver']}, {result['date']}", ""]
+    lines += [f"A training step at width {WIDTH}, batch {BATCH}; the products alone take {FLOOR_MICROSECONDS} µs a volume at",
+              "790 TFLOP/s.", ""]
+    lines += ["| | µs a volume | volumes/s | peak MB |", "| --- | --- | --- | --- |"]
+    for form in ("plain", "residual"):
+        times = []
+        for row in result["ours"]:
+            if row["form"] == form:
+                label = f"ctpipe, {form}, {row['precision']}{', augmented' if row['augment'] else ''}"
+                times.append((label, row.get("microseconds_per_volume"), row))
+        for row in result["pytorch"]:
+            if row["form"] == form:
+                seconds = row.get("seconds_per_volume")
+                label = f"PyTorch, {form}, {row['mode']}{', compiled' if row['compile'] else ''}"
+                times.append((label, seconds and seconds * 1e6, row))
+        for label, value, row in times:
+            if value is None:
+                lines.append(f"| {label} | failed: {row['failed'].splitlines()[-1][:120]} | | |")
+            else:
+                lines.append(f"| {label} | {value:.0f} | {1e6 / value:.0f} | {row['peak_mb']} |")
+        mine = [value for label, value, _ in times if label.startswith("ctpipe") and value and "augmented" not in label]
+        theirs = [value for label, value, _ in times if label.startswith("PyTorch") and value]
+        if mine and theirs:
+            lines.append(f"| **{form}: ours over PyTorch's best** | **{min(mine) / min(theirs):.2f}** | | |")
+    lines += ["", "## Where the time goes (bf16, ms for the batch)", ""]
+    for form, found in result["layers"].items():
+        lines += [f"| {form} | forward | forward and backward |", "| --- | --- | --- |"]
+        lines += [f"| {row['name']} | {milliseconds(row['forward'])} | {milliseconds(row['both'])} |"
+                  for row in found.get("layers", [])]
+        lines.append("")
+    lines += ["## Against the CPU (length of the difference over length)", ""]
+    if "failed" in result["compare"]:
+        lines += ["```", result["compare"]["failed"], "```"]
+    else:
+        lines += ["| width, batch, form | precision | logits | gradients, worst | weights after three steps, worst |",
+                  "| --- | --- | --- | --- | --- |"]
+        for row in result["compare"]["compare"]:
+            gradient, weights = row["gradients"], row["weights after three steps"]
+            lines.append(f"| {row['width']}, {row['batch']}, {row['form']} | {row['precision']} | {row['logits']:.1e} | "
+                         f"{gradient[1]:.1e} ({gradient[0]}) | {weights[1]:.1e} ({weights[0]}) |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

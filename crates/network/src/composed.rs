@@ -49,7 +49,7 @@ pub(crate) fn fully_connected<B: Backend>(
 }
 
 /// To the numbers that are multiplied; sums are wider inside of each product.
-fn narrow<B: Backend, const D: usize>(x: Tensor<B, D>, precision: Precision) -> Tensor<B, D> {
+pub(crate) fn narrow<B: Backend, const D: usize>(x: Tensor<B, D>, precision: Precision) -> Tensor<B, D> {
     match precision {
         Precision::F32 => x,
         Precision::Bf16 => x.cast(FloatDType::BF16),

@@ -1,0 +1,568 @@
+//! All of a block but its convolution: BatchNorm, the projection, ReLU and max-pool in two passes forward and two back, where
+//! Burn's own operations take a dozen over tensors of 2 GB. The convolution's result is kept and the place of each maximum
+//! found again on the way back.
+//!
+//! Everything lies channels-last here, as convolutions leave it: neighbouring threads have neighbouring channels.
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::backend::Backend;
+use burn::tensor::module::conv3d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, FloatDType, Tensor, TensorPrimitive};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{BoolElement, CubeRuntime};
+use cubecl::CubeDim;
+use cubecl::prelude::*;
+
+use crate::composed::{self, narrow};
+use crate::device::Precision;
+use crate::gpu::{Gpu, THREADS, cube, cubes_for};
+use crate::operations::{BatchStatistics, BlockTensors, How};
+
+/// PyTorch's BatchNorm default.
+const EPSILON: f64 = 1e-5;
+/// Threads that share the sums of a tensor.
+const SHARES: usize = 1 << 18;
+/// Numbers of a channel that the way back needs, one row each: scale, shift, mean, 1 / deviation, and three that depend on
+/// the gradient.
+const ROWS: usize = 7;
+
+/// What a block is computed from, beside the result of its convolution.
+struct Rest<R: CubeRuntime, BT: BoolElement> {
+    /// BatchNorm's weight and bias.
+    affine: [Tensor<Gpu<R, BT>, 1>; 2],
+    /// BatchNorm's running mean and variance.
+    running: [Tensor<Gpu<R, BT>, 1>; 2],
+    /// The projection `[rows, channels]` and its bias.
+    skip: Option<(CubeTensor<R>, Tensor<Gpu<R, BT>, 1>)>,
+}
+
+/// What the way back needs.
+#[derive(Debug, Clone)]
+struct Saved<R: CubeRuntime> {
+    /// The convolution's result, `[N, D, H, W, C]`.
+    y: CubeTensor<R>,
+    skip: Option<CubeTensor<R>>,
+    /// Scale, shift, mean, 1 / deviation: `[4, C]`.
+    numbers: CubeTensor<R>,
+    gamma: CubeTensor<R>,
+    /// Statistics are the batch's own.
+    by_batch: bool,
+}
+
+/// `[N, D, H, W, C]` of a tensor that lies so.
+fn dims<R: CubeRuntime>(y: &CubeTensor<R>) -> [usize; 5] {
+    let shape = y.meta.shape();
+    [0, 1, 2, 3, 4].map(|axis| shape[axis])
+}
+
+fn float<R: CubeRuntime, BT: BoolElement, const D: usize>(tensor: CubeTensor<R>) -> Tensor<Gpu<R, BT>, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(tensor))
+}
+
+/// Channels last, in memory too.
+fn channels_last<R: CubeRuntime, BT: BoolElement>(tensor: Tensor<Gpu<R, BT>, 5>) -> CubeTensor<R> {
+    into_contiguous(cube(tensor.permute([0, 2, 3, 4, 1])))
+}
+
+/// And back in name only.
+fn channels_first<R: CubeRuntime, BT: BoolElement>(tensor: CubeTensor<R>) -> Tensor<Gpu<R, BT>, 5> {
+    float::<R, BT, 5>(tensor).permute([0, 4, 1, 2, 3])
+}
+
+/// Calls a kernel with the element type of a tensor.
+macro_rules! by_type {
+    ($of:expr, $launch:ident($($argument:expr),* $(,)?)) => {
+        match $of {
+            DType::BF16 => $launch::launch::<half::bf16, R>($($argument),*),
+            _ => $launch::launch::<f32, R>($($argument),*),
+        }
+    };
+}
+
+/// How many shares the sums over so many rows of a channel are computed in.
+fn shares(rows: usize, channels: usize) -> usize {
+    (SHARES / channels.max(1)).clamp(1, rows.max(1))
+}
+
+/// Mean and biased variance of each channel.
+fn statistics<R: CubeRuntime, BT: BoolElement>(y: &CubeTensor<R>) -> [Tensor<Gpu<R, BT>, 1>; 2] {
+    let [n, d, h, w, c] = dims(y);
+    let rows = n * d * h * w;
+    let shares = shares(rows, c);
+    let sums = Tensor::<Gpu<R, BT>, 1>::empty([2 * shares * c], &y.device);
+    let (client, to) = (y.client.clone(), cube(sums.clone()));
+    by_type!(
+        y.dtype,
+        sums_kernel(
+            &client,
+            cubes_for(shares * c),
+            CubeDim::new_1d(THREADS),
+            y.clone().into_array_arg(),
+            to.into_array_arg(),
+            rows as u32,
+            c as u32,
+            shares as u32,
+        )
+    );
+    let sums = sums.reshape([2, shares, c]).sum_dim(1).reshape([2, c]).div_scalar(rows as f32);
+    let sum = |row: usize| sums.clone().slice([row..row + 1, 0..c]).reshape([c]);
+    // Values were counted from the channel's first one, so that a mean far from zero costs no digits.
+    let first = float::<R, BT, 5>(y.clone()).slice([0..1, 0..1, 0..1, 0..1, 0..c]).reshape([c]);
+    let first = first.cast(FloatDType::F32);
+    let var = (sum(1) - sum(0).powi_scalar(2)).clamp_min(0.0);
+    [first + sum(0), var]
+}
+
+/// The block after its convolution.
+fn forward<R: CubeRuntime, BT: BoolElement>(
+    y: CubeTensor<R>,
+    rest: Rest<R, BT>,
+    by_batch: bool,
+) -> (Tensor<Gpu<R, BT>, 5>, Option<BatchStatistics<Gpu<R, BT>>>, Saved<R>) {
+    let [n, d, h, w, c] = dims(&y);
+    let device = y.device.clone();
+    let ([mean, var], seen) = if by_batch {
+        let [mean, var] = statistics::<R, BT>(&y);
+        let count = (n * d * h * w) as f32;
+        let unbiased = var.clone().mul_scalar(count / (count - 1.0).max(1.0));
+        ([mean.clone(), var], Some([mean, unbiased]))
+    } else {
+        (rest.running, None)
+    };
+    let [gamma, beta] = rest.affine;
+    let inverse = var.add_scalar(EPSILON).sqrt().recip();
+    let scale = gamma.clone() * inverse.clone();
+    let mut shift = beta - mean.clone() * scale.clone();
+    let (skip, bias) = rest.skip.unzip();
+    if let Some(bias) = bias {
+        shift = shift + bias;
+    }
+    let numbers = cube(Tensor::cat(vec![scale, shift, mean, inverse], 0));
+    let pooled = [n, d / 2, h / 2, w / 2, c];
+    let out = Tensor::<Gpu<R, BT>, 5>::empty(pooled, &device);
+    let (client, to) = (y.client.clone(), cube(out.clone()));
+    by_type!(
+        y.dtype,
+        pool_kernel(
+            &client,
+            cubes_for(pooled.iter().product()),
+            CubeDim::new_1d(THREADS),
+            y.clone().into_array_arg(),
+            skip.clone().unwrap_or_else(|| y.clone()).into_array_arg(),
+            numbers.clone().into_array_arg(),
+            to.into_array_arg(),
+            (d / 2) as u32,
+            (h / 2) as u32,
+            (w / 2) as u32,
+            c as u32,
+            skip.is_some(),
+        )
+    );
+    let saved = Saved { y, skip, numbers, gamma: cube(gamma), by_batch };
+    (out.permute([0, 4, 1, 2, 3]), seen, saved)
+}
+
+/// Gradients of the convolution's result, the projection, BatchNorm's weight and bias.
+struct Found<R: CubeRuntime> {
+    y: CubeTensor<R>,
+    skip: Option<CubeTensor<R>>,
+    gamma: CubeTensor<R>,
+    beta: CubeTensor<R>,
+}
+
+fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>) -> Found<R> {
+    let Saved { y, skip, numbers, gamma, by_batch } = saved;
+    let [n, d, h, w, c] = dims(&y);
+    let dz = channels_last(float::<R, BT, 5>(dz));
+    let pooled = n * (d / 2) * (h / 2) * (w / 2);
+    let shares = shares(pooled, c);
+    let sums = Tensor::<Gpu<R, BT>, 1>::empty([2 * shares * c], &y.device);
+    let (client, to) = (y.client.clone(), cube(sums.clone()));
+    let residual = skip.is_some();
+    let size = [d / 2, h / 2, w / 2].map(|edge| edge as u32);
+    by_type!(
+        y.dtype,
+        slopes_kernel(
+            &client,
+            cubes_for(shares * c),
+            CubeDim::new_1d(THREADS),
+            y.clone().into_array_arg(),
+            skip.clone().unwrap_or_else(|| y.clone()).into_array_arg(),
+            numbers.clone().into_array_arg(),
+            dz.clone().into_array_arg(),
+            to.into_array_arg(),
+            size[0],
+            size[1],
+            size[2],
+            c as u32,
+            pooled as u32,
+            shares as u32,
+            residual,
+        )
+    );
+    let sums = sums.reshape([2, shares, c]).sum_dim(1).reshape([2, c]);
+    let sum = |row: usize| sums.clone().slice([row..row + 1, 0..c]).reshape([c]);
+    let (beta_slope, gamma_slope) = (sum(0), sum(1));
+    // Ioffe and Szegedy 2015: with statistics of its own, a batch moves its mean and deviation, too.
+    let own = if by_batch { 1.0 / (n * d * h * w) as f32 } else { 0.0 };
+    let numbers = float::<R, BT, 1>(numbers);
+    let inverse = numbers.clone().slice([3 * c..4 * c]);
+    let factor = float::<R, BT, 1>(gamma) * inverse;
+    let numbers = Tensor::cat(
+        vec![numbers, factor, beta_slope.clone().mul_scalar(own), gamma_slope.clone().mul_scalar(own)],
+        0,
+    );
+    debug_assert_eq!(numbers.dims()[0], ROWS * c);
+    let like_y = || -> CubeTensor<R> {
+        let empty = Tensor::<Gpu<R, BT>, 5>::empty([n, d, h, w, c], (&y.device, y.dtype));
+        cube(empty)
+    };
+    let dy = like_y();
+    let ds = residual.then(like_y);
+    by_type!(
+        y.dtype,
+        slope_kernel(
+            &client,
+            cubes_for(pooled * c),
+            CubeDim::new_1d(THREADS),
+            y.clone().into_array_arg(),
+            skip.clone().unwrap_or_else(|| y.clone()).into_array_arg(),
+            cube(numbers).into_array_arg(),
+            dz.into_array_arg(),
+            dy.clone().into_array_arg(),
+            ds.clone().unwrap_or_else(|| dy.clone()).into_array_arg(),
+            size[0],
+            size[1],
+            size[2],
+            c as u32,
+            residual,
+        )
+    );
+    Found { y: dy, skip: ds, gamma: cube(gamma_slope), beta: cube(beta_slope) }
+}
+
+/// Is there a kernel for it?
+fn covers<B: Backend>(x: &Tensor<B, 5>) -> bool {
+    let [n, _, d, h, w] = x.dims();
+    // Rows are counted in 32 bits.
+    [d, h, w].iter().all(|edge| edge.is_multiple_of(2)) && n * d * h * w < 1 << 31
+}
+
+/// The convolution, and the projection as `[rows, channels]`.
+fn products<B: Backend>(
+    x: Tensor<B, 5>,
+    weight: Tensor<B, 5>,
+    bias: Tensor<B, 1>,
+    skip: Option<Tensor<B, 5>>,
+    precision: Precision,
+) -> (Tensor<B, 5>, Option<Tensor<B, 2>>) {
+    let padding = weight.dims()[2] / 2;
+    let options = ConvOptions::new([1; 3], [padding; 3], [1; 3], 1);
+    let x = narrow(x, precision);
+    let y = conv3d(x.clone(), narrow(weight, precision), Some(narrow(bias, precision)), options);
+    let skip = skip.map(|weight| {
+        let [n, from, d, h, w] = x.dims();
+        let to = weight.dims()[0];
+        let rows = x.permute([0, 2, 3, 4, 1]).reshape([n * d * h * w, from]);
+        let weight = narrow(weight, precision);
+        // With one channel a product of matrices is a broadcast.
+        if from == 1 {
+            rows * weight.reshape([1, to])
+        } else {
+            rows.matmul(weight.reshape([to, from]).transpose())
+        }
+    });
+    (y, skip)
+}
+
+/// [`crate::operations::Operations::block`] without a tape.
+pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
+    x: Tensor<Gpu<R, BT>, 5>,
+    tensors: BlockTensors<Gpu<R, BT>>,
+    how: How,
+) -> (Tensor<Gpu<R, BT>, 5>, Option<BatchStatistics<Gpu<R, BT>>>) {
+    if !covers(&x) {
+        return composed::block(x, tensors, how);
+    }
+    let (weight, bias) = tensors.conv;
+    let (skip, skip_bias) = tensors.skip.unzip();
+    let (y, skip) = products(x, weight, bias, skip, how.precision);
+    let skip = skip.map(|skip| into_contiguous(cube(skip))).zip(skip_bias);
+    let rest = Rest { affine: tensors.affine, running: tensors.running, skip };
+    let (z, seen, _) = forward(channels_last(y), rest, how.training);
+    (z, seen)
+}
+
+/// The step back; its parents are the convolution's result and bias, BatchNorm's weight and bias and, with a projection,
+/// that and its bias.
+#[derive(Debug)]
+struct Step<BT>(std::marker::PhantomData<BT>);
+
+impl<R: CubeRuntime, BT: BoolElement, const N: usize> Backward<Gpu<R, BT>, N> for Step<BT> {
+    type State = Saved<R>;
+
+    fn backward(self, ops: Ops<Saved<R>, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dz = grads.consume::<Gpu<R, BT>>(&ops.node);
+        let by_batch = ops.state.by_batch;
+        let found = backward::<R, BT>(ops.state, dz);
+        let c = dims(&found.y)[4];
+        // In front of a BatchNorm that takes the mean away a bias changes nothing; otherwise it is part of the
+        // convolution, which has it on its own tape.
+        let none = by_batch.then(|| cube(Tensor::<Gpu<R, BT>, 1>::zeros([c], &found.y.device)));
+        let rows = dims(&found.y).iter().product::<usize>() / c;
+        let skip = found.skip.map(|ds| cube(float::<R, BT, 5>(ds).reshape([rows, c])));
+        let y = cube(channels_first::<R, BT>(found.y));
+        let gradients = [Some(y), none, Some(found.gamma), Some(found.beta.clone()), skip, Some(found.beta)];
+        for (parent, gradient) in ops.parents.iter().zip(gradients) {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                grads.register::<Gpu<R, BT>>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+/// [`crate::operations::Operations::block`] on the tape.
+pub(super) fn learning<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy>(
+    x: Tensor<Autodiff<Gpu<R, BT>, C>, 5>,
+    tensors: BlockTensors<Autodiff<Gpu<R, BT>, C>>,
+    how: How,
+) -> (Tensor<Autodiff<Gpu<R, BT>, C>, 5>, Option<BatchStatistics<Autodiff<Gpu<R, BT>, C>>>) {
+    if !covers(&x) {
+        return composed::block(x, tensors, how);
+    }
+    let (weight, bias) = tensors.conv;
+    let (skip, skip_bias) = tensors.skip.unzip();
+    let conv_bias = if how.training { bias.clone().detach() } else { bias.clone() };
+    let (y, skip) = products(x, weight, conv_bias, skip, how.precision);
+    let y = y.into_primitive().tensor();
+    let [gamma, beta] = tensors.affine.map(|vector| vector.into_primitive().tensor());
+    let bias = bias.into_primitive().tensor();
+    let skip = skip.map(|skip| skip.into_primitive().tensor());
+    let skip_bias = skip_bias.map(|bias| bias.into_primitive().tensor());
+    let inner = |tensor: &CubeTensor<R>| float::<R, BT, 1>(tensor.clone());
+    let rest = Rest::<R, BT> {
+        affine: [inner(&gamma.primitive), inner(&beta.primitive)],
+        running: tensors.running.map(Tensor::inner),
+        skip: skip
+            .as_ref()
+            .map(|skip| into_contiguous(skip.primitive.clone()))
+            .zip(skip_bias.as_ref().map(|bias| inner(&bias.primitive))),
+    };
+    let last = channels_last(float::<R, BT, 5>(y.primitive));
+    let (z, seen, saved) = forward(last, rest, how.training);
+    let z = cube(z);
+    let step = Step::<BT>(std::marker::PhantomData);
+    let output = match (skip, skip_bias) {
+        (Some(skip), Some(skip_bias)) => {
+            let nodes = [y.node, bias.node, gamma.node, beta.node, skip.node, skip_bias.node];
+            match Backward::<Gpu<R, BT>, 6>::prepare::<C>(step, nodes).compute_bound().stateful() {
+                OpsKind::Tracked(prep) => prep.finish(saved, z),
+                OpsKind::UnTracked(prep) => prep.finish(z),
+            }
+        }
+        _ => {
+            let nodes = [y.node, bias.node, gamma.node, beta.node];
+            match Backward::<Gpu<R, BT>, 4>::prepare::<C>(step, nodes).compute_bound().stateful() {
+                OpsKind::Tracked(prep) => prep.finish(saved, z),
+                OpsKind::UnTracked(prep) => prep.finish(z),
+            }
+        }
+    };
+    let seen = seen.map(|seen| seen.map(Tensor::from_inner));
+    (Tensor::from_primitive(TensorPrimitive::Float(output)), seen)
+}
+
+/// A share of the sums of a channel's values and of their squares, counted from its first value.
+#[cube(launch)]
+fn sums_kernel<F: Float>(y: &Array<F>, sums: &mut Array<f32>, rows: u32, channels: u32, shares: u32) {
+    let all = (shares * channels) as usize;
+    if ABSOLUTE_POS >= all {
+        terminate!();
+    }
+    let width = channels as usize;
+    let channel = ABSOLUTE_POS % width;
+    let share = ABSOLUTE_POS / width;
+    let first = f32::cast_from(y[channel]);
+    let mut sum = 0.0f32;
+    let mut squares = 0.0f32;
+    let mut row = share;
+    while row < rows as usize {
+        let value = f32::cast_from(y[row * width + channel]) - first;
+        sum += value;
+        squares += value * value;
+        row += shares as usize;
+    }
+    sums[ABSOLUTE_POS] = sum;
+    sums[all + ABSOLUTE_POS] = squares;
+}
+
+/// Row of `[N, 2 d, 2 h, 2 w]` that a pooled position's first voxel is in.
+#[cube]
+fn first_row(position: usize, d: usize, h: usize, w: usize) -> usize {
+    let x = position % w;
+    let y = position / w % h;
+    let z = position / (w * h) % d;
+    let n = position / (w * h * d);
+    ((n * 2 * d + 2 * z) * 2 * h + 2 * y) * 2 * w + 2 * x
+}
+
+/// The next of its eight voxels, in rows from the first.
+#[cube]
+fn corner_row(#[comptime] corner: u32, h: usize, w: usize) -> usize {
+    let x = comptime!(corner % 2) as usize;
+    let y = comptime!(corner / 2 % 2) as usize;
+    let z = comptime!(corner / 4) as usize;
+    (z * 2 * h + y) * 2 * w + x
+}
+
+#[cube(launch)]
+fn pool_kernel<F: Float>(
+    y: &Array<F>,
+    skip: &Array<F>,
+    numbers: &Array<f32>,
+    out: &mut Array<f32>,
+    d: u32,
+    h: u32,
+    w: u32,
+    channels: u32,
+    #[comptime] residual: bool,
+) {
+    if ABSOLUTE_POS >= out.len() {
+        terminate!();
+    }
+    let width = channels as usize;
+    let channel = ABSOLUTE_POS % width;
+    let first = first_row(ABSOLUTE_POS / width, d as usize, h as usize, w as usize);
+    let scale = numbers[channel];
+    let shift = numbers[width + channel];
+    // ReLU is the maximum with zero.
+    let mut best = 0.0f32;
+    #[unroll]
+    for corner in 0..8u32 {
+        let at = (first + corner_row(corner, h as usize, w as usize)) * width + channel;
+        let mut value = f32::cast_from(y[at]) * scale + shift;
+        if comptime!(residual) {
+            value += f32::cast_from(skip[at]);
+        }
+        best = f32::max(best, value);
+    }
+    out[ABSOLUTE_POS] = best;
+}
+
+/// A share of the sums of a channel's gradients, and of those times the normalised values that they go to.
+#[cube(launch)]
+fn slopes_kernel<F: Float>(
+    y: &Array<F>,
+    skip: &Array<F>,
+    numbers: &Array<f32>,
+    dz: &Array<f32>,
+    sums: &mut Array<f32>,
+    d: u32,
+    h: u32,
+    w: u32,
+    channels: u32,
+    positions: u32,
+    shares: u32,
+    #[comptime] residual: bool,
+) {
+    let all = (shares * channels) as usize;
+    if ABSOLUTE_POS >= all {
+        terminate!();
+    }
+    let width = channels as usize;
+    let channel = ABSOLUTE_POS % width;
+    let scale = numbers[channel];
+    let shift = numbers[width + channel];
+    let mean = numbers[2 * width + channel];
+    let inverse = numbers[3 * width + channel];
+    let mut slopes = 0.0f32;
+    let mut along = 0.0f32;
+    let mut position = ABSOLUTE_POS / width;
+    while position < positions as usize {
+        let first = first_row(position, d as usize, h as usize, w as usize);
+        let mut best = 0.0f32;
+        let mut winner = 0.0f32;
+        #[unroll]
+        for corner in 0..8u32 {
+            let at = (first + corner_row(corner, h as usize, w as usize)) * width + channel;
+            let raw = f32::cast_from(y[at]);
+            let mut value = raw * scale + shift;
+            if comptime!(residual) {
+                value += f32::cast_from(skip[at]);
+            }
+            if value > best {
+                best = value;
+                winner = raw;
+            }
+        }
+        if best > 0.0 {
+            let slope = dz[position * width + channel];
+            slopes += slope;
+            along += slope * ((winner - mean) * inverse);
+        }
+        position += shares as usize;
+    }
+    sums[ABSOLUTE_POS] = slopes;
+    sums[all + ABSOLUTE_POS] = along;
+}
+
+/// The gradient of the convolution's result, and of the projection.
+#[cube(launch)]
+fn slope_kernel<F: Float>(
+    y: &Array<F>,
+    skip: &Array<F>,
+    numbers: &Array<f32>,
+    dz: &Array<f32>,
+    dy: &mut Array<F>,
+    ds: &mut Array<F>,
+    d: u32,
+    h: u32,
+    w: u32,
+    channels: u32,
+    #[comptime] residual: bool,
+) {
+    if ABSOLUTE_POS >= dz.len() {
+        terminate!();
+    }
+    let width = channels as usize;
+    let channel = ABSOLUTE_POS % width;
+    let first = first_row(ABSOLUTE_POS / width, d as usize, h as usize, w as usize);
+    let scale = numbers[channel];
+    let shift = numbers[width + channel];
+    let mean = numbers[2 * width + channel];
+    let inverse = numbers[3 * width + channel];
+    let factor = numbers[4 * width + channel];
+    let of_mean = numbers[5 * width + channel];
+    let of_deviation = numbers[6 * width + channel];
+    let mut best = 0.0f32;
+    let mut winner = 8u32.runtime();
+    #[unroll]
+    for corner in 0..8u32 {
+        let at = (first + corner_row(corner, h as usize, w as usize)) * width + channel;
+        let mut value = f32::cast_from(y[at]) * scale + shift;
+        if comptime!(residual) {
+            value += f32::cast_from(skip[at]);
+        }
+        if value > best {
+            best = value;
+            winner = corner.runtime();
+        }
+    }
+    let slope = dz[ABSOLUTE_POS];
+    #[unroll]
+    for corner in 0..8u32 {
+        let at = (first + corner_row(corner, h as usize, w as usize)) * width + channel;
+        let normalised = (f32::cast_from(y[at]) - mean) * inverse;
+        let own = select(winner == corner.runtime(), slope, 0.0f32);
+        dy[at] = F::cast_from(factor * (own - of_mean - normalised * of_deviation));
+        if comptime!(residual) {
+            ds[at] = F::cast_from(own);
+        }
+    }
+}

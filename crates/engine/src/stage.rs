@@ -261,7 +261,8 @@ impl Task<'_> {
     }
 
     /// A folder that outlives a run of this key that fails or is killed: the next one finds what this one left
-    /// there (checkpoints, say). It is removed when the stage succeeds, and empty after `--force`.
+    /// there (checkpoints, say). It is removed when the stage succeeds, and a run with `--force` begins with an empty one
+    /// (but for what a forced run left there that was interrupted).
     ///
     /// # Errors
     /// When it cannot be made.

@@ -26,6 +26,9 @@ use crate::manifest::{MANIFEST, Manifest};
 use crate::stat_cache::StatCache;
 use crate::tree::{FileDigest, Tree};
 
+/// Marks the work of a forced run.
+const FORCED: &str = "forced";
+
 /// An artifact that is there.
 #[derive(Debug, Clone)]
 pub struct Artifact {
@@ -175,6 +178,18 @@ impl Store {
         // The stage's own folder goes with its last key.
         let _ = path.parent().map(fs::remove_dir);
         Ok(())
+    }
+
+    /// Begins the work of a key anew, once: a forced run that was interrupted goes on when it is forced again.
+    pub(crate) fn force_work(&self, stage: &str, key_hash: &str) -> Result<()> {
+        let mark = self.work(stage, key_hash).join(FORCED);
+        if mark.exists() {
+            return Ok(());
+        }
+        self.forget_work(stage, key_hash)?;
+        let made = |folder: &Path| fs::create_dir_all(folder).and_then(|()| fs::write(&mark, ""));
+        let folder = self.work(stage, key_hash);
+        fault::point().and_then(|()| made(&folder)).map_err(|e| Error::io("cannot write", &mark, e))
     }
 
     /// A fresh folder for a stage to write to.

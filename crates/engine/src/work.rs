@@ -96,7 +96,7 @@ pub(crate) fn prepare(
                 }
             }
             if forced {
-                place.store.forget_work(&node.name, &key.hash())?;
+                place.store.force_work(&node.name, &key.hash())?;
             }
             let inputs = input_paths(node, upstream);
             Ok(Step::Work(Box::new(Work { key, inputs, trees, forced })))

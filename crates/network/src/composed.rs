@@ -8,18 +8,14 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{FloatDType, Tensor};
 
 use crate::device::Precision;
-use crate::operations::{BatchStatistics, BlockTensors, How, Moved};
+use crate::operations::{BatchStatistics, BlockTensors, Blocked, How, Moved};
 use crate::optimizer::{Along, By};
 
 /// PyTorch's BatchNorm default.
 const EPSILON: f64 = 1e-5;
 
 /// [`crate::operations::Operations::block`].
-pub(crate) fn block<B: Backend>(
-    x: Tensor<B, 5>,
-    tensors: BlockTensors<B>,
-    how: How,
-) -> (Tensor<B, 5>, Option<BatchStatistics<B>>) {
+pub(crate) fn block<B: Backend>(x: Tensor<B, 5>, tensors: BlockTensors<B>, how: How) -> Blocked<B> {
     let (weight, bias) = tensors.conv;
     let padding = weight.dims()[2] / 2;
     let options = ConvOptions::new([1; 3], [padding; 3], [1; 3], 1);

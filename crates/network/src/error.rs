@@ -12,6 +12,14 @@ pub enum Error {
         /// PyTorch's name.
         name: String,
     },
+    /// A tensor in the file is not of this network.
+    #[error(
+        "the weights have a tensor {name}, which this network has not; do they belong to another architecture?"
+    )]
+    SurplusTensor {
+        /// PyTorch's name.
+        name: String,
+    },
     /// A tensor has another shape or type.
     #[error("tensor {name} is {found}, expected {expected}")]
     TensorShape {

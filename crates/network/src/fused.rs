@@ -16,7 +16,7 @@ use ctpipe_kernels::{Block, Extent, Keep, Layout, Statistics, Volumes, block, bu
 
 use crate::composed;
 use crate::device::{Precision, isa};
-use crate::operations::{BatchStatistics, BlockTensors, How, Moved, Operations};
+use crate::operations::{BatchStatistics, BlockTensors, Blocked, How, Moved, Operations};
 use crate::optimizer::{Along, By};
 
 fn primitive<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
@@ -151,11 +151,7 @@ fn forward(
 }
 
 impl Operations for Flex {
-    fn block(
-        x: Tensor<Self, 5>,
-        tensors: BlockTensors<Self>,
-        how: How,
-    ) -> (Tensor<Self, 5>, Option<BatchStatistics<Self>>) {
+    fn block(x: Tensor<Self, 5>, tensors: BlockTensors<Self>, how: How) -> Blocked<Self> {
         if !covers(&tensors.conv.0.dims(), &x.dims()) {
             return composed::block(x, tensors, how);
         }
@@ -320,11 +316,7 @@ impl Backward<Flex, 3> for LinearStep {
 }
 
 impl<C: CheckpointStrategy> Operations for Autodiff<Flex, C> {
-    fn block(
-        x: Tensor<Self, 5>,
-        tensors: BlockTensors<Self>,
-        how: How,
-    ) -> (Tensor<Self, 5>, Option<BatchStatistics<Self>>) {
+    fn block(x: Tensor<Self, 5>, tensors: BlockTensors<Self>, how: How) -> Blocked<Self> {
         if !covers(&tensors.conv.0.dims(), &x.dims()) {
             return composed::block(x, tensors, how);
         }

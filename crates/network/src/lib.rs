@@ -116,6 +116,11 @@ impl Trainer {
         self.0.update(lr);
     }
 
+    /// Forgets what was added since the last step, as if it had not been.
+    pub fn abandon(&mut self) {
+        self.0.abandon();
+    }
+
     /// One step on one batch.
     ///
     /// # Errors

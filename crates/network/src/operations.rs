@@ -34,14 +34,13 @@ pub(crate) struct How {
 /// Mean and unbiased variance of a batch, `[channels]` each, for the running statistics.
 pub(crate) type BatchStatistics<B> = [Tensor<B, 1>; 2];
 
+/// What comes out of a block.
+pub(crate) type Blocked<B> = (Tensor<B, 5>, Option<BatchStatistics<B>>);
+
 /// A backend on which CNN3D runs.
 pub(crate) trait Operations: Backend {
     /// conv3d -> BatchNorm (-> + projection) -> ReLU -> max-pool 2 of `[N, from, D, H, W]`.
-    fn block(
-        x: Tensor<Self, 5>,
-        tensors: BlockTensors<Self>,
-        how: How,
-    ) -> (Tensor<Self, 5>, Option<BatchStatistics<Self>>) {
+    fn block(x: Tensor<Self, 5>, tensors: BlockTensors<Self>, how: How) -> Blocked<Self> {
         composed::block(x, tensors, how)
     }
 

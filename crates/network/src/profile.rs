@@ -126,7 +126,7 @@ fn loading<B: Loading>(config: &Config, batch: usize, repeats: usize, device: &B
 fn optimizer<B: Operations>(config: &Config, repeats: usize, device: &B::Device) -> Layer {
     let slots = config.slots();
     let zeros = || slots.iter().map(|slot| Tensor::<B, 1>::zeros([slot.len()], device));
-    let decays: Vec<bool> = slots.iter().map(|slot| slot.is_weight()).collect();
+    let decays: Vec<bool> = slots.iter().map(crate::config::Slot::is_weight).collect();
     let mut optimizer = Optimizer::new(Learning::default(), &decays);
     let mut values: Vec<Tensor<B, 1>> = zeros().collect();
     let gradients: Vec<Option<Tensor<B, 1>>> = zeros().map(Some).collect();

@@ -42,6 +42,8 @@ pub(crate) trait Train: Infer {
     fn add(&mut self, batch: &Batch<'_>, loss: &Loss, divisor: f32, seen: Option<&mut Seen>);
     /// Moves the weights along the gradients that were added.
     fn update(&mut self, lr: f64);
+    /// Forgets what was added since the last step, as if it had not been.
+    fn abandon(&mut self);
     /// The loss of each step since this was asked last.
     fn losses(&mut self) -> Vec<f32>;
     /// The weights that answer.
@@ -91,6 +93,9 @@ impl<B: Loading> Infer for Inference<B> {
     }
 }
 
+/// What a batch changes besides gradients: running statistics by slot, batches behind them, batches seen.
+type Before<B> = (Vec<(usize, Tensor<B, 1>)>, i64, u64);
+
 /// A network that learns.
 pub(crate) struct Training<B: AutodiffBackend<InnerBackend: Loading> + Operations> {
     config: Config,
@@ -107,6 +112,8 @@ pub(crate) struct Training<B: AutodiffBackend<InnerBackend: Loading> + Operation
     tracked: i64,
     batches: u64,
     seed: u64,
+    /// Running statistics and counts as they were after the last step, once a batch has been added.
+    before: Option<Before<B::InnerBackend>>,
     /// Loss of the batches since the last step.
     partial: Option<Tensor<B::InnerBackend, 1>>,
     losses: Vec<Tensor<B::InnerBackend, 1>>,
@@ -129,6 +136,7 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Training<B> {
             tracked: weights.steps,
             batches: 0,
             seed,
+            before: None,
             partial: None,
             losses: Vec::new(),
             shelf: Default::default(),
@@ -182,6 +190,11 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<
     }
 
     fn add(&mut self, batch: &Batch<'_>, loss: &Loss, divisor: f32, seen: Option<&mut Seen>) {
+        if self.before.is_none() {
+            let running = (0..self.values.len()).filter(|&index| !self.learnt[index]);
+            let running = running.map(|index| (index, self.values[index].clone())).collect();
+            self.before = Some((running, self.tracked, self.batches));
+        }
         let on_tape: Vec<Tensor<B, 1>> = self
             .values
             .iter()
@@ -231,8 +244,8 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<
             Some(partial) => partial + loss,
             None => loss,
         });
+        self.tracked += i64::from(by_batch);
         self.follow(statistics);
-        self.tracked += 1;
         self.batches += 1;
     }
 
@@ -248,7 +261,19 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<
             }
         }
         self.losses.extend(self.partial.take());
+        self.before = None;
         ctpipe_kernels::buffers::step();
+    }
+
+    fn abandon(&mut self) {
+        if let Some((running, tracked, batches)) = self.before.take() {
+            for (index, value) in running {
+                self.values[index] = value;
+            }
+            (self.tracked, self.batches) = (tracked, batches);
+        }
+        self.gradients = vec![None; self.values.len()];
+        self.partial = None;
     }
 
     fn losses(&mut self) -> Vec<f32> {
@@ -290,6 +315,7 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<
             .collect();
         self.optimizer.steps = state.counts.steps;
         self.batches = state.counts.batches;
+        self.before = None;
         self.gradients = vec![None; self.values.len()];
         self.partial = None;
         self.losses = Vec::new();
@@ -317,5 +343,8 @@ fn upload_one<B: Operations>(values: &[f32], device: &B::Device) -> Tensor<B, 1>
 
 fn download<B: Operations>(tensor: Tensor<B, 1>) -> Vec<f32> {
     // Every tensor here is f32; the conversion covers a backend that computes in another type.
-    tensor.into_data().convert::<f32>().to_vec().unwrap_or_default()
+    match tensor.into_data().convert::<f32>().to_vec() {
+        Ok(values) => values,
+        Err(_) => unreachable!("converted above"),
+    }
 }

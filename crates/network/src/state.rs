@@ -29,17 +29,18 @@ pub struct State {
 }
 
 impl State {
-    /// Every tensor of it with a name: `weights.NAME`, `average.NAME`, `memory.K.NAME`.
-    pub fn tensors(&self) -> Vec<(String, &[f32])> {
+    /// Every tensor of it with a name, `weights.NAME`, `average.NAME` or `memory.K.NAME`, and its shape.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>, &[f32])> {
         let slots = self.weights.config().slots();
         let mut all = Vec::new();
         for (index, slot) in slots.iter().enumerate() {
-            all.push((format!("weights.{}", slot.name), self.weights.values[index].as_slice()));
+            let shape = || slot.shape.clone();
+            all.push((format!("weights.{}", slot.name), shape(), self.weights.values[index].as_slice()));
             if let Some(average) = &self.average {
-                all.push((format!("average.{}", slot.name), average.values[index].as_slice()));
+                all.push((format!("average.{}", slot.name), shape(), average.values[index].as_slice()));
             }
             for (k, values) in self.memory[index].iter().enumerate() {
-                all.push((format!("memory.{k}.{}", slot.name), values.as_slice()));
+                all.push((format!("memory.{k}.{}", slot.name), shape(), values.as_slice()));
             }
         }
         all

@@ -40,7 +40,13 @@ impl Weights {
 
     /// Every tensor under its PyTorch name.
     pub fn named(&self) -> impl Iterator<Item = (String, &[f32])> {
-        self.config.slots().into_iter().map(|slot| slot.name).zip(self.values.iter().map(Vec::as_slice))
+        self.shaped().map(|(name, _, values)| (name, values))
+    }
+
+    /// The same with their shapes.
+    pub fn shaped(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
+        let slots = self.config.slots().into_iter();
+        slots.zip(&self.values).map(|(slot, values)| (slot.name, slot.shape, values.as_slice()))
     }
 
     /// Batches behind the running statistics (PyTorch's `num_batches_tracked`).
@@ -84,7 +90,10 @@ impl Weights {
     /// Edge of the volumes that the weights in a file are for, if all else about them is as in `config`.
     pub fn size_in(bytes: &[u8], config: &Config) -> Option<usize> {
         let file = SafeTensors::deserialize(bytes).ok()?;
-        config.arch.size_with(config, |name| Some(file.tensor(name).ok()?.shape().to_vec()))
+        let prefix = prefix(&file);
+        config
+            .arch
+            .size_with(config, |name| Some(file.tensor(&format!("{prefix}{name}")).ok()?.shape().to_vec()))
     }
 
     /// Reads weights of the given architecture.
@@ -96,7 +105,17 @@ impl Weights {
         config.check()?;
         let file = SafeTensors::deserialize(bytes).map_err(Error::safetensors)?;
         let slots = config.slots();
-        let values = slots.iter().map(|slot| read(&file, slot)).collect::<Result<_, _>>()?;
+        let prefix = prefix(&file);
+        let values = slots.iter().map(|slot| read(&file, prefix, slot)).collect::<Result<_, _>>()?;
+        // PyTorch's strict loading: what is there and not used is a sign of another network.
+        let known =
+            |name: &str| name.ends_with("num_batches_tracked") || slots.iter().any(|slot| slot.name == name);
+        let ours = file.names().into_iter().filter_map(|name| name.strip_prefix(prefix));
+        let mut surplus: Vec<&str> = ours.filter(|name| !known(name)).collect();
+        surplus.sort_unstable();
+        if let Some(name) = surplus.first() {
+            return Err(Error::SurplusTensor { name: (*name).to_owned() });
+        }
         let steps = file
             .tensor("bn.0.num_batches_tracked")
             .ok()
@@ -106,9 +125,16 @@ impl Weights {
     }
 }
 
-fn read(file: &SafeTensors<'_>, slot: &Slot) -> Result<Vec<f32>, Error> {
+/// What a checkpoint of a training has in front of the names of the weights that would answer; nothing for weights alone.
+fn prefix(file: &SafeTensors<'_>) -> &'static str {
+    let has = |prefix: &str| file.names().iter().any(|name| name.starts_with(prefix));
+    ["average.", "weights."].into_iter().find(|prefix| has(prefix)).unwrap_or_default()
+}
+
+fn read(file: &SafeTensors<'_>, prefix: &str, slot: &Slot) -> Result<Vec<f32>, Error> {
     let name = slot.name.clone();
-    let view = file.tensor(&name).map_err(|_| Error::MissingTensor { name: name.clone() })?;
+    let view =
+        file.tensor(&format!("{prefix}{name}")).map_err(|_| Error::MissingTensor { name: name.clone() })?;
     if view.shape() != slot.shape || view.dtype() != Dtype::F32 {
         return Err(Error::TensorShape {
             name,

@@ -22,10 +22,14 @@ use serde::{Deserialize, Serialize};
 const KEPT: usize = 2;
 /// What the tensors of the best epoch's weights are called.
 const BEST: &str = "best.";
+/// What tempfile calls what is not whole yet.
+const DRAFT: &str = ".tmp";
 
 /// All that a training goes on from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Checkpoint<C> {
+    /// Later ones have higher numbers.
+    pub(crate) number: u64,
     /// Where it is.
     pub(crate) course: C,
     /// What the network has become.
@@ -55,8 +59,9 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Checkpoints in `folder`, of the training with this fingerprint.
+    /// Checkpoints in `folder`, of the training with this fingerprint. What a killed one left half-written is removed.
     pub(crate) fn new(folder: &Path, fingerprint: String) -> Checkpoints {
+        sweep(folder);
         Checkpoints { folder: folder.to_path_buf(), fingerprint, writing: None }
     }
 
@@ -78,9 +83,9 @@ impl Checkpoints {
         None
     }
 
-    /// Is there one on disk?
-    pub(crate) fn any(&self) -> bool {
-        !numbers(&self.folder).is_empty()
+    /// The tensors of the newest one on disk.
+    pub(crate) fn newest(&self) -> Option<PathBuf> {
+        numbers(&self.folder).pop().map(|number| tensors_path(&self.folder, number))
     }
 
     /// Is the last one still being written?
@@ -123,6 +128,20 @@ fn tensors_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:010}.safetensors"))
 }
 
+/// Removes drafts, and tensors without a record.
+fn sweep(folder: &Path) {
+    let known = numbers(folder);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        let orphan = name.strip_suffix(".safetensors").and_then(|number| number.parse().ok());
+        if name.starts_with(DRAFT) || orphan.is_some_and(|number: u64| !known.contains(&number)) {
+            // What cannot be removed is in the way of nothing.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 /// Numbers of the checkpoints in a folder, from the oldest.
 fn numbers(folder: &Path) -> Vec<u64> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
@@ -133,7 +152,7 @@ fn numbers(folder: &Path) -> Vec<u64> {
 }
 
 /// Values as safetensors takes them, turned into bytes one tensor at a time.
-struct Values<'a>(&'a [f32], [usize; 1]);
+struct Values<'a>(&'a [f32], Vec<usize>);
 
 impl View for Values<'_> {
     fn dtype(&self) -> Dtype {
@@ -151,24 +170,24 @@ impl View for Values<'_> {
 }
 
 fn write<C: Serialize>(folder: &Path, fingerprint: &str, checkpoint: Checkpoint<C>) -> Result<(), String> {
-    let Checkpoint { course, state, best } = checkpoint;
+    let Checkpoint { number, course, state, best } = checkpoint;
     let fail = |what: &dyn std::fmt::Display| {
         format!("a checkpoint could not be written to {}: {what}", folder.display())
     };
     let mut tensors = state.tensors();
     if let Some(best) = &best {
-        tensors.extend(best.named().map(|(name, values)| (format!("{BEST}{name}"), values)));
+        tensors.extend(best.shaped().map(|(name, shape, values)| (format!("{BEST}{name}"), shape, values)));
     }
-    let finite = tensors.iter().all(|(_, values)| values.iter().all(|value| value.is_finite()));
+    let finite = tensors.iter().all(|(.., values)| values.iter().all(|value| value.is_finite()));
     if !finite {
         return Err(fail(&"some weights are no numbers any more; the one before is kept"));
     }
-    let old = numbers(folder);
-    let number = state.counts.batches;
     let path = tensors_path(folder, number);
-    let views = tensors.into_iter().map(|(name, values)| (name, Values(values, [values.len()])));
-    safetensors::serialize_to_file(views, None::<HashMap<String, String>>, &path).map_err(|e| fail(&e))?;
+    let views = tensors.into_iter().map(|(name, shape, values)| (name, Values(values, shape)));
     let committed = || -> io::Result<()> {
+        // Written to a draft and renamed.
+        safetensors::serialize_to_file(views, None::<HashMap<String, String>>, &path)
+            .map_err(io::Error::other)?;
         File::open(&path)?.sync_all()?;
         let record = Record {
             fingerprint: fingerprint.to_owned(),
@@ -187,8 +206,8 @@ fn write<C: Serialize>(folder: &Path, fingerprint: &str, checkpoint: Checkpoint<
     };
     committed().map_err(|e| fail(&e))?;
     // What cannot be removed is in the way of nothing.
-    let surplus = (old.len() + 1).saturating_sub(KEPT);
-    for number in old.into_iter().filter(|&old| old != number).take(surplus) {
+    let all = numbers(folder);
+    for &number in &all[..all.len().saturating_sub(KEPT)] {
         let _ = fs::remove_file(record_path(folder, number));
         let _ = fs::remove_file(tensors_path(folder, number));
     }
@@ -233,7 +252,7 @@ fn read<C: DeserializeOwned>(
     if best.is_none() && record.best_tracked.is_some() {
         return Err("the best weights are not in it".to_owned());
     }
-    Ok(Checkpoint { course: record.course, state, best })
+    Ok(Checkpoint { number, course: record.course, state, best })
 }
 
 #[cfg(test)]
@@ -260,7 +279,7 @@ mod tests {
         let learning = Learning { ema_decay: 0.9, ..Learning::default() };
         let (like, state) = trained(learning, steps);
         let best = Some(Arc::new(state.weights.clone()));
-        (like, Checkpoint { course: steps as u32, state, best })
+        (like, Checkpoint { number: steps as u64, course: steps as u32, state, best })
     }
 
     fn ignore(_: String) {}
@@ -284,12 +303,27 @@ mod tests {
     }
 
     #[test]
+    fn what_a_kill_left_half_written_is_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (like, whole) = checkpoint(1);
+        let mut kept = Checkpoints::new(folder.path(), "a".to_owned());
+        kept.begin(whole.clone()).unwrap();
+        kept.wait().unwrap();
+        fs::write(folder.path().join(".tmpabc"), "half").unwrap();
+        fs::write(tensors_path(folder.path(), 2), "without a record").unwrap();
+        let kept = Checkpoints::new(folder.path(), "a".to_owned());
+        assert_eq!(kept.latest(&like, ignore), Some(whole));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(kept.newest(), Some(tensors_path(folder.path(), 1)));
+    }
+
+    #[test]
     fn a_momentum_that_has_not_begun_and_one_that_has_survive() {
         let folder = tempfile::tempdir().unwrap();
         for optimizer in [ctpipe_network::OptimizerKind::Sgd, ctpipe_network::OptimizerKind::AdamW] {
             for steps in [0, 2] {
                 let (like, state) = trained(Learning { optimizer, ..Learning::default() }, steps);
-                let written = Checkpoint { course: 0_u32, state, best: None };
+                let written = Checkpoint { number: steps as u64, course: 0_u32, state, best: None };
                 let mut kept = Checkpoints::new(folder.path(), "a".to_owned());
                 kept.begin(written.clone()).unwrap();
                 kept.wait().unwrap();

@@ -209,6 +209,27 @@ impl Config {
         }
     }
 
+    /// Settings that another one makes useless.
+    pub(crate) fn without_effect(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let cosine = self.schedule == Schedule::Cosine;
+        if self.warmup_epochs > 0.0 && !cosine {
+            found.push("warmup_epochs is of the cosine schedule alone: it changes nothing here".to_owned());
+        }
+        if cosine && self.warmup_epochs >= f64::from(self.epochs) {
+            found.push(format!(
+                "warmup_epochs {} is as long as the training: the learning rate never reaches lr",
+                self.warmup_epochs
+            ));
+        }
+        if self.min_lr > 0.0 && !matches!(self.schedule, Schedule::Cosine | Schedule::Plateau) {
+            found.push(
+                "min_lr is of the plateau and cosine schedules alone: it changes nothing here".to_owned(),
+            );
+        }
+        found
+    }
+
     /// Volumes of one step of the optimiser.
     pub fn step_size(&self) -> usize {
         self.batch_size * self.accumulate

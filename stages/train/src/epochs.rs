@@ -15,7 +15,7 @@ use crate::balance::{class_weights, over_correction};
 use crate::checkpoint::{Checkpoint, Checkpoints};
 use crate::config::{Config, Watched};
 use crate::data::{Dataset, Sample, class_counts, epoch_order};
-use crate::error::TrainError;
+use crate::error::{NotFinite, TrainError};
 use crate::fingerprint::fingerprint;
 use crate::memory;
 use crate::schedule::{EarlyStopping, Plateau, Rates, as_loss};
@@ -81,7 +81,11 @@ pub fn train(
 ) -> Result<Trained, TrainError> {
     let mut run = Run::begin(config, data, setting, watcher)?;
     while !run.is_over() {
-        run.epoch()?;
+        if let Err(error) = run.epoch() {
+            // What is being written is wanted all the more.
+            run.settle_checkpoint();
+            return Err(error);
+        }
     }
     Ok(run.end())
 }
@@ -116,6 +120,7 @@ struct Run<'a> {
     rates: Rates,
     augmentation: Option<Augmentation>,
     trainer: Trainer,
+    device: Device,
     /// Does a step's loss cost nothing to look at?
     eager: bool,
     shelf: Shelf,
@@ -154,8 +159,9 @@ impl<'a> Run<'a> {
             Some(weights) => weights.clone(),
             None => Weights::init(&config.network(edge), seed),
         };
-        let mut trainer =
-            memory::guarded(config, || Ok(Trainer::new(&start, config.learning(device), seed, device)?))?;
+        let mut trainer = memory::guarded(config, device, || {
+            Ok(Trainer::new(&start, config.learning(device), seed, device)?)
+        })?;
         let shelf = Shelf::fill(&mut trainer, data, device, watcher)?;
         let steps = data.train.len().div_ceil(config.step_size());
         let mut course = Course {
@@ -198,6 +204,7 @@ impl<'a> Run<'a> {
             rates: Rates::new(config, steps),
             augmentation: Augmentation::new(config, seed),
             trainer,
+            device,
             eager: device == Device::Cpu,
             shelf,
             course,
@@ -219,7 +226,9 @@ impl<'a> Run<'a> {
         let order = epoch_order(&self.data.train, self.config.use_weighted_sampler, self.seed, epoch);
         let size = self.config.step_size();
         for (index, samples) in order.chunks(size).enumerate().skip(self.course.step) {
-            self.step(index, samples)?;
+            if !self.step(index, samples)? {
+                return Err(self.stopped(&order));
+            }
             if self.eager {
                 self.settle(&order)?;
             }
@@ -232,9 +241,7 @@ impl<'a> Run<'a> {
                 loss: self.eager.then(|| self.mean_loss()),
             };
             if self.watcher.step(&step) == Flow::Stop {
-                self.settle(&order)?;
-                self.checkpoint(true);
-                return Err(TrainError::Stopped);
+                return Err(self.stopped(&order));
             }
             if self.is_due() {
                 self.settle(&order)?;
@@ -242,7 +249,16 @@ impl<'a> Run<'a> {
             }
         }
         self.settle(&order)?;
-        self.finish_epoch(order.len())
+        if self.finish_epoch(order.len())? { Ok(()) } else { Err(self.stopped(&order)) }
+    }
+
+    /// Writes down where the training is, so that it goes on from there.
+    fn stopped(&mut self, order: &[Sample]) -> TrainError {
+        if let Err(error) = self.settle(order) {
+            return error;
+        }
+        self.checkpoint(true);
+        TrainError::Stopped
     }
 
     /// Number of the steps that are done.
@@ -265,8 +281,9 @@ impl<'a> Run<'a> {
         self.course.total / self.course.volumes.max(1) as f64
     }
 
-    /// One step of the optimiser, in as many batches as it takes.
-    fn step(&mut self, index: usize, samples: &[Sample]) -> Result<(), TrainError> {
+    /// One step of the optimiser, in as many batches as it takes; `false` where the user wants to stop before its end,
+    /// and then it has not begun.
+    fn step(&mut self, index: usize, samples: &[Sample]) -> Result<bool, TrainError> {
         let lr = self.lr(index);
         if index == 0 {
             self.course.lr = lr;
@@ -274,15 +291,19 @@ impl<'a> Run<'a> {
         let labels: Vec<u8> = samples.iter().map(|sample| sample.label).collect();
         let first = index * self.config.step_size();
         for (number, part) in samples.chunks(self.config.batch_size).enumerate() {
+            if number > 0 && self.watcher.stopping() {
+                self.trainer.abandon();
+                return Ok(false);
+            }
             let from = number * self.config.batch_size;
             self.batch(first + from, part, &labels[from..from + part.len()], &labels)?;
         }
-        memory::guarded(self.config, || {
+        memory::guarded(self.config, self.device, || {
             self.trainer.update(lr);
             Ok(())
         })?;
         self.course.step += 1;
-        Ok(())
+        Ok(true)
     }
 
     /// Forward and backward on the samples from `place` on.
@@ -302,18 +323,20 @@ impl<'a> Run<'a> {
         if let Some((numbers, kept_means)) = self.shelf.numbers(samples) {
             let changes = augmentation.map(|a| draw(a, &kept_means)).unwrap_or_default();
             let batch = Batch { voxels: Voxels::Kept(&numbers), labels, changes: &changes };
-            return memory::guarded(self.config, || Ok(self.trainer.add(&batch, &self.loss, all)?));
+            return memory::guarded(self.config, self.device, || {
+                Ok(self.trainer.add(&batch, &self.loss, all)?)
+            });
         }
         let volumes = read(self.data, samples)?;
         let volumes: Vec<&[u16]> = volumes.iter().map(Vec::as_slice).collect();
         let changes = augmentation.map(|a| draw(a, &means(a, &volumes))).unwrap_or_default();
         let batch = Batch { voxels: Voxels::Host(&volumes), labels, changes: &changes };
-        memory::guarded(self.config, || Ok(self.trainer.add(&batch, &self.loss, all)?))
+        memory::guarded(self.config, self.device, || Ok(self.trainer.add(&batch, &self.loss, all)?))
     }
 
     /// Takes in the losses of the steps whose losses are not known yet.
     fn settle(&mut self, order: &[Sample]) -> Result<(), TrainError> {
-        let losses = memory::guarded(self.config, || Ok(self.trainer.losses()))?;
+        let losses = memory::guarded(self.config, self.device, || Ok(self.trainer.losses()))?;
         let size = self.config.step_size();
         self.watcher.losses(self.number() + 1 - losses.len() as u64, &losses);
         for loss in losses.into_iter().map(f64::from) {
@@ -332,7 +355,7 @@ impl<'a> Run<'a> {
     }
 
     fn not_finite(
-        &self,
+        &mut self,
         step: usize,
         loss: f64,
         lr: f64,
@@ -344,23 +367,26 @@ impl<'a> Run<'a> {
             samples.iter().map(|sample| self.data.volumes.name(sample.volume)).collect();
         names.sort();
         names.dedup();
-        let kept = self.checkpoints.as_ref().is_some_and(Checkpoints::any);
-        TrainError::NotFinite {
+        self.settle_checkpoint();
+        let checkpoint = self.checkpoints.as_ref().and_then(Checkpoints::newest);
+        let last = self.course.last_loss;
+        TrainError::NotFinite(Box::new(NotFinite {
             epoch,
             step,
+            part,
             loss,
             lr,
-            last: self.course.last_loss,
-            kept,
-            part,
+            last,
             series: names,
-        }
+            checkpoint,
+        }))
     }
 
-    /// Validation, schedule, the best weights; then the next epoch is in hand.
-    fn finish_epoch(&mut self, volumes: usize) -> Result<(), TrainError> {
+    /// Validation, schedule, the best weights; then the next epoch is in hand. `false` where the user wants to stop
+    /// before that.
+    fn finish_epoch(&mut self, volumes: usize) -> Result<bool, TrainError> {
         let train_loss = self.mean_loss();
-        let (val_loss, val_auc) = self.validate()?;
+        let Some((val_loss, val_auc)) = self.validate()? else { return Ok(false) };
         let watched = as_loss(self.config.early_stopping_on, train_loss, val_loss, val_auc);
         self.course.plateau.observe(watched);
         let best = self.course.early.observe(watched);
@@ -380,19 +406,24 @@ impl<'a> Run<'a> {
         if every > 0 && epoch.is_multiple_of(every) && !self.is_over() {
             self.checkpoint(false);
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Loss and AUC on val; `None` where they are undefined.
-    fn validate(&mut self) -> Result<(Option<f64>, Option<f64>), TrainError> {
+    /// Loss and AUC on val, each `None` where it is undefined; nothing where the user wants to stop.
+    #[allow(clippy::type_complexity)] // one call, from above
+    fn validate(&mut self) -> Result<Option<(Option<f64>, Option<f64>)>, TrainError> {
         let val = &self.data.val;
         if val.is_empty() {
-            return Ok((None, None));
+            return Ok(Some((None, None)));
         }
         let mut logits = Vec::with_capacity(val.len());
         for samples in val.chunks(self.config.batch_size) {
-            let answer =
-                |voxels: Voxels<'_>| memory::guarded(self.config, || Ok(self.trainer.logits(voxels)?));
+            if self.watcher.stopping() {
+                return Ok(None);
+            }
+            let answer = |voxels: Voxels<'_>| {
+                memory::guarded(self.config, self.device, || Ok(self.trainer.logits(voxels)?))
+            };
             logits.extend(if let Some((numbers, _)) = self.shelf.numbers(samples) {
                 answer(Voxels::Kept(&numbers))?
             } else {
@@ -411,7 +442,7 @@ impl<'a> Run<'a> {
             let lost: Vec<Sample> = val.iter().zip(&logits).filter_map(lost).collect();
             return Err(self.not_finite(self.course.step, loss, self.course.lr, "val", &lost));
         }
-        Ok((Some(loss), auc(&positive, &scores).ok()))
+        Ok(Some((Some(loss), auc(&positive, &scores).ok())))
     }
 
     /// Is a checkpoint due by time?
@@ -426,7 +457,10 @@ impl<'a> Run<'a> {
     fn checkpoint(&mut self, wait: bool) {
         let Some(checkpoints) = self.checkpoints.as_mut().filter(|kept| wait || !kept.busy()) else { return };
         let (course, best) = (self.course.clone(), self.best.clone());
-        let mut done = checkpoints.begin(Checkpoint { course, state: self.trainer.state(), best });
+        let state = self.trainer.state();
+        // After an epoch's end comes after its last step.
+        let number = 2 * state.counts.batches + u64::from(course.step == 0);
+        let mut done = checkpoints.begin(Checkpoint { number, course, state, best });
         if wait {
             done = done.and(checkpoints.wait());
         }
@@ -437,18 +471,32 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn end(mut self) -> Trained {
+    /// Until the checkpoint in hand is on disk.
+    fn settle_checkpoint(&mut self) {
         if let Some(Err(error)) = self.checkpoints.as_mut().map(Checkpoints::wait) {
             self.watcher.note(&error);
         }
-        let Course { mut history, best_epoch, early, .. } = self.course;
+    }
+
+    fn end(mut self) -> Trained {
+        self.settle_checkpoint();
+        let stopped_early = self.course.epoch <= self.config.epochs;
+        let (last, best) = (self.course.epoch - 1, self.course.best_epoch);
+        self.watcher.info(&if stopped_early {
+            format!(
+                "stopped early after epoch {last}: none was better than epoch {best}, whose weights are kept"
+            )
+        } else {
+            format!("the weights of epoch {best} are kept")
+        });
+        let Course { mut history, best_epoch, .. } = self.course;
         for row in &mut history {
             row.best = row.epoch == best_epoch;
         }
         Trained {
             weights: self.best.map_or_else(|| self.trainer.weights(), Arc::unwrap_or_clone),
             best_epoch,
-            stopped_early: early.is_over() && (history.len() as u32) < self.config.epochs,
+            stopped_early,
             history,
             class_weights: self.loss.class_weights,
             notes: self.notes,
@@ -470,6 +518,7 @@ fn check(config: &Config, samples: usize, [normal, pathology]: [usize; 2]) -> Re
 /// What deserves a look before anything is trained.
 fn notes(config: &Config, data: &Dataset<'_>, counts: [usize; 2]) -> Vec<String> {
     let mut notes: Vec<String> = over_correction(counts, config).into_iter().collect();
+    notes.extend(config.without_effect());
     if data.val.is_empty() {
         notes.push("there is no validation part: the epoch is chosen by the training loss".to_owned());
     } else if config.early_stopping_on == Watched::ValAuc && class_counts(&data.val).contains(&0) {

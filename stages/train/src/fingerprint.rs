@@ -1,21 +1,27 @@
 //! What a training is, as one number. Trains nothing.
 
-use ctpipe_network::Weights;
+use ctpipe_network::{Precision, Weights};
 
-use crate::config::{Config, NOT_IN_KEY};
+use crate::config::{Config, Tracking};
 use crate::data::Dataset;
 use crate::epochs::Setting;
 
 /// What identifies a training, so that it does not go on from another's checkpoint.
 pub(crate) fn fingerprint(config: &Config, data: &Dataset<'_>, setting: &Setting, start: &Weights) -> String {
-    let precision = config.precision;
-    let mut config = serde_json::to_value(config).unwrap_or_default();
-    if let Some(fields) = config.as_object_mut() {
-        fields.retain(|name, _| !NOT_IN_KEY.contains(&name.as_str()));
-    }
     let mut hasher = blake3::Hasher::new();
-    let facts = setting.device.facts(precision);
-    hasher.update(serde_json::json!([config, setting.seed, facts]).to_string().as_bytes());
+    let facts = setting.device.facts(config.precision);
+    // All fields but those that are not in a key, which are the same for all here.
+    let config = Config {
+        device: String::new(),
+        precision: Precision::default(),
+        checkpoint_every: 0,
+        checkpoint_minutes: 0.0,
+        tracking: Tracking::default(),
+        tracking_uri: String::new(),
+        tracking_experiment: String::new(),
+        ..config.clone()
+    };
+    hasher.update(format!("{config:?} {} {facts:?}", setting.seed).as_bytes());
     for part in [&data.train, &data.val] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         for sample in part {

@@ -1,12 +1,14 @@
 //! What people see of a training while it runs: the bar and a line an epoch, TensorBoard's files, an MLflow server.
 //! Nothing of it can stop a training or change what comes of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use ctpipe_engine::{Level, Task};
+use ctpipe_network::Device;
 
 use crate::config::{Config, Tracking};
+use crate::error::number;
 use crate::mlflow::{Metric, Tracker};
 use crate::tensorboard::Events;
 use crate::watcher::{Epoch, Flow, Plan, Step, Watcher};
@@ -26,17 +28,22 @@ pub(crate) struct Follower<'a, 'b> {
     /// Where this process began, for the time that is left.
     begun: Instant,
     epoch_begun: Instant,
+    /// When the last step ended: validation is not counted.
+    last_step: Instant,
     epoch_volumes: usize,
     number: u64,
+    /// What the training was told besides its configuration.
+    seed: u64,
+    device: String,
 }
 
 impl<'a, 'b> Follower<'a, 'b> {
-    pub(crate) fn new(task: &'a Task<'b>, config: &'a Config, live: &Path) -> Self {
+    pub(crate) fn new(task: &'a Task<'b>, config: &'a Config, device: Device) -> Self {
         let now = Instant::now();
         Follower {
             task,
             config,
-            live: live.to_path_buf(),
+            live: PathBuf::new(),
             events: None,
             tracker: None,
             metrics: Vec::new(),
@@ -44,8 +51,11 @@ impl<'a, 'b> Follower<'a, 'b> {
             last: String::new(),
             begun: now,
             epoch_begun: now,
+            last_step: now,
             epoch_volumes: 0,
             number: 0,
+            seed: task.seed(),
+            device: device.to_string(),
         }
     }
 
@@ -72,6 +82,7 @@ impl<'a, 'b> Follower<'a, 'b> {
     }
 
     fn begin_events(&mut self, plan: &Plan) -> std::io::Result<()> {
+        self.live = self.task.live().map_err(std::io::Error::other)?.to_path_buf();
         if plan.done == 0 && self.live.exists() {
             // Of an earlier training of this very key.
             std::fs::remove_dir_all(&self.live)?;
@@ -79,15 +90,37 @@ impl<'a, 'b> Follower<'a, 'b> {
         let first = if plan.done == 0 { 0 } else { plan.done + 1 };
         let mut events = Events::create(&self.live, first)?;
         if plan.done == 0 {
-            events.text("parameters", &table(self.config))?;
+            events.text("parameters", &table(&self.parameters()))?;
         }
         self.events = Some(events);
         Ok(())
     }
 
-    /// Volumes a second since the epoch began, or this process.
-    fn speed(&self) -> f64 {
-        self.epoch_volumes as f64 / self.epoch_begun.elapsed().as_secs_f64().max(1e-9)
+    /// Volumes a second in the steps of this epoch, or those of this process; `None` where there was none.
+    fn speed(&self) -> Option<f64> {
+        let seconds = self.last_step.duration_since(self.epoch_begun).as_secs_f64();
+        (self.epoch_volumes > 0).then(|| self.epoch_volumes as f64 / seconds.max(1e-9))
+    }
+
+    /// Parameters as people and MLflow read them, with seed and device.
+    fn parameters(&self) -> Vec<(String, String)> {
+        let config = serde_json::to_value(self.config).unwrap_or_default();
+        let text =
+            |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let ours = config.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with("tracking"));
+        let mut all: Vec<(String, String)> = ours.map(|(name, value)| (name.clone(), text(value))).collect();
+        all.retain(|(name, _)| name != "device");
+        all.push(("device".to_owned(), self.device.clone()));
+        all.push(("seed".to_owned(), self.seed.to_string()));
+        all
+    }
+
+    /// What MLflow has to say.
+    fn tell(&mut self) {
+        let notes = self.tracker.as_ref().map(Tracker::notes).unwrap_or_default();
+        for note in notes {
+            self.task.log(Level::Warning, note);
+        }
     }
 
     /// How long the rest takes if every epoch runs.
@@ -105,37 +138,33 @@ impl Watcher for Follower<'_, '_> {
         self.number = plan.done;
         (self.begun, self.epoch_begun) = (Instant::now(), Instant::now());
         if let Err(error) = self.begin_events(plan) {
-            let live = self.live.display();
-            self.task.log(Level::Warning, format!("no TensorBoard files can be written to {live}: {error}"));
+            self.task.log(Level::Warning, format!("no TensorBoard files can be written: {error}"));
         }
         if self.config.tracking == Tracking::Mlflow {
             let name =
                 self.live.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            match self.task.work() {
-                Ok(work) => {
-                    self.tracker =
-                        Some(Tracker::begin(self.config, format!("{}-{name}", self.task.stage()), work));
-                }
-                Err(error) => self.task.log(Level::Warning, format!("no MLflow: {error}")),
-            }
+            let work = self.task.work().ok();
+            let name = format!("{}-{name}", self.task.stage());
+            self.tracker = Some(Tracker::begin(self.config, name, self.parameters(), work));
         }
     }
 
     fn step(&mut self, step: &Step) -> Flow {
         self.number = step.number;
+        self.last_step = Instant::now();
         self.epoch_volumes += step.volumes;
+        self.tell();
         let total = u64::from(self.plan.epochs) * self.plan.steps as u64;
-        let loss = step.loss.map(|loss| format!(", loss {loss:.4}")).unwrap_or_default();
-        let note = format!(
-            "epoch {}/{}{loss}, lr {:.1e}, {:.1} volumes/s{}",
-            step.epoch,
-            self.plan.epochs,
-            step.lr,
-            self.speed(),
-            self.last
-        );
+        let loss = step.loss.map(|loss| format!(", loss {}", number(loss))).unwrap_or_default();
+        let speed = self.speed().map(|speed| format!(", {speed:.1} volumes/s")).unwrap_or_default();
+        let (epochs, last) = (self.plan.epochs, &self.last);
+        let note = format!("epoch {}/{epochs}{loss}, lr {:.1e}{speed}{last}", step.epoch, step.lr);
         self.task.progress(step.number, total, "steps", &note);
         if self.task.stopping() { Flow::Stop } else { Flow::Go }
+    }
+
+    fn stopping(&mut self) -> bool {
+        self.task.stopping()
     }
 
     fn losses(&mut self, first: u64, losses: &[f32]) {
@@ -150,19 +179,24 @@ impl Watcher for Follower<'_, '_> {
     fn epoch(&mut self, epoch: &Epoch) {
         let row = &epoch.row;
         let speed = self.speed();
-        let shown = |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.4}"));
+        let shown = |value: Option<f64>| value.map_or("undefined".to_owned(), number);
         let val = format!("val loss {}, val AUC {}", shown(row.val_loss), shown(row.val_auc));
+        let shown_speed = speed.map(|speed| format!(", {speed:.1} volumes/s")).unwrap_or_default();
         self.last = format!(", {val}");
         let (best, left) = (if epoch.best { " (the best so far)" } else { "" }, self.left());
         let left = if row.epoch < epoch.epochs { format!(", {left} left at most") } else { String::new() };
         self.task.log(
             Level::Info,
             format!(
-                "epoch {}/{}: loss {:.4}, {val}{best}, lr {:.1e}, {speed:.1} volumes/s{left}",
-                row.epoch, epoch.epochs, row.train_loss, row.lr
+                "epoch {}/{}: loss {}, {val}{best}, lr {:.1e}{shown_speed}{left}",
+                row.epoch,
+                epoch.epochs,
+                number(row.train_loss),
+                row.lr
             ),
         );
-        let mut values = vec![("loss/train", row.train_loss), ("lr", row.lr), ("volumes_per_second", speed)];
+        let mut values = vec![("loss/train", row.train_loss), ("lr", row.lr)];
+        values.extend(speed.map(|speed| ("volumes_per_second", speed)));
         values.extend(row.val_loss.map(|loss| ("loss/val", loss)));
         values.extend(row.val_auc.map(|auc| ("auc/val", auc)));
         self.show(|events| {
@@ -175,10 +209,8 @@ impl Watcher for Follower<'_, '_> {
                 values.iter().map(|(name, value)| Metric::new(&name.replace('/', "_"), *value, number));
             self.metrics.extend(named);
             tracker.metrics(std::mem::take(&mut self.metrics));
-            for note in tracker.notes() {
-                self.task.log(Level::Warning, note);
-            }
         }
+        self.tell();
         (self.epoch_begun, self.epoch_volumes) = (Instant::now(), 0);
     }
 
@@ -192,10 +224,8 @@ impl Watcher for Follower<'_, '_> {
 }
 
 /// The parameters as a table in Markdown.
-fn table(config: &Config) -> String {
-    let config = serde_json::to_value(config).unwrap_or_default();
-    let rows = config.as_object().into_iter().flatten();
-    let rows: Vec<String> = rows.map(|(name, value)| format!("| {name} | {value} |")).collect();
+fn table(parameters: &[(String, String)]) -> String {
+    let rows: Vec<String> = parameters.iter().map(|(name, value)| format!("| {name} | {value} |")).collect();
     format!("| parameter | value |\n| --- | --- |\n{}", rows.join("\n"))
 }
 

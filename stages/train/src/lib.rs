@@ -40,6 +40,6 @@ mod watcher;
 pub use config::{Config, PARAMS, Schedule, Tracking, Watched};
 pub use data::{Dataset, InMemory, Sample, VolumeSource};
 pub use epochs::{Setting, Trained, train};
-pub use error::TrainError;
+pub use error::{NotFinite, TrainError};
 pub use stage::Train;
 pub use watcher::{Epoch, Flow, Plan, Step, Watcher};

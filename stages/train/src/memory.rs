@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 
 use ctpipe_network::{Config as Network, Device, OptimizerKind};
 
@@ -15,6 +16,8 @@ pub(crate) struct Need {
     per_volume: f64,
 }
 
+/// Share of an estimate that is certain.
+const TRUSTED: f64 = 0.9;
 /// What the program itself takes.
 const BASE: f64 = 150e6;
 
@@ -50,7 +53,8 @@ impl Need {
 pub(crate) fn check(config: &Config, network: &Network, device: Device) -> Result<(), TrainError> {
     let Some(free) = free(device).filter(|_| device == Device::Cpu) else { return Ok(()) };
     let need = Need::of(config, network);
-    if need.bytes(config.batch_size) <= free as f64 {
+    // An estimate that is a little too high is no reason to refuse.
+    if need.bytes(config.batch_size) * TRUSTED <= free as f64 {
         return Ok(());
     }
     Err(TrainError::Memory(refusal(config, &need, free)))
@@ -65,14 +69,18 @@ fn refusal(config: &Config, need: &Need, free: u64) -> String {
         gigabytes(need.fixed as u64),
         gigabytes(free)
     );
-    // An equal step is one of batches that divide it.
-    let fits = |smaller: &usize| batch.is_multiple_of(*smaller) && need.bytes(*smaller) <= free as f64;
-    match (1..batch).rev().find(fits) {
-        Some(smaller) => format!(
-            "{text}; batch_size {smaller} with accumulate {} makes steps of as many volumes in {}",
-            config.accumulate * (batch / smaller),
-            gigabytes(need.bytes(smaller) as u64)
-        ),
+    match (1..batch).rev().find(|&smaller| need.bytes(smaller) <= free as f64) {
+        Some(most) => {
+            // As many batches as it takes, all of one size.
+            let parts = batch.div_ceil(most);
+            let smaller = batch.div_ceil(parts);
+            let accumulate = config.accumulate * parts;
+            format!(
+                "{text}; batch_size {smaller} with accumulate {accumulate} makes steps of {} volumes in {}",
+                smaller * accumulate,
+                gigabytes(need.bytes(smaller) as u64)
+            )
+        }
         None => {
             format!("{text}; not even one volume fits: take a smaller width, hidden_size or preprocess.size")
         }
@@ -82,6 +90,7 @@ fn refusal(config: &Config, need: &Need, free: u64) -> String {
 /// Runs something on the device; a GPU that has no more memory, which its library ends in a panic, is an error.
 pub(crate) fn guarded<T>(
     config: &Config,
+    device: Device,
     work: impl FnOnce() -> Result<T, TrainError>,
 ) -> Result<T, TrainError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
@@ -93,8 +102,10 @@ pub(crate) fn guarded<T>(
         }
         let half = config.batch_size.div_ceil(2);
         Err(TrainError::Memory(format!(
-            "batch_size {} does not fit into the device's memory ({text}); try batch_size {half} with accumulate {}",
+            "batch_size {} does not fit into the memory of {device} ({text}; {} of it are free); try batch_size {half} \
+             with accumulate {}",
             config.batch_size,
+            free(device).map_or_else(|| "no one knows how much".to_owned(), gigabytes),
             config.accumulate * config.batch_size.div_ceil(half)
         )))
     })
@@ -123,22 +134,37 @@ fn available() -> Option<u64> {
 /// What the control group of this process (a Slurm job's, a container's) has left: the narrowest of it and those
 /// above it.
 fn control_group() -> Option<u64> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let root = std::path::Path::new("/sys/fs/cgroup");
-    let folder = root.join(path.trim_start_matches('/'));
-    let number = |folder: &std::path::Path, name: &str| -> Option<u64> {
+    group_room(Path::new("/sys/fs/cgroup"), &fs::read_to_string("/proc/self/cgroup").ok()?)
+}
+
+/// The same of a hierarchy in `root`, in either version of its files.
+fn group_room(root: &Path, own: &str) -> Option<u64> {
+    let second = own.lines().find_map(|line| line.strip_prefix("0::"));
+    let first = own.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|name| name == "memory").then_some(path)
+    });
+    let (root, path, names) = match (first, second) {
+        (Some(path), _) => (
+            root.join("memory"),
+            path,
+            ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "],
+        ),
+        (None, Some(path)) => (root.to_path_buf(), path, ["memory.max", "memory.current", "inactive_file "]),
+        (None, None) => return None,
+    };
+    let number = |folder: &Path, name: &str| -> Option<u64> {
         fs::read_to_string(folder.join(name)).ok()?.trim().parse().ok()
     };
-    let room = |folder: &std::path::Path| {
-        let most = number(folder, "memory.max")?;
+    let room = |folder: &Path| {
+        let most = number(folder, names[0])?;
         // The page cache counts, and gives way.
-        let cache = fs::read_to_string(folder.join("memory.stat")).ok().and_then(|stat| {
-            stat.lines().find_map(|line| line.strip_prefix("inactive_file "))?.parse::<u64>().ok()
-        });
-        Some(most.saturating_sub(number(folder, "memory.current")?.saturating_sub(cache.unwrap_or(0))))
+        let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+        let cache = stat.lines().find_map(|line| line.strip_prefix(names[2])?.parse::<u64>().ok());
+        Some(most.saturating_sub(number(folder, names[1])?.saturating_sub(cache.unwrap_or(0))))
     };
-    folder.ancestors().take_while(|folder| folder.starts_with(root)).filter_map(room).min()
+    let folder = root.join(path.trim_start_matches('/'));
+    folder.ancestors().take_while(|folder| folder.starts_with(&root)).filter_map(room).min()
 }
 
 /// What `ulimit -v` leaves.
@@ -164,6 +190,7 @@ pub(crate) fn gigabytes(bytes: u64) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 
@@ -171,16 +198,20 @@ mod tests {
     fn what_fits_is_said_with_the_accumulation_that_makes_the_same_step() {
         let config = Config { batch_size: 24, accumulate: 2, ..Config::default() };
         let need = Need { fixed: 2e9, per_volume: 0.5e9 };
-        // 2 + 24 · 0.5 = 14; of the divisors of 24 it is 8 that fits into 6.5: 2 + 8 · 0.5 = 6.
+        // 2 + 24 · 0.5 = 14; 9 fit into 6.5, so that three batches are needed: 2 + 8 · 0.5 = 6.
         let text = refusal(&config, &need, 6_500_000_000);
         assert!(
             text.contains("batch_size 24 needs about 14.0 GB") && text.contains("6.5 GB are free"),
             "{text}"
         );
         assert!(
-            text.contains("batch_size 8 with accumulate 6 makes steps of as many volumes in 6.0 GB"),
+            text.contains("batch_size 8 with accumulate 6 makes steps of 48 volumes in 6.0 GB"),
             "{text}"
         );
+        // 31 is no product: two batches of 16 are one volume more.
+        let text =
+            refusal(&Config { batch_size: 31, accumulate: 1, ..config.clone() }, &need, 12_000_000_000);
+        assert!(text.contains("batch_size 16 with accumulate 2 makes steps of 32 volumes"), "{text}");
         let text = refusal(&config, &need, 2_400_000_000);
         assert!(text.contains("not even one volume fits") && text.contains("width"), "{text}");
     }
@@ -195,13 +226,38 @@ mod tests {
         }
     }
 
+    /// As Linux lays them out: Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
+    #[test]
+    fn the_narrowest_control_group_counts_in_either_version() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("slurm/job/memory.max", "4000\n");
+        put("slurm/job/memory.current", "1500\n");
+        put("slurm/job/memory.stat", "anon 700\ninactive_file 500\n");
+        put("slurm/memory.max", "max\n");
+        put("slurm/memory.current", "9999\n");
+        assert_eq!(group_room(root.path(), "0::/slurm/job\n"), Some(3000));
+        put("memory/docker/x/memory.limit_in_bytes", "2000\n");
+        put("memory/docker/x/memory.usage_in_bytes", "600\n");
+        put("memory/docker/x/memory.stat", "total_inactive_file 100\n");
+        let own = "12:cpu,cpuacct:/docker/x\n4:memory:/docker/x\n0::/\n";
+        assert_eq!(group_room(root.path(), own), Some(1500));
+        assert_eq!(group_room(root.path(), "1:name=systemd:/\n"), None);
+    }
+
     #[test]
     fn a_device_without_memory_is_an_error_and_a_mistake_stays_a_panic() {
         let config = Config { batch_size: 9, ..Config::default() };
         let full = || std::panic::panic_any("CUDA_ERROR_OUT_OF_MEMORY".to_owned());
-        let text = guarded::<()>(&config, full).map_err(|e| e.to_string()).err().unwrap_or_default();
+        let text =
+            guarded::<()>(&config, Device::Cpu, full).map_err(|e| e.to_string()).err().unwrap_or_default();
         assert!(text.contains("try batch_size 5 with accumulate 2"), "{text}");
-        let mistake = catch_unwind(|| guarded::<()>(&config, || std::panic::panic_any("an index")));
+        let mistake =
+            catch_unwind(|| guarded::<()>(&config, Device::Cpu, || std::panic::panic_any("an index")));
         assert!(mistake.is_err());
     }
 }

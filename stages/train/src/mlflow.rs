@@ -1,5 +1,5 @@
 //! Tells an MLflow server of a training, from a thread of its own, by its REST interface. A server that is slow, down or
-//! refuses costs the training nothing: what could not be sent is tried again with what comes next.
+//! refuses costs the training nothing, and its end a few seconds: what could not be sent is tried again with what comes later.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,10 +13,10 @@ use crate::config::Config;
 use crate::tensorboard::now;
 
 /// Longest that one request may take; a model's upload may take longer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(10);
-/// Longest that the end of a training waits for a server that does not answer.
-const LAST_TRY: Duration = Duration::from_secs(30);
+/// After a request that failed, the server is left alone for so long.
+const PAUSE: Duration = Duration::from_secs(30);
 /// Metrics of one request, and parameters (MLflow's own limits).
 const METRICS: usize = 1000;
 const PARAMS: usize = 100;
@@ -53,8 +53,13 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// Begins a run with the configuration as its parameters, or goes on with the one that `work` remembers.
-    pub(crate) fn begin(config: &Config, name: String, work: &Path) -> Tracker {
+    /// Begins a run with these parameters, or goes on with the one that the folder `work` remembers.
+    pub(crate) fn begin(
+        config: &Config,
+        name: String,
+        parameters: Vec<(String, String)>,
+        work: Option<&Path>,
+    ) -> Tracker {
         let (sender, messages) = channel();
         let (noted, notes) = channel();
         let (finished, done) = channel();
@@ -62,18 +67,21 @@ impl Tracker {
             base: config.tracking_uri.trim_end_matches('/').to_owned(),
             experiment: config.tracking_experiment.clone(),
             name,
-            parameters: parameters(config),
-            run_file: work.join(RUN_FILE),
+            parameters,
+            run_file: work.map(|work| work.join(RUN_FILE)),
             run: None,
             pending: Vec::new(),
             notes: noted,
-            told: false,
+            failed: None,
         };
         let worker = std::thread::spawn(move || {
             server.serve(&messages);
             let _ = finished.send(());
         });
-        Tracker { sender, notes, worker: Some(worker), done }
+        let tracker = Tracker { sender, notes, worker: Some(worker), done };
+        // The run is there from the start, and so is the word that it cannot be.
+        tracker.metrics(Vec::new());
+        tracker
     }
 
     pub(crate) fn metrics(&self, metrics: Vec<Metric>) {
@@ -87,7 +95,8 @@ impl Tracker {
 
     /// Ends the run with MLflow's word for how, and hands over files; what is left unsaid is told.
     pub(crate) fn end(mut self, status: &'static str, files: Vec<PathBuf>) -> Vec<String> {
-        let longest = if files.is_empty() { LAST_TRY } else { LAST_TRY + UPLOAD_TIMEOUT };
+        // A request in hand, a few to end with, and the files.
+        let longest = 4 * TIMEOUT + if files.is_empty() { Duration::ZERO } else { UPLOAD_TIMEOUT };
         let _ = self.sender.send(Message::End { status, files });
         match self.done.recv_timeout(longest) {
             Ok(()) | Err(RecvTimeoutError::Disconnected) => {
@@ -100,118 +109,156 @@ impl Tracker {
     }
 }
 
-/// The parameters as MLflow takes them: texts of at most 6000 characters.
-fn parameters(config: &Config) -> Vec<Value> {
-    let config = serde_json::to_value(config).unwrap_or_default();
-    let fields = config.as_object().cloned().unwrap_or_default();
-    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let ours = fields.into_iter().filter(|(name, _)| !name.starts_with("tracking"));
-    ours.map(|(key, value)| json!({ "key": key, "value": text(value) })).collect()
+/// Why a request came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    /// The server was not reached, or said nothing in time.
+    #[error("{0}")]
+    Silent(String),
+    /// It said no.
+    #[error("{call} was answered with {status}: {why}")]
+    Refused { call: String, status: u16, why: String },
+    /// It said something else than it should.
+    #[error("{0}")]
+    Unexpected(String),
 }
 
 struct Server {
     base: String,
     experiment: String,
     name: String,
-    parameters: Vec<Value>,
-    run_file: PathBuf,
-    /// Its id and where its files go, once the server has made it.
-    run: Option<(String, String)>,
+    parameters: Vec<(String, String)>,
+    run_file: Option<PathBuf>,
+    /// Once the server has made it.
+    run: Option<Run>,
     /// Not sent yet.
     pending: Vec<Metric>,
     notes: Sender<String>,
-    /// Has it been said that the server does not answer?
-    told: bool,
+    /// When something did not go through, since the last that did.
+    failed: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct Run {
+    id: String,
+    /// Where its files go.
+    artifacts: String,
+    /// Have the parameters been sent?
+    described: bool,
 }
 
 impl Server {
     fn serve(mut self, messages: &Receiver<Message>) {
-        while let Ok(message) = messages.recv() {
-            match message {
-                Message::Metrics(metrics) => {
-                    self.pending.extend(metrics);
-                    let sent = self.send();
-                    self.tell(sent);
-                }
-                Message::End { status, files } => {
-                    let started = Instant::now();
-                    let mut sent = self.finish(status, &files);
-                    while sent.is_err() && started.elapsed() < LAST_TRY / 2 {
-                        std::thread::sleep(Duration::from_secs(1));
-                        sent = self.finish(status, &files);
+        while let Ok(first) = messages.recv() {
+            // What has come meanwhile is one message: a slow server is not asked for each.
+            for message in std::iter::once(first).chain(messages.try_iter().collect::<Vec<_>>()) {
+                match message {
+                    Message::Metrics(metrics) => self.pending.extend(metrics),
+                    Message::End { status, files } => {
+                        self.end(status, &files);
+                        return;
                     }
-                    self.told = false;
-                    self.tell(sent);
-                    return;
+                }
+            }
+            if self.failed.is_some_and(|when| when.elapsed() < PAUSE) {
+                continue;
+            }
+            match self.send() {
+                Ok(_) => self.failed = None,
+                Err(error) => {
+                    if self.failed.is_none() {
+                        let base = &self.base;
+                        let _ = self.notes.send(format!(
+                            "MLflow at {base}: {error}; the training goes on without it, and tries again"
+                        ));
+                    }
+                    self.failed = Some(Instant::now());
                 }
             }
         }
     }
 
-    /// Says once that something did not go through.
-    fn tell(&mut self, sent: Result<(), String>) {
-        match sent {
-            Ok(()) => self.told = false,
-            Err(error) if !self.told => {
-                self.told = true;
-                let count = self.pending.len();
-                let _ = self.notes.send(format!(
-                    "MLflow at {}: {error}; the training goes on without it ({count} metrics are not sent yet)",
-                    self.base
-                ));
+    fn end(&mut self, status: &str, files: &[PathBuf]) {
+        let base = self.base.clone();
+        let unsaid = |what: &str| format!("MLflow at {base}: {what}");
+        let run = match self.send() {
+            Ok(run) => run,
+            Err(error) => {
+                let left = self.pending.len();
+                let _ = self
+                    .notes
+                    .send(unsaid(&format!("{error}; the training is done, {left} metrics were not sent")));
+                return;
             }
-            Err(_) => {}
-        }
-    }
-
-    fn finish(&mut self, status: &str, files: &[PathBuf]) -> Result<(), String> {
-        self.send()?;
-        let (run, artifacts) = self.run.clone().ok_or("there is no run")?;
+        };
         for file in files {
-            self.upload(&artifacts, file)?;
+            if let Err(error) = self.upload(&run.artifacts, file) {
+                let _ = self.notes.send(unsaid(&error.to_string()));
+                break;
+            }
         }
         let end = (now() * 1000.0) as u64;
-        self.post("runs/update", &json!({ "run_id": run, "status": status, "end_time": end })).map(drop)
+        let body = json!({ "run_id": run.id, "status": status, "end_time": end });
+        if let Err(error) = self.post("runs/update", &body) {
+            let _ = self.notes.send(unsaid(&format!("{error}; the run is not marked as ended")));
+        }
     }
 
     /// Sends what there is to send; the run is made where there is none.
-    fn send(&mut self) -> Result<(), String> {
-        let (run, _) = match &self.run {
+    fn send(&mut self) -> Result<Run, Refusal> {
+        let mut run = match &self.run {
             Some(run) => run.clone(),
             None => self.begin()?,
         };
+        self.run = Some(run.clone());
+        if !run.described {
+            for some in self.parameters.chunks(PARAMS) {
+                let some: Vec<Value> =
+                    some.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+                self.post("runs/log-batch", &json!({ "run_id": run.id, "params": some }))?;
+            }
+            run.described = true;
+            self.run = Some(run.clone());
+        }
         while !self.pending.is_empty() {
             let some = &self.pending[..self.pending.len().min(METRICS)];
-            self.post("runs/log-batch", &json!({ "run_id": run, "metrics": some }))?;
+            self.post("runs/log-batch", &json!({ "run_id": run.id, "metrics": some }))?;
             let sent = some.len();
             self.pending.drain(..sent);
         }
-        Ok(())
+        Ok(run)
     }
 
-    fn begin(&mut self) -> Result<(String, String), String> {
-        let known = std::fs::read_to_string(&self.run_file).ok();
-        let known = known.and_then(|id| self.get("runs/get", &[("run_id", id.trim())]).ok());
-        let run = match known {
+    fn begin(&self) -> Result<Run, Refusal> {
+        let known = self.run_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let known = match known {
+            Some(id) => match self.get("runs/get", &[("run_id", id.trim())]) {
+                Ok(answer) => Some(answer),
+                // It was deleted there.
+                Err(Refusal::Refused { status: 404, .. }) => None,
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        let (answer, described) = match known {
             Some(answer) => {
                 let id = text(&answer, "/run/info/run_id")?;
                 self.post("runs/update", &json!({ "run_id": id, "status": "RUNNING" }))?;
-                answer
+                (answer, true)
             }
-            None => self.create()?,
+            None => (self.create()?, false),
         };
-        let (id, artifacts) = (text(&run, "/run/info/run_id")?, text(&run, "/run/info/artifact_uri")?);
+        let (id, artifacts) = (text(&answer, "/run/info/run_id")?, text(&answer, "/run/info/artifact_uri")?);
         // Where it cannot be kept, a training that goes on is another run.
-        let _ = std::fs::write(&self.run_file, &id);
-        self.run = Some((id.clone(), artifacts.clone()));
-        Ok((id, artifacts))
+        let _ = self.run_file.as_ref().map(|file| std::fs::write(file, &id));
+        Ok(Run { id, artifacts, described })
     }
 
-    fn create(&mut self) -> Result<Value, String> {
+    fn create(&self) -> Result<Value, Refusal> {
         let named = [("experiment_name", self.experiment.as_str())];
         let experiment = match self.get("experiments/get-by-name", &named) {
             Ok(answer) => text(&answer, "/experiment/experiment_id")?,
-            Err(error) if error.contains("404") => {
+            Err(Refusal::Refused { status: 404, .. }) => {
                 let made = self.post("experiments/create", &json!({ "name": self.experiment }))?;
                 text(&made, "/experiment_id")?
             }
@@ -219,57 +266,48 @@ impl Server {
         };
         let start = (now() * 1000.0) as u64;
         let tags = json!([{ "key": "mlflow.source.name", "value": "ctpipe" }]);
-        let run = self.post(
+        self.post(
             "runs/create",
             &json!({ "experiment_id": experiment, "run_name": self.name, "start_time": start, "tags": tags }),
-        )?;
-        let id = text(&run, "/run/info/run_id")?;
-        for some in self.parameters.chunks(PARAMS) {
-            self.post("runs/log-batch", &json!({ "run_id": id, "params": some }))?;
-        }
-        Ok(run)
+        )
     }
 
     /// Puts a file among the run's artifacts: through the server where it serves them, by copying where they are a
     /// folder of this machine.
-    fn upload(&self, artifacts: &str, file: &Path) -> Result<(), String> {
-        let name = file.file_name().and_then(|name| name.to_str()).ok_or("a file without a name")?;
-        let failed = |e: &dyn std::fmt::Display| format!("cannot hand over {name}: {e}");
+    fn upload(&self, artifacts: &str, file: &Path) -> Result<(), Refusal> {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let failed =
+            |e: &dyn std::fmt::Display| Refusal::Unexpected(format!("{name} is not handed over: {e}"));
         if let Some(path) = artifacts.strip_prefix("mlflow-artifacts:") {
             // mlflow-artifacts:/1/RUN/artifacts, or with //host:port before that.
-            let path = path
-                .trim_start_matches("//")
-                .find('/')
-                .map_or(path, |at| &path.trim_start_matches("//")[at..]);
+            let path = match path.strip_prefix("//") {
+                Some(rest) => rest.find('/').map_or("", |at| &rest[at..]),
+                None => path,
+            };
             let url = format!("{}/api/2.0/mlflow-artifacts/artifacts{path}/model/{name}", self.base);
             let body = std::fs::File::open(file).map_err(|e| failed(&e))?;
             let length = body.metadata().map_err(|e| failed(&e))?.len();
             let request = agent(UPLOAD_TIMEOUT).put(&url).header("Content-Length", &length.to_string());
-            authorised(request).send(&body).map_err(|e| failed(&e)).map(drop)
+            answer(authorised(request).send(&body), &format!("the upload of {name}")).map(drop)
         } else if artifacts.starts_with('/') || artifacts.starts_with("file://") {
             let folder = Path::new(artifacts.trim_start_matches("file://")).join("model");
             let copied =
-                std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(file, folder.join(name)));
+                std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(file, folder.join(&*name)));
             copied.map_err(|e| failed(&e)).map(drop)
         } else {
-            Err(format!(
-                "{name} is not handed over: the server keeps artifacts at {artifacts} and does not serve them"
-            ))
+            Err(failed(&format!("the server keeps artifacts at {artifacts} and does not serve them")))
         }
     }
 
-    fn url(&self, call: &str) -> String {
-        format!("{}/api/2.0/mlflow/{call}", self.base)
-    }
-
-    fn post(&self, call: &str, body: &Value) -> Result<Value, String> {
-        let request = agent(TIMEOUT).post(self.url(call)).header("Content-Type", "application/json");
+    fn post(&self, call: &str, body: &Value) -> Result<Value, Refusal> {
+        let url = format!("{}/api/2.0/mlflow/{call}", self.base);
+        let request = agent(TIMEOUT).post(url).header("Content-Type", "application/json");
         answer(authorised(request).send(body.to_string().as_bytes()), call)
     }
 
-    fn get(&self, call: &str, query: &[(&str, &str)]) -> Result<Value, String> {
-        let request = agent(TIMEOUT).get(self.url(call)).query_pairs(query.iter().copied());
-        answer(authorised(request).call(), call)
+    fn get(&self, call: &str, query: &[(&str, &str)]) -> Result<Value, Refusal> {
+        let url = format!("{}/api/2.0/mlflow/{call}", self.base);
+        answer(authorised(agent(TIMEOUT).get(url).query_pairs(query.iter().copied())).call(), call)
     }
 }
 
@@ -315,21 +353,21 @@ fn base64(bytes: &[u8]) -> String {
 fn answer(
     response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     call: &str,
-) -> Result<Value, String> {
-    let mut response = response.map_err(|e| e.to_string())?;
+) -> Result<Value, Refusal> {
+    let mut response = response.map_err(|e| Refusal::Silent(e.to_string()))?;
     let status = response.status();
-    let body = response.body_mut().read_to_string().map_err(|e| e.to_string())?;
+    let body = response.body_mut().read_to_string().map_err(|e| Refusal::Silent(e.to_string()))?;
     let parsed: Value = serde_json::from_str(&body).unwrap_or_default();
     if status.is_success() {
         return Ok(parsed);
     }
     let why = parsed["message"].as_str().map_or_else(|| body.chars().take(200).collect(), str::to_owned);
-    Err(format!("{call} was answered with {status}: {why}"))
+    Err(Refusal::Refused { call: call.to_owned(), status: status.as_u16(), why })
 }
 
-fn text(value: &Value, pointer: &str) -> Result<String, String> {
+fn text(value: &Value, pointer: &str) -> Result<String, Refusal> {
     let found = value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    found.ok_or_else(|| format!("its answer has no {pointer}"))
+    found.ok_or_else(|| Refusal::Unexpected(format!("its answer has no {pointer}")))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Rates {
             Schedule::Plateau => plateau.lr,
             Schedule::Constant => self.lr,
             Schedule::Cosine if step < self.warmup_steps => {
-                self.lr * (step + 1.0) / self.warmup_steps.max(1.0)
+                self.lr * ((step + 1.0) / self.warmup_steps).min(1.0)
             }
             Schedule::Cosine => {
                 let length = (self.steps - self.warmup_steps).max(1.0);
@@ -213,6 +213,15 @@ mod tests {
         let config = Config { epochs: 3, warmup_epochs: 1.0, min_lr: 0.1, ..config(Schedule::Cosine) };
         close(&rates(&config, 2), &[0.5, 1.0, 1.0, 0.868_198_051_5, 0.55, 0.231_801_948_5]);
         close(&rates(&Config { epochs: 2, ..super::tests::config(Schedule::Constant) }, 2), &[1.0; 4]);
+    }
+
+    /// Two steps an epoch and 1.3 epochs of warm-up: 1/2.6, 2/2.6, and no more than the whole.
+    #[test]
+    fn a_warm_up_that_ends_within_an_epoch_rises_no_higher_than_the_rate() {
+        let config = Config { epochs: 3, warmup_epochs: 1.3, ..config(Schedule::Cosine) };
+        let found = rates(&config, 2);
+        close(&found[..3], &[1.0 / 2.6, 2.0 / 2.6, 1.0]);
+        assert!(found.iter().all(|rate| *rate <= 1.0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ctpipe_engine::{Finding, Output, Param, Params, Port, Stage, StageError, Task};
+use ctpipe_engine::{Finding, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_network::{Config as Network, Device, Precision, Weights, instruction_set, why_no_gpu};
 use ctpipe_tables::json::{self, ModelFile};
 use ctpipe_tables::shards::Volumes;
@@ -82,6 +82,9 @@ impl Stage for Train {
         if edge.is_multiple_of(2) {
             return Err(format!("kernel_size must be odd (1, 3, 5 or 7), found {edge}"));
         }
+        if params.get("tracking").and_then(Value::as_str) == Some("mlflow") {
+            check_uri(params.get("tracking_uri").and_then(Value::as_str).unwrap_or_default())?;
+        }
         device_of(params).map(|_| ())
     }
 
@@ -112,6 +115,12 @@ impl Stage for Train {
                  times slower than 3"
             )));
         }
+        let set = |name: &str| params.get(name).and_then(Value::as_bool).unwrap_or_default();
+        if set("freeze_norm") && !inputs.contains_key(INIT_FROM) {
+            findings.push(Finding::warning(
+                "freeze_norm without init_from: BatchNorm then has no statistics but those of random weights' start",
+            ));
+        }
         // Weights that are there already are tried now, not after an hour of reading DICOM.
         if let Some(path) = inputs.get(INIT_FROM).filter(|path| path.exists())
             && let Ok(config) = serde_json::from_value::<Config>(params_value(params))
@@ -138,10 +147,15 @@ impl Stage for Train {
         let size = source.volumes.edge().map_err(StageError::failed)?;
         let start = task.optional_input(INIT_FROM).map(|path| start(path, &config, Some(size))).transpose();
         let start = start.map_err(StageError::failed)?;
-        let setting =
-            Setting { start, device, seed: task.seed(), checkpoints: Some(task.work()?.to_path_buf()) };
-        let live = task.live()?.to_path_buf();
-        let mut follower = Follower::new(task, &config, &live);
+        let checkpoints = match task.work() {
+            Ok(work) => Some(work.to_path_buf()),
+            Err(error) => {
+                task.log(Level::Warning, format!("there will be no checkpoints: {error}"));
+                None
+            }
+        };
+        let setting = Setting { start, device, seed: task.seed(), checkpoints };
+        let mut follower = Follower::new(task, &config, device);
         let trained = match train(&config, &data, &setting, &mut follower) {
             Ok(trained) => trained,
             Err(error) => {
@@ -206,6 +220,20 @@ fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) ->
         notes: trained.notes.clone(),
     };
     json::write(&model, &out.join(ModelFile::FILE)).map_err(StageError::failed)
+}
+
+/// An address of a server, without a secret: it is shown and kept in many places.
+fn check_uri(uri: &str) -> Result<(), String> {
+    let Some((_, rest)) = uri.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme))
+    else {
+        return Err(format!("tracking_uri must begin with http:// or https://, found \"{uri}\""));
+    };
+    if rest.split('/').next().is_some_and(|host| host.contains('@')) {
+        return Err("tracking_uri must not hold a user or password; set MLFLOW_TRACKING_USERNAME and \
+                    MLFLOW_TRACKING_PASSWORD in the environment"
+            .to_owned());
+    }
+    Ok(())
 }
 
 /// The filters' edge.

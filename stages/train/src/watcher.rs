@@ -62,6 +62,10 @@ pub trait Watcher {
     fn step(&mut self, _step: &Step) -> Flow {
         Flow::Go
     }
+    /// Does the user want to stop? Asked within steps of several batches and within validation.
+    fn stopping(&mut self) -> bool {
+        false
+    }
     /// Losses of steps in a row, the first with this number; all are told, a GPU's later than its steps.
     fn losses(&mut self, _first: u64, _losses: &[f32]) {}
     /// After each epoch.

@@ -7,8 +7,8 @@ use ctpipe_network::{
     Arch, Batch, Config as Network, Device, Learning, Loss, OptimizerKind, Trainer, Weights,
 };
 use ctpipe_train::{
-    Config, Dataset, Epoch, Flow, InMemory, Plan, Sample, Schedule, Setting, Step, TrainError, Trained,
-    Watched, Watcher, train,
+    Config, Dataset, Epoch, Flow, InMemory, NotFinite, Plan, Sample, Schedule, Setting, Step, TrainError,
+    Trained, Watched, Watcher, train,
 };
 
 const EDGE: usize = 16;
@@ -124,6 +124,49 @@ fn a_training_that_is_stopped_anywhere_ends_in_the_same_bits() {
     }
 }
 
+/// One step an epoch: what stopping after it writes and what the end of the epoch writes are two checkpoints.
+#[test]
+fn epochs_of_one_step_are_gone_on_from_and_two_checkpoints_stay() {
+    let config = Config { batch_size: 7, accumulate: 2, epochs: 5, ..config() };
+    let undisturbed = run(&config, None, &mut Stopper::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let stopped =
+            run(&config, Some(folder.path()), &mut Stopper { after: Some(1), ..Stopper::default() });
+        assert!(matches!(stopped, Err(TrainError::Stopped)));
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert!(files == 2 || files == 4, "{files}");
+    }
+    same(&undisturbed, &run(&config, Some(folder.path()), &mut Stopper::default()).unwrap());
+}
+
+/// Asked within a step of two batches, and within validation; what was begun of a step is forgotten.
+#[test]
+fn a_training_that_is_stopped_within_a_step_or_in_validation_ends_in_the_same_bits() {
+    struct Within {
+        asked: u32,
+        stop_at: u32,
+    }
+    impl Watcher for Within {
+        fn stopping(&mut self) -> bool {
+            self.asked += 1;
+            self.asked == self.stop_at
+        }
+    }
+    let undisturbed = run(&config(), None, &mut Stopper::default()).unwrap();
+    let (volumes, samples) = volumes(20);
+    let data = Dataset { train: samples[..14].to_vec(), val: samples[14..].to_vec(), volumes: &volumes };
+    // Two whole steps and one of a single batch an epoch, then two batches of val: four questions.
+    for stop_at in 1..=12 {
+        let folder = tempfile::tempdir().unwrap();
+        let setting = Setting { checkpoints: Some(folder.path().to_path_buf()), ..Setting::default() };
+        let stopped = train(&config(), &data, &setting, &mut Within { asked: 0, stop_at });
+        assert!(matches!(stopped, Err(TrainError::Stopped)), "{stop_at}");
+        let mut again = Stopper::default();
+        same(&undisturbed, &run(&config(), Some(folder.path()), &mut again).unwrap());
+    }
+}
+
 /// A kill loses what came after the last checkpoint, and the training does that again.
 #[test]
 fn a_training_that_is_killed_does_the_lost_steps_again_and_ends_in_the_same_bits() {
@@ -230,7 +273,9 @@ fn a_loss_that_is_no_number_is_told_with_its_step_and_series_and_the_checkpoint_
     let mut watcher = Stopper::default();
     let error = run(&config, Some(folder.path()), &mut watcher).map(drop).unwrap_err();
     let text = error.to_string();
-    let TrainError::NotFinite { epoch, step, loss, lr, last, series, .. } = error else { panic!("{text}") };
+    let TrainError::NotFinite(found) = error else { panic!("{text}") };
+    let NotFinite { epoch, step, loss, lr, last, series, checkpoint, .. } = *found;
+    assert!(checkpoint.is_none_or(|tensors| tensors.exists()));
     assert!(!loss.is_finite() && lr == 10.0 && last.unwrap().is_finite());
     assert_eq!(u64::from(epoch - 1) * 3 + step as u64, watcher.losses.last().unwrap().0);
     assert!(!series.is_empty() && series.len() <= 6 && series.iter().all(|name| name.starts_with("volume ")));

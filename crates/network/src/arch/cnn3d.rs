@@ -20,10 +20,14 @@ pub(super) fn slots(config: &Config) -> Vec<Slot> {
 }
 
 pub(super) fn size_with(config: &Config, shape: &dyn Fn(&str) -> Option<Vec<usize>>) -> Option<usize> {
+    // By the file's own width, which may be another.
+    let channels = shape("conv.2.bias").and_then(|shape| shape.first().copied());
+    let channels = channels.unwrap_or(config.last_channels()).max(1);
     let found = *shape("fc1.weight")?.get(1)?;
-    let sizes = (1..).map(|units| Config { size: units * UNIT, ..config.clone() });
-    let mut sizes = sizes.skip_while(|config| features(config) < found);
-    sizes.next().filter(|config| features(config) == found).map(|config| config.size)
+    let voxels = |units: usize| units.pow(3) * channels;
+    // Nobody's volumes are larger than 4096 voxels in each direction.
+    let units = (1..=512).find(|&units| voxels(units) >= found)?;
+    (voxels(units) == found).then_some(units * UNIT)
 }
 
 pub(super) fn forward<B: Operations>(
@@ -46,11 +50,17 @@ mod tests {
     #[test]
     fn the_size_of_a_volume_follows_from_what_enters_the_first_linear_layer() {
         let config = Config { width: 3, ..Config::default() };
-        let with = |features: usize| size_with(&config, &|_: &str| Some(vec![config.hidden_size, features]));
+        let with = |features: usize| {
+            let shape = |name: &str| (name == "fc1.weight").then(|| vec![config.hidden_size, features]);
+            size_with(&config, &shape)
+        };
         for size in [8, 16, 64, 128] {
             assert_eq!(with(features(&Config { size, ..config.clone() })), Some(size));
         }
         assert_eq!(with(features(&config) + 1), None);
         assert_eq!(with(0), None);
+        // A file of another width: 32 channels of 4³ voxels are of volumes of 32.
+        let shape = |name: &str| Some(if name == "conv.2.bias" { vec![32] } else { vec![9, 32 * 64] });
+        assert_eq!(size_with(&config, &shape), Some(32));
     }
 }

@@ -22,7 +22,7 @@ use cubecl::prelude::*;
 use crate::composed::{self, narrow};
 use crate::device::Precision;
 use crate::gpu::{Gpu, THREADS, cube, cubes_for};
-use crate::operations::{BatchStatistics, BlockTensors, How};
+use crate::operations::{BlockTensors, Blocked, How};
 
 /// PyTorch's BatchNorm default.
 const EPSILON: f64 = 1e-5;
@@ -39,8 +39,10 @@ struct Rest<R: CubeRuntime, BT: BoolElement> {
     /// BatchNorm's running mean and variance.
     running: [Tensor<Gpu<R, BT>, 1>; 2],
     /// The projection `[rows, channels]` and its bias.
-    skip: Option<(CubeTensor<R>, Tensor<Gpu<R, BT>, 1>)>,
+    skip: Option<Projection<R, BT>>,
 }
+
+type Projection<R, BT> = (CubeTensor<R>, Tensor<Gpu<R, BT>, 1>);
 
 /// What the way back needs.
 #[derive(Debug, Clone)]
@@ -124,7 +126,7 @@ fn forward<R: CubeRuntime, BT: BoolElement>(
     y: CubeTensor<R>,
     rest: Rest<R, BT>,
     by_batch: bool,
-) -> (Tensor<Gpu<R, BT>, 5>, Option<BatchStatistics<Gpu<R, BT>>>, Saved<R>) {
+) -> (Blocked<Gpu<R, BT>>, Saved<R>) {
     let [n, d, h, w, c] = dims(&y);
     let device = y.device.clone();
     let ([mean, var], seen) = if by_batch {
@@ -165,7 +167,7 @@ fn forward<R: CubeRuntime, BT: BoolElement>(
         )
     );
     let saved = Saved { y, skip, numbers, gamma: cube(gamma), by_batch };
-    (out.permute([0, 4, 1, 2, 3]), seen, saved)
+    ((out.permute([0, 4, 1, 2, 3]), seen), saved)
 }
 
 /// Gradients of the convolution's result, the projection, BatchNorm's weight and bias.
@@ -212,7 +214,7 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
     // Ioffe and Szegedy 2015: with statistics of its own, a batch moves its mean and deviation, too.
     let own = if by_batch { 1.0 / (n * d * h * w) as f32 } else { 0.0 };
     let numbers = float::<R, BT, 1>(numbers);
-    let inverse = numbers.clone().slice([3 * c..4 * c]);
+    let inverse = numbers.clone().narrow(0, 3 * c, c);
     let factor = float::<R, BT, 1>(gamma) * inverse;
     let numbers = Tensor::cat(
         vec![numbers, factor, beta_slope.clone().mul_scalar(own), gamma_slope.clone().mul_scalar(own)],
@@ -286,7 +288,7 @@ pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
     x: Tensor<Gpu<R, BT>, 5>,
     tensors: BlockTensors<Gpu<R, BT>>,
     how: How,
-) -> (Tensor<Gpu<R, BT>, 5>, Option<BatchStatistics<Gpu<R, BT>>>) {
+) -> Blocked<Gpu<R, BT>> {
     if !covers(&x) {
         return composed::block(x, tensors, how);
     }
@@ -295,8 +297,7 @@ pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
     let (y, skip) = products(x, weight, bias, skip, how.precision);
     let skip = skip.map(|skip| into_contiguous(cube(skip))).zip(skip_bias);
     let rest = Rest { affine: tensors.affine, running: tensors.running, skip };
-    let (z, seen, _) = forward(channels_last(y), rest, how.training);
-    (z, seen)
+    forward(channels_last(y), rest, how.training).0
 }
 
 /// The step back; its parents are the convolution's result and bias, BatchNorm's weight and bias and, with a projection,
@@ -332,7 +333,7 @@ pub(super) fn learning<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy>(
     x: Tensor<Autodiff<Gpu<R, BT>, C>, 5>,
     tensors: BlockTensors<Autodiff<Gpu<R, BT>, C>>,
     how: How,
-) -> (Tensor<Autodiff<Gpu<R, BT>, C>, 5>, Option<BatchStatistics<Autodiff<Gpu<R, BT>, C>>>) {
+) -> Blocked<Autodiff<Gpu<R, BT>, C>> {
     if !covers(&x) {
         return composed::block(x, tensors, how);
     }
@@ -355,23 +356,20 @@ pub(super) fn learning<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy>(
             .zip(skip_bias.as_ref().map(|bias| inner(&bias.primitive))),
     };
     let last = channels_last(float::<R, BT, 5>(y.primitive));
-    let (z, seen, saved) = forward(last, rest, how.training);
+    let ((z, seen), saved) = forward(last, rest, how.training);
     let z = cube(z);
     let step = Step::<BT>(std::marker::PhantomData);
-    let output = match (skip, skip_bias) {
-        (Some(skip), Some(skip_bias)) => {
-            let nodes = [y.node, bias.node, gamma.node, beta.node, skip.node, skip_bias.node];
-            match Backward::<Gpu<R, BT>, 6>::prepare::<C>(step, nodes).compute_bound().stateful() {
-                OpsKind::Tracked(prep) => prep.finish(saved, z),
-                OpsKind::UnTracked(prep) => prep.finish(z),
-            }
+    let output = if let (Some(skip), Some(skip_bias)) = (skip, skip_bias) {
+        let nodes = [y.node, bias.node, gamma.node, beta.node, skip.node, skip_bias.node];
+        match Backward::<Gpu<R, BT>, 6>::prepare::<C>(step, nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(saved, z),
+            OpsKind::UnTracked(prep) => prep.finish(z),
         }
-        _ => {
-            let nodes = [y.node, bias.node, gamma.node, beta.node];
-            match Backward::<Gpu<R, BT>, 4>::prepare::<C>(step, nodes).compute_bound().stateful() {
-                OpsKind::Tracked(prep) => prep.finish(saved, z),
-                OpsKind::UnTracked(prep) => prep.finish(z),
-            }
+    } else {
+        let nodes = [y.node, bias.node, gamma.node, beta.node];
+        match Backward::<Gpu<R, BT>, 4>::prepare::<C>(step, nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(saved, z),
+            OpsKind::UnTracked(prep) => prep.finish(z),
         }
     };
     let seen = seen.map(|seen| seen.map(Tensor::from_inner));

@@ -14,7 +14,7 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
 use cubecl::prelude::*;
 use cubecl::{CubeCount, CubeDim};
 
-use crate::operations::{BatchStatistics, BlockTensors, How, Moved, Operations};
+use crate::operations::{BlockTensors, Blocked, How, Moved, Operations};
 use crate::optimizer::By;
 
 /// Threads of a cube.
@@ -23,11 +23,7 @@ const THREADS: u32 = 256;
 type Gpu<R, BT> = CubeBackend<R, f32, i32, BT>;
 
 impl<R: CubeRuntime, BT: BoolElement> Operations for Gpu<R, BT> {
-    fn block(
-        x: Tensor<Self, 5>,
-        tensors: BlockTensors<Self>,
-        how: How,
-    ) -> (Tensor<Self, 5>, Option<BatchStatistics<Self>>) {
+    fn block(x: Tensor<Self, 5>, tensors: BlockTensors<Self>, how: How) -> Blocked<Self> {
         block::answering(x, tensors, how)
     }
 
@@ -55,7 +51,7 @@ impl<R: CubeRuntime, BT: BoolElement> Operations for Gpu<R, BT> {
         let [value, first, second, gradient, numbers] = [value, first, second, gradient, numbers].map(cube);
         let client = value.client.clone();
         let outputs = new.clone().map(cube);
-        let [to_value, to_first, to_second] = outputs.map(|tensor| tensor.into_array_arg());
+        let [to_value, to_first, to_second] = outputs.map(CubeTensor::into_array_arg);
         adam_kernel::launch::<R>(
             &client,
             cubes_for(len),
@@ -75,11 +71,7 @@ impl<R: CubeRuntime, BT: BoolElement> Operations for Gpu<R, BT> {
 }
 
 impl<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy> Operations for Autodiff<Gpu<R, BT>, C> {
-    fn block(
-        x: Tensor<Self, 5>,
-        tensors: BlockTensors<Self>,
-        how: How,
-    ) -> (Tensor<Self, 5>, Option<BatchStatistics<Self>>) {
+    fn block(x: Tensor<Self, 5>, tensors: BlockTensors<Self>, how: How) -> Blocked<Self> {
         block::learning(x, tensors, how)
     }
 }
@@ -94,7 +86,7 @@ fn cube<R: CubeRuntime, BT: BoolElement, const D: usize>(tensor: Tensor<Gpu<R, B
 /// Cubes for so many values, in two dimensions where one has not enough.
 fn cubes_for(len: usize) -> CubeCount {
     let all = len.div_ceil(THREADS as usize) as u32;
-    let across = all.min(32_768).max(1);
+    let across = all.clamp(1, 32_768);
     CubeCount::Static(across, all.div_ceil(across), 1)
 }
 
@@ -219,6 +211,10 @@ mod tests {
         }
     }
 
+    fn values<const D: usize>(tensor: Tensor<Wgpu, D>) -> Vec<f32> {
+        tensor.into_data().to_vec().unwrap()
+    }
+
     /// Output, statistics and every gradient of one block, with a kernel or composed.
     fn block(kernel: bool, from: usize, residual: bool, training: bool) -> Vec<Vec<f32>> {
         let (device, to, edge) = (WgpuDevice::default(), 5, 6);
@@ -253,9 +249,6 @@ mod tests {
         };
         let along: Tensor<Taped, 5> = Tensor::from_data(draw(&output.dims(), -1.0, 1.0), &device);
         let gradients = (output.clone() * along).sum().backward();
-        fn values<const D: usize>(tensor: Tensor<Wgpu, D>) -> Vec<f32> {
-            tensor.into_data().to_vec().unwrap()
-        }
         let mut all = vec![values(output.inner())];
         all.extend(seen.into_iter().flatten().map(|tensor| values(tensor.inner())));
         all.push(values(x.grad(&gradients).unwrap()));

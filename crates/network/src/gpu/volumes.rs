@@ -93,6 +93,9 @@ impl<R: CubeRuntime, BT: BoolElement> Loading for Gpu<R, BT> {
     }
 }
 
+/// Every voxel where it is.
+const HERE: [[f32; 4]; 3] = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
+
 /// A batch from the shelf.
 fn render<R: CubeRuntime, BT: BoolElement>(
     shelf: &OnDevice<R, BT>,
@@ -104,7 +107,6 @@ fn render<R: CubeRuntime, BT: BoolElement>(
     let (n, voxels) = (numbers.len(), size.pow(3));
     let out = Tensor::<Gpu<R, BT>, 1>::empty([n * voxels], device);
     let of = |index: usize| changes.get(index).copied().unwrap_or(Change::NONE);
-    const HERE: [[f32; 4]; 3] = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
     let mut floats = Vec::with_capacity(n * FLOATS);
     let mut keys = Vec::with_capacity(n * 3);
     for index in 0..n {
@@ -119,7 +121,7 @@ fn render<R: CubeRuntime, BT: BoolElement>(
     let keys = Tensor::<Gpu<R, BT>, 1, Int>::from_data(TensorData::new(keys, [n * 3]), device);
     for (index, piece) in shelf.pieces.iter().enumerate() {
         let here = |&number: &usize| {
-            if number / PIECE == index { (number % PIECE) as i32 } else { ELSEWHERE }
+            if number / PIECE == index { ((number % PIECE) as u32).cast_signed() } else { ELSEWHERE }
         };
         let places: Vec<i32> = numbers.iter().map(here).collect();
         if places.iter().all(|&place| place == ELSEWHERE) {

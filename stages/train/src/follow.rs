@@ -123,12 +123,12 @@ impl<'a, 'b> Follower<'a, 'b> {
         }
     }
 
-    /// How long the rest takes if every epoch runs.
-    fn left(&self) -> String {
-        let done = self.number.saturating_sub(self.plan.done).max(1);
-        let all = u64::from(self.plan.epochs) * self.plan.steps as u64;
+    /// How long the rest takes if every epoch runs; `None` before the first step of this process and after the last.
+    fn left(&self) -> Option<String> {
+        let done = self.number.saturating_sub(self.plan.done);
+        let left = (u64::from(self.plan.epochs) * self.plan.steps as u64).saturating_sub(self.number);
         let each = self.begun.elapsed().as_secs_f64() / done as f64;
-        in_words(each * all.saturating_sub(self.number) as f64)
+        (done > 0 && left > 0).then(|| in_words(each * left as f64))
     }
 }
 
@@ -183,8 +183,8 @@ impl Watcher for Follower<'_, '_> {
         let val = format!("val loss {}, val AUC {}", shown(row.val_loss), shown(row.val_auc));
         let shown_speed = speed.map(|speed| format!(", {speed:.1} volumes/s")).unwrap_or_default();
         self.last = format!(", {val}");
-        let (best, left) = (if epoch.best { " (the best so far)" } else { "" }, self.left());
-        let left = if row.epoch < epoch.epochs { format!(", {left} left at most") } else { String::new() };
+        let best = if epoch.best { " (the best so far)" } else { "" };
+        let left = self.left().map(|left| format!(", {left} left at most")).unwrap_or_default();
         self.task.log(
             Level::Info,
             format!(

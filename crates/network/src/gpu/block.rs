@@ -250,10 +250,10 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
 }
 
 /// Is there a kernel for it?
-fn covers<B: Backend>(x: &Tensor<B, 5>) -> bool {
+fn covers<B: Backend>(x: &Tensor<B, 5>, weight: &Tensor<B, 5>) -> bool {
     let [n, _, d, h, w] = x.dims();
-    // Rows are counted in 32 bits.
-    [d, h, w].iter().all(|edge| edge.is_multiple_of(2)) && n * d * h * w < 1 << 31
+    // Values are counted in 32 bits.
+    [d, h, w].iter().all(|edge| edge.is_multiple_of(2)) && n * d * h * w * weight.dims()[0] < 1 << 32
 }
 
 /// The convolution, and the projection as `[rows, channels]`.
@@ -289,7 +289,7 @@ pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
     tensors: BlockTensors<Gpu<R, BT>>,
     how: How,
 ) -> Blocked<Gpu<R, BT>> {
-    if !covers(&x) {
+    if !covers(&x, &tensors.conv.0) {
         return composed::block(x, tensors, how);
     }
     let (weight, bias) = tensors.conv;
@@ -334,7 +334,7 @@ pub(super) fn learning<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy>(
     tensors: BlockTensors<Autodiff<Gpu<R, BT>, C>>,
     how: How,
 ) -> Blocked<Autodiff<Gpu<R, BT>, C>> {
-    if !covers(&x) {
+    if !covers(&x, &tensors.conv.0) {
         return composed::block(x, tensors, how);
     }
     let (weight, bias) = tensors.conv;

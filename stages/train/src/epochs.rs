@@ -31,7 +31,9 @@ pub struct Setting {
     pub device: Device,
     /// Of every random stream.
     pub seed: u64,
-    /// A folder for checkpoints, from which an interrupted training goes on by itself.
+    /// A folder for checkpoints, from which an interrupted training goes on by itself. They are told apart by
+    /// configuration, seed, start, and the samples' numbers and labels, not by what the volumes hold: another data set
+    /// wants another folder.
     pub checkpoints: Option<PathBuf>,
 }
 

@@ -62,6 +62,16 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill").success());
 }
 
+/// A training that was stopped by a signal after so many checkpoints.
+fn interrupted(name: &str, count: usize) -> Sandbox {
+    let sandbox = prepared();
+    let mut child = started(&sandbox);
+    wait_for_checkpoints(&sandbox, &mut child, count);
+    signal(&child, name);
+    assert_eq!(child.wait().expect("a child").code(), Some(130));
+    sandbox
+}
+
 /// Lines that train said in a run with `--json`.
 fn lines(sandbox: &Sandbox, code: i32) -> Vec<String> {
     let events = sandbox.ctpipe(&LONG).expect(code).events();
@@ -127,11 +137,7 @@ fn sigterm_writes_a_checkpoint_first_and_the_next_run_goes_on_from_that_step() {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
-    let sandbox = prepared();
-    let mut child = started(&sandbox);
-    wait_for_checkpoints(&sandbox, &mut child, 2);
-    signal(&child, "-INT");
-    assert_eq!(child.wait().expect("a child").code(), Some(130));
+    let sandbox = interrupted("-INT", 2);
     let newest = checkpoints(&sandbox).pop().expect("a checkpoint");
     let tensors = newest.with_extension("safetensors");
     let mut bytes = fs::read(&tensors).expect("its tensors");
@@ -148,11 +154,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
 
 #[test]
 fn force_begins_anew_and_a_training_leaves_what_tensorboard_reads() {
-    let sandbox = prepared();
-    let mut child = started(&sandbox);
-    wait_for_checkpoints(&sandbox, &mut child, 1);
-    signal(&child, "-TERM");
-    child.wait().expect("a child");
+    let sandbox = interrupted("-TERM", 1);
     let mut forced = LONG.to_vec();
     forced.extend(["--force", "--from", "train"]);
     let events = sandbox.ctpipe(&forced).expect(0).events();
@@ -202,11 +204,7 @@ fn what_cannot_be_watched_or_kept_is_said_and_stops_nothing() {
 
 #[test]
 fn a_checkpoint_starts_another_training() {
-    let sandbox = prepared();
-    let mut child = started(&sandbox);
-    wait_for_checkpoints(&sandbox, &mut child, 1);
-    signal(&child, "-TERM");
-    child.wait().expect("a child");
+    let sandbox = interrupted("-TERM", 1);
     let tensors = checkpoints(&sandbox).pop().expect("a checkpoint").with_extension("safetensors");
     fs::copy(tensors, sandbox.path("start.safetensors")).expect("copied");
     let mut arguments = LONG[..5].to_vec();

@@ -1,74 +1,27 @@
 //! The training itself: epochs of steps, validation, schedule, the best weights, and going on after an interruption.
 //! Knows no files but through its checkpoints.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctpipe_metrics::auc;
-use ctpipe_network::{Batch, Change, Device, Loss, Network, Trainer, Voxels, Weights, probability};
+use ctpipe_network::{Batch, Change, Device, Loss, Trainer, Voxels, Weights, probability};
 use ctpipe_tables::EpochRow;
-use serde::{Deserialize, Serialize};
 
 use crate::augment::{Augmentation, means};
-use crate::balance::{class_weights, over_correction};
+use crate::balance::class_weights;
 use crate::checkpoint::{Checkpoint, Checkpoints};
-use crate::config::{Config, Watched};
+use crate::config::Config;
+use crate::course::Course;
 use crate::data::{Dataset, Sample, class_counts, epoch_order};
 use crate::error::{NotFinite, TrainError};
 use crate::fingerprint::fingerprint;
+use crate::look::{check, notes};
 use crate::memory;
-use crate::schedule::{EarlyStopping, Plateau, Rates, as_loss};
+use crate::schedule::{Rates, as_loss};
+use crate::setting::{Setting, Trained};
 use crate::shelf::Shelf;
 use crate::watcher::{Epoch, Flow, Plan, Step, Watcher};
-
-/// Where a training starts, and where it runs.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    /// Weights to start from; freshly drawn ones where there are none.
-    pub start: Option<Weights>,
-    /// On what.
-    pub device: Device,
-    /// Of every random stream.
-    pub seed: u64,
-    /// A folder for checkpoints, from which an interrupted training goes on by itself. They are told apart by
-    /// configuration, seed, start, and the samples' numbers and labels, not by what the volumes hold: another data set
-    /// wants another folder.
-    pub checkpoints: Option<PathBuf>,
-}
-
-impl Default for Setting {
-    fn default() -> Setting {
-        Setting { start: None, device: Device::Cpu, seed: 42, checkpoints: None }
-    }
-}
-
-/// What came of it.
-#[derive(Debug, Clone)]
-pub struct Trained {
-    /// Of the best epoch.
-    pub weights: Weights,
-    /// Every epoch.
-    pub history: Vec<EpochRow>,
-    /// The epoch whose weights these are, from 1.
-    pub best_epoch: u32,
-    /// Did early stopping end it?
-    pub stopped_early: bool,
-    /// Weights of the classes in the loss.
-    pub class_weights: [f32; 2],
-    /// What was noted.
-    pub notes: Vec<String>,
-}
-
-impl Trained {
-    /// The trained network, ready to answer.
-    ///
-    /// # Errors
-    /// When the device is not in this build.
-    pub fn network(&self, device: Device) -> Result<Network, ctpipe_network::Error> {
-        Network::new(&self.weights, device)
-    }
-}
 
 /// Trains. Same configuration, data, seed and device: same weights on the CPU, bit by bit, on any number of threads and
 /// however often it was interrupted and went on from its checkpoints.
@@ -90,27 +43,6 @@ pub fn train(
         }
     }
     Ok(run.end())
-}
-
-/// How far a training has come: what a checkpoint holds besides the network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Course {
-    /// In hand, from 1.
-    epoch: u32,
-    /// Steps of it that are done.
-    step: usize,
-    /// Of those, the ones whose loss is known.
-    settled: usize,
-    /// Sum of their losses, each times its volumes, and the volumes.
-    total: f64,
-    volumes: usize,
-    /// Learning rate at the start of the epoch.
-    lr: f64,
-    plateau: Plateau,
-    early: EarlyStopping,
-    history: Vec<EpochRow>,
-    best_epoch: u32,
-    last_loss: Option<f64>,
 }
 
 struct Run<'a> {
@@ -166,19 +98,7 @@ impl<'a> Run<'a> {
         })?;
         let shelf = Shelf::fill(&mut trainer, data, device, watcher)?;
         let steps = data.train.len().div_ceil(config.step_size());
-        let mut course = Course {
-            epoch: 1,
-            step: 0,
-            settled: 0,
-            total: 0.0,
-            volumes: 0,
-            lr: config.lr,
-            plateau: Plateau::new(config),
-            early: EarlyStopping::new(config.early_stopping_patience),
-            history: Vec::new(),
-            best_epoch: 0,
-            last_loss: None,
-        };
+        let mut course = Course::new(config);
         let mut best = None;
         let checkpoints = setting
             .checkpoints
@@ -195,7 +115,7 @@ impl<'a> Run<'a> {
                 course.epoch, course.step
             ));
         }
-        let done = u64::from(course.epoch - 1) * steps as u64 + course.step as u64;
+        let done = course.number(steps);
         watcher.begin(&Plan { epochs: config.epochs, steps, done });
         Ok(Run {
             config,
@@ -240,7 +160,7 @@ impl<'a> Run<'a> {
                 number: self.number(),
                 volumes: samples.len(),
                 lr: self.lr(index),
-                loss: self.eager.then(|| self.mean_loss()),
+                loss: self.eager.then(|| self.course.mean_loss()),
             };
             if self.watcher.step(&step) == Flow::Stop {
                 return Err(self.stopped(&order));
@@ -265,7 +185,7 @@ impl<'a> Run<'a> {
 
     /// Number of the steps that are done.
     fn number(&self) -> u64 {
-        u64::from(self.course.epoch - 1) * self.steps() as u64 + self.course.step as u64
+        self.course.number(self.steps())
     }
 
     /// Steps of an epoch.
@@ -277,10 +197,6 @@ impl<'a> Run<'a> {
     fn lr(&self, step: usize) -> f64 {
         self.rates
             .at(u64::from(self.course.epoch - 1) * self.steps() as u64 + step as u64, &self.course.plateau)
-    }
-
-    fn mean_loss(&self) -> f64 {
-        self.course.total / self.course.volumes.max(1) as f64
     }
 
     /// One step of the optimiser, in as many batches as it takes; `false` where the user wants to stop before its end,
@@ -347,11 +263,7 @@ impl<'a> Run<'a> {
                 let step = self.course.settled;
                 return Err(self.not_finite(step + 1, loss, self.lr(step), "train", samples));
             }
-            self.course.settled += 1;
-            self.course.total += loss * samples.len() as f64;
-            self.course.volumes += samples.len();
-            // Without the sign of a zero.
-            self.course.last_loss = Some(loss + 0.0);
+            self.course.settle(loss, samples.len());
         }
         Ok(())
     }
@@ -387,7 +299,7 @@ impl<'a> Run<'a> {
     /// Validation, schedule, the best weights; then the next epoch is in hand. `false` where the user wants to stop
     /// before that.
     fn finish_epoch(&mut self, volumes: usize) -> Result<bool, TrainError> {
-        let train_loss = self.mean_loss();
+        let train_loss = self.course.mean_loss();
         let Some((val_loss, val_auc)) = self.validate()? else { return Ok(false) };
         let watched = as_loss(self.config.early_stopping_on, train_loss, val_loss, val_auc);
         self.course.plateau.observe(watched);
@@ -400,10 +312,7 @@ impl<'a> Run<'a> {
         let row = EpochRow { epoch, train_loss, val_loss, val_auc, lr, best: false };
         let (epochs, steps) = (self.config.epochs, self.number());
         self.watcher.epoch(&Epoch { row: row.clone(), epochs, steps, volumes, best });
-        let course = &mut self.course;
-        course.history.push(row);
-        course.epoch += 1;
-        (course.step, course.settled, course.total, course.volumes) = (0, 0, 0.0, 0);
+        self.course.end_epoch(row);
         let every = self.config.checkpoint_every;
         if every > 0 && epoch.is_multiple_of(every) && !self.is_over() {
             self.checkpoint(false);
@@ -504,33 +413,6 @@ impl<'a> Run<'a> {
             notes: self.notes,
         }
     }
-}
-
-fn check(config: &Config, samples: usize, [normal, pathology]: [usize; 2]) -> Result<(), TrainError> {
-    if normal == 0 || pathology == 0 {
-        return Err(TrainError::OneClass { normal, pathology });
-    }
-    let (batch_size, accumulate) = (config.batch_size, config.accumulate);
-    if config.step_size() > samples {
-        return Err(TrainError::BatchTooLarge { batch_size, accumulate, samples });
-    }
-    Ok(())
-}
-
-/// What deserves a look before anything is trained.
-fn notes(config: &Config, data: &Dataset<'_>, counts: [usize; 2]) -> Vec<String> {
-    let mut notes: Vec<String> = over_correction(counts, config).into_iter().collect();
-    notes.extend(config.without_effect());
-    if data.val.is_empty() {
-        notes.push("there is no validation part: the epoch is chosen by the training loss".to_owned());
-    } else if config.early_stopping_on == Watched::ValAuc && class_counts(&data.val).contains(&0) {
-        notes.push(
-            "the validation part has one class alone, so that there is no AUC: the epoch is chosen by the \
-             validation loss"
-                .to_owned(),
-        );
-    }
-    notes
 }
 
 pub(crate) fn read(data: &Dataset<'_>, samples: &[Sample]) -> Result<Vec<Vec<u16>>, TrainError> {

@@ -4,7 +4,7 @@ use ctpipe_network::{Precision, Weights};
 
 use crate::config::{Config, Tracking};
 use crate::data::Dataset;
-use crate::epochs::Setting;
+use crate::setting::Setting;
 
 /// What identifies a training, so that it does not go on from another's checkpoint.
 pub(crate) fn fingerprint(config: &Config, data: &Dataset<'_>, setting: &Setting, start: &Weights) -> String {

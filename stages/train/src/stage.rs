@@ -12,9 +12,10 @@ use serde_json::Value;
 
 use crate::config::{Config, NOT_IN_KEY, PARAMS};
 use crate::data::{Dataset, FromShards, Sample};
-use crate::epochs::{Setting, Trained, train};
+use crate::epochs::train;
 use crate::error::TrainError;
 use crate::follow::Follower;
+use crate::setting::{Setting, Trained};
 
 /// The stage.
 pub struct Train;

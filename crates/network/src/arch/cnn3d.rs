@@ -1,9 +1,8 @@
 //! CNN3D, the reference: three blocks, channel dropout, Linear -> ReLU -> dropout -> Linear.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
-use crate::arch::{Pass, Slots, linear_slots, trunk};
+use crate::arch::{Pass, Slots, trunk};
 use crate::config::{Config, Slot, UNIT};
 use crate::operations::Operations;
 
@@ -14,8 +13,7 @@ fn features(config: &Config) -> usize {
 
 pub(super) fn slots(config: &Config) -> Vec<Slot> {
     let mut slots = trunk::slots(config);
-    slots.extend(linear_slots("fc1", features(config), config.hidden_size));
-    slots.extend(linear_slots("fc2", config.hidden_size, config.num_classes));
+    slots.extend(trunk::head_slots(config, features(config)));
     slots
 }
 
@@ -38,9 +36,7 @@ pub(super) fn forward<B: Operations>(
 ) -> Tensor<B, 2> {
     let [n, ..] = x.dims();
     let x = trunk::forward(config, slots, x, pass).reshape([n, features(config)]);
-    let hidden = relu(slots.linear(x, config.hidden_size, pass));
-    let x = pass.drop_elements(hidden);
-    slots.linear(x, config.num_classes, pass)
+    trunk::head(config, slots, x, pass)
 }
 
 #[cfg(test)]

@@ -2,16 +2,14 @@
 //! fill the reference's first linear layer.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
-use crate::arch::{Pass, Slots, linear_slots, trunk};
+use crate::arch::{Pass, Slots, trunk};
 use crate::config::{Config, Slot};
 use crate::operations::Operations;
 
 pub(super) fn slots(config: &Config) -> Vec<Slot> {
     let mut slots = trunk::slots(config);
-    slots.extend(linear_slots("fc1", config.last_channels(), config.hidden_size));
-    slots.extend(linear_slots("fc2", config.hidden_size, config.num_classes));
+    slots.extend(trunk::head_slots(config, config.last_channels()));
     slots
 }
 
@@ -29,7 +27,5 @@ pub(super) fn forward<B: Operations>(
     let [n, ..] = x.dims();
     let means = trunk::forward(config, slots, x, pass).mean_dim(1);
     let x = means.reshape([n, config.last_channels()]);
-    let hidden = relu(slots.linear(x, config.hidden_size, pass));
-    let x = pass.drop_elements(hidden);
-    slots.linear(x, config.num_classes, pass)
+    trunk::head(config, slots, x, pass)
 }

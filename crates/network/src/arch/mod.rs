@@ -8,7 +8,7 @@ mod trunk;
 use burn::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Init, Slot};
+use crate::config::{Config, Slot};
 use crate::device::Precision;
 use crate::operations::{BatchStatistics, Operations};
 
@@ -119,13 +119,4 @@ impl<B: Operations> Slots<'_, B> {
         let weight = self.next([to, from]);
         B::fully_connected(x, weight, self.next([to]), pass.precision)
     }
-}
-
-/// Weight and bias of a linear layer, under PyTorch's names.
-fn linear_slots(name: &str, from: usize, to: usize) -> [Slot; 2] {
-    let init = Init::Uniform { fan_in: from };
-    [
-        Slot { name: format!("{name}.weight"), shape: vec![to, from], init },
-        Slot { name: format!("{name}.bias"), shape: vec![to], init },
-    ]
 }

@@ -1,6 +1,8 @@
-//! The three convolution blocks that the CNN3Ds have in common. Knows nothing of what follows them.
+//! What the CNN3Ds have in common: three convolution blocks, and two linear layers at the end. Knows nothing of what is
+//! between them.
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 
 use crate::arch::{Pass, Slots};
 use crate::config::{BLOCKS, Config, Init, Slot};
@@ -52,4 +54,32 @@ pub(super) fn forward<B: Operations>(
     }
     let [n, channels, d, h, w] = x.dims();
     pass.drop_rows(x.reshape([n * channels, d * h * w]))
+}
+
+/// Weight and bias of a linear layer, under PyTorch's names.
+fn linear_slots(name: &str, from: usize, to: usize) -> [Slot; 2] {
+    let init = Init::Uniform { fan_in: from };
+    [
+        Slot { name: format!("{name}.weight"), shape: vec![to, from], init },
+        Slot { name: format!("{name}.bias"), shape: vec![to], init },
+    ]
+}
+
+/// Tensors of [`head`] on so many features.
+pub(super) fn head_slots(config: &Config, features: usize) -> Vec<Slot> {
+    let mut slots = linear_slots("fc1", features, config.hidden_size).to_vec();
+    slots.extend(linear_slots("fc2", config.hidden_size, config.num_classes));
+    slots
+}
+
+/// `[N, features]` to logits: Linear -> ReLU -> dropout -> Linear.
+pub(super) fn head<B: Operations>(
+    config: &Config,
+    slots: &mut Slots<'_, B>,
+    x: Tensor<B, 2>,
+    pass: &mut Pass<'_, B>,
+) -> Tensor<B, 2> {
+    let hidden = relu(slots.linear(x, config.hidden_size, pass));
+    let x = pass.drop_elements(hidden);
+    slots.linear(x, config.num_classes, pass)
 }

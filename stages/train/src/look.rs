@@ -1,0 +1,39 @@
+//! What is looked at of configuration and data before a training begins. Trains nothing.
+
+use crate::balance::over_correction;
+use crate::config::{Config, Watched};
+use crate::data::{Dataset, class_counts};
+use crate::error::TrainError;
+
+/// # Errors
+/// When there is nothing to learn from, or a step would never fill.
+pub(crate) fn check(
+    config: &Config,
+    samples: usize,
+    [normal, pathology]: [usize; 2],
+) -> Result<(), TrainError> {
+    if normal == 0 || pathology == 0 {
+        return Err(TrainError::OneClass { normal, pathology });
+    }
+    let (batch_size, accumulate) = (config.batch_size, config.accumulate);
+    if config.step_size() > samples {
+        return Err(TrainError::BatchTooLarge { batch_size, accumulate, samples });
+    }
+    Ok(())
+}
+
+/// What deserves a look before anything is trained.
+pub(crate) fn notes(config: &Config, data: &Dataset<'_>, counts: [usize; 2]) -> Vec<String> {
+    let mut notes: Vec<String> = over_correction(counts, config).into_iter().collect();
+    notes.extend(config.without_effect());
+    if data.val.is_empty() {
+        notes.push("there is no validation part: the epoch is chosen by the training loss".to_owned());
+    } else if config.early_stopping_on == Watched::ValAuc && class_counts(&data.val).contains(&0) {
+        notes.push(
+            "the validation part has one class alone, so that there is no AUC: the epoch is chosen by the \
+             validation loss"
+                .to_owned(),
+        );
+    }
+    notes
+}

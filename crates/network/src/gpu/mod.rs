@@ -4,6 +4,7 @@
 //! Written for any GPU that CubeCL knows; CUDA is the one that is used.
 
 mod block;
+mod block_kernels;
 mod volumes;
 
 use burn::backend::Autodiff;

@@ -10,18 +10,16 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::backend::Backend;
-use burn::tensor::module::conv3d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, FloatDType, Tensor, TensorPrimitive};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeRuntime};
 use cubecl::CubeDim;
 
-use crate::composed::{self, narrow};
-use crate::device::Precision;
+use crate::composed;
 use crate::gpu::block_kernels::{pool_kernel, slope_kernel, slopes_kernel, sums_kernel};
-use crate::gpu::{Gpu, THREADS, cube, cubes_for};
+use crate::gpu::products::{self, Products};
+use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, float, room};
 use crate::operations::{BlockTensors, Blocked, How};
 
 /// PyTorch's BatchNorm default.
@@ -34,22 +32,21 @@ const ROWS: usize = 7;
 
 /// What a block is computed from, beside the result of its convolution.
 struct Rest<R: CubeRuntime, BT: BoolElement> {
+    /// The convolution's bias, which its result lacks: it is a part of the shift.
+    bias: Tensor<Gpu<R, BT>, 1>,
     /// BatchNorm's weight and bias.
     affine: [Tensor<Gpu<R, BT>, 1>; 2],
     /// BatchNorm's running mean and variance.
     running: [Tensor<Gpu<R, BT>, 1>; 2],
-    /// The projection `[rows, channels]` and its bias.
-    skip: Option<Projection<R, BT>>,
+    /// The projection's.
+    skip_bias: Option<Tensor<Gpu<R, BT>, 1>>,
 }
-
-type Projection<R, BT> = (CubeTensor<R>, Tensor<Gpu<R, BT>, 1>);
 
 /// What the way back needs.
 #[derive(Debug, Clone)]
 struct Saved<R: CubeRuntime> {
-    /// The convolution's result, `[N, D, H, W, C]`.
-    y: CubeTensor<R>,
-    skip: Option<CubeTensor<R>>,
+    /// Results of the convolution and the projection.
+    of: Products<CubeTensor<R>>,
     /// Scale, shift, mean, 1 / deviation: `[4, C]`.
     numbers: CubeTensor<R>,
     gamma: CubeTensor<R>,
@@ -61,30 +58,6 @@ struct Saved<R: CubeRuntime> {
 fn dims<R: CubeRuntime>(y: &CubeTensor<R>) -> [usize; 5] {
     let shape = y.meta.shape();
     [0, 1, 2, 3, 4].map(|axis| shape[axis])
-}
-
-fn float<R: CubeRuntime, BT: BoolElement, const D: usize>(tensor: CubeTensor<R>) -> Tensor<Gpu<R, BT>, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(tensor))
-}
-
-/// Channels last, in memory too.
-fn channels_last<R: CubeRuntime, BT: BoolElement>(tensor: Tensor<Gpu<R, BT>, 5>) -> CubeTensor<R> {
-    into_contiguous(cube(tensor.permute([0, 2, 3, 4, 1])))
-}
-
-/// And back in name only.
-fn channels_first<R: CubeRuntime, BT: BoolElement>(tensor: CubeTensor<R>) -> Tensor<Gpu<R, BT>, 5> {
-    float::<R, BT, 5>(tensor).permute([0, 4, 1, 2, 3])
-}
-
-/// Calls a kernel with the element type of a tensor.
-macro_rules! by_type {
-    ($of:expr, $launch:ident($($argument:expr),* $(,)?)) => {
-        match $of {
-            DType::BF16 => $launch::launch::<half::bf16, R>($($argument),*),
-            _ => $launch::launch::<f32, R>($($argument),*),
-        }
-    };
 }
 
 /// How many shares the sums over so many rows of a channel are computed in.
@@ -123,65 +96,67 @@ fn statistics<R: CubeRuntime, BT: BoolElement>(y: &CubeTensor<R>) -> [Tensor<Gpu
 
 /// The block after its convolution.
 fn forward<R: CubeRuntime, BT: BoolElement>(
-    y: CubeTensor<R>,
+    of: Products<CubeTensor<R>>,
     rest: Rest<R, BT>,
     by_batch: bool,
 ) -> (Blocked<Gpu<R, BT>>, Saved<R>) {
-    let [n, d, h, w, c] = dims(&y);
-    let device = y.device.clone();
+    let y = &of.conv;
+    let [n, d, h, w, c] = dims(y);
     let ([mean, var], seen) = if by_batch {
-        let [mean, var] = statistics::<R, BT>(&y);
+        let [mean, var] = statistics::<R, BT>(y);
         let count = (n * d * h * w) as f32;
         let unbiased = var.clone().mul_scalar(count / (count - 1.0).max(1.0));
-        ([mean.clone(), var], Some([mean, unbiased]))
+        ([mean.clone(), var], Some([mean + rest.bias, unbiased]))
     } else {
-        (rest.running, None)
+        let [mean, var] = rest.running;
+        ([mean - rest.bias, var], None)
     };
     let [gamma, beta] = rest.affine;
     let inverse = var.add_scalar(EPSILON).sqrt().recip();
     let scale = gamma.clone() * inverse.clone();
     let mut shift = beta - mean.clone() * scale.clone();
-    let (skip, bias) = rest.skip.unzip();
-    if let Some(bias) = bias {
+    if let Some(bias) = rest.skip_bias {
         shift = shift + bias;
     }
     let numbers = cube(Tensor::cat(vec![scale, shift, mean, inverse], 0));
     let pooled = [n, d / 2, h / 2, w / 2, c];
-    let out = Tensor::<Gpu<R, BT>, 5>::empty(pooled, &device);
-    let (client, to) = (y.client.clone(), cube(out.clone()));
+    let out = room(y, &pooled, DType::F32);
     by_type!(
         y.dtype,
         pool_kernel(
-            &client,
+            &y.client,
             cubes_for(pooled.iter().product()),
             CubeDim::new_1d(THREADS),
             y.clone().into_array_arg(),
-            skip.clone().unwrap_or_else(|| y.clone()).into_array_arg(),
+            of.skip.as_ref().unwrap_or(y).clone().into_array_arg(),
             numbers.clone().into_array_arg(),
-            to.into_array_arg(),
+            out.clone().into_array_arg(),
             (d / 2) as u32,
             (h / 2) as u32,
             (w / 2) as u32,
             c as u32,
-            skip.is_some(),
+            of.skip.is_some(),
+            of.by_window,
         )
     );
-    let saved = Saved { y, skip, numbers, gamma: cube(gamma), by_batch };
-    ((out.permute([0, 4, 1, 2, 3]), seen), saved)
+    let saved = Saved { of, numbers, gamma: cube(gamma), by_batch };
+    ((float::<R, BT, 5>(out).permute([0, 4, 1, 2, 3]), seen), saved)
 }
 
-/// Gradients of the convolution's result, the projection, BatchNorm's weight and bias.
+/// Gradients of the convolution's result, its bias, the projection, BatchNorm's weight and bias.
 struct Found<R: CubeRuntime> {
     y: CubeTensor<R>,
+    /// None where nothing depends on it: in front of a BatchNorm that takes the batch's mean away.
+    bias: CubeTensor<R>,
     skip: Option<CubeTensor<R>>,
     gamma: CubeTensor<R>,
     beta: CubeTensor<R>,
 }
 
 fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>) -> Found<R> {
-    let Saved { y, skip, numbers, gamma, by_batch } = saved;
+    let Saved { of: Products { conv: y, skip, by_window }, numbers, gamma, by_batch } = saved;
     let [n, d, h, w, c] = dims(&y);
-    let dz = channels_last(float::<R, BT, 5>(dz));
+    let dz = into_contiguous(cube(float::<R, BT, 5>(dz).permute([0, 2, 3, 4, 1])));
     let pooled = n * (d / 2) * (h / 2) * (w / 2);
     let shares = shares(pooled, c);
     let sums = Tensor::<Gpu<R, BT>, 1>::empty([2 * shares * c], &y.device);
@@ -206,6 +181,7 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
             pooled as u32,
             shares as u32,
             residual,
+            by_window,
         )
     );
     let sums = sums.reshape([2, shares, c]).sum_dim(1).reshape([2, c]);
@@ -216,15 +192,13 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
     let numbers = float::<R, BT, 1>(numbers);
     let inverse = numbers.clone().narrow(0, 3 * c, c);
     let factor = float::<R, BT, 1>(gamma) * inverse;
+    let bias = beta_slope.clone() * factor.clone() * (1.0 - f32::from(u8::from(by_batch)));
     let numbers = Tensor::cat(
         vec![numbers, factor, beta_slope.clone().mul_scalar(own), gamma_slope.clone().mul_scalar(own)],
         0,
     );
     debug_assert_eq!(numbers.dims()[0], ROWS * c);
-    let like_y = || -> CubeTensor<R> {
-        let empty = Tensor::<Gpu<R, BT>, 5>::empty([n, d, h, w, c], (&y.device, y.dtype));
-        cube(empty)
-    };
+    let like_y = || room(&y, &[n, d, h, w, c], y.dtype);
     let dy = like_y();
     let ds = residual.then(like_y);
     by_type!(
@@ -244,43 +218,18 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
             size[2],
             c as u32,
             residual,
+            by_window,
         )
     );
-    Found { y: dy, skip: ds, gamma: cube(gamma_slope), beta: cube(beta_slope) }
+    Found { y: dy, bias: cube(bias), skip: ds, gamma: cube(gamma_slope), beta: cube(beta_slope) }
 }
 
 /// Is there a kernel for it?
 fn covers<B: Backend>(x: &Tensor<B, 5>, weight: &Tensor<B, 5>) -> bool {
-    let [n, _, d, h, w] = x.dims();
-    // Values are counted in 32 bits.
-    [d, h, w].iter().all(|edge| edge.is_multiple_of(2)) && n * d * h * w * weight.dims()[0] < 1 << 32
-}
-
-/// The convolution, and the projection as `[rows, channels]`.
-fn products<B: Backend>(
-    x: Tensor<B, 5>,
-    weight: Tensor<B, 5>,
-    bias: Tensor<B, 1>,
-    skip: Option<Tensor<B, 5>>,
-    precision: Precision,
-) -> (Tensor<B, 5>, Option<Tensor<B, 2>>) {
-    let padding = weight.dims()[2] / 2;
-    let options = ConvOptions::new([1; 3], [padding; 3], [1; 3], 1);
-    let x = narrow(x, precision);
-    let y = conv3d(x.clone(), narrow(weight, precision), Some(narrow(bias, precision)), options);
-    let skip = skip.map(|weight| {
-        let [n, from, d, h, w] = x.dims();
-        let to = weight.dims()[0];
-        let rows = x.permute([0, 2, 3, 4, 1]).reshape([n * d * h * w, from]);
-        let weight = narrow(weight, precision);
-        // With one channel a product of matrices is a broadcast.
-        if from == 1 {
-            rows * weight.reshape([1, to])
-        } else {
-            rows.matmul(weight.reshape([to, from]).transpose())
-        }
-    });
-    (y, skip)
+    let ([n, from, d, h, w], [to, ..]) = (x.dims(), weight.dims());
+    // Values are counted in 32 bits; `split_k` puts zeros between the rows of inputs with several channels.
+    let spread = if from == 1 { 0 } else { n * (d + 1) * (h + 1) * (w + 64) * to.max(3 * from) };
+    [d, h, w].iter().all(|edge| edge.is_multiple_of(2)) && spread.max(n * d * h * w * to) < 1 << 32
 }
 
 /// [`crate::operations::Operations::block`] without a tape.
@@ -294,10 +243,9 @@ pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
     }
     let (weight, bias) = tensors.conv;
     let (skip, skip_bias) = tensors.skip.unzip();
-    let (y, skip) = products(x, weight, bias, skip, how.precision);
-    let skip = skip.map(|skip| into_contiguous(cube(skip))).zip(skip_bias);
-    let rest = Rest { affine: tensors.affine, running: tensors.running, skip };
-    forward(channels_last(y), rest, how.training).0
+    let of = products::answering::<R, BT>(x, (weight, skip), how.precision);
+    let rest = Rest { bias, affine: tensors.affine, running: tensors.running, skip_bias };
+    forward(of, rest, how.training).0
 }
 
 /// The step back; its parents are the convolution's result and bias, BatchNorm's weight and bias and, with a projection,
@@ -310,16 +258,10 @@ impl<R: CubeRuntime, BT: BoolElement, const N: usize> Backward<Gpu<R, BT>, N> fo
 
     fn backward(self, ops: Ops<Saved<R>, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dz = grads.consume::<Gpu<R, BT>>(&ops.node);
-        let by_batch = ops.state.by_batch;
         let found = backward::<R, BT>(ops.state, dz);
-        let c = dims(&found.y)[4];
-        // In front of a BatchNorm that takes the mean away a bias changes nothing; otherwise it is part of the
-        // convolution, which has it on its own tape.
-        let none = by_batch.then(|| cube(Tensor::<Gpu<R, BT>, 1>::zeros([c], &found.y.device)));
-        let rows = dims(&found.y).iter().product::<usize>() / c;
-        let skip = found.skip.map(|ds| cube(float::<R, BT, 5>(ds).reshape([rows, c])));
-        let y = cube(channels_first::<R, BT>(found.y));
-        let gradients = [Some(y), none, Some(found.gamma), Some(found.beta.clone()), skip, Some(found.beta)];
+        let beta = found.beta;
+        let gradients =
+            [Some(found.y), Some(found.bias), Some(found.gamma), Some(beta.clone()), found.skip, Some(beta)];
         for (parent, gradient) in ops.parents.iter().zip(gradients) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
                 grads.register::<Gpu<R, BT>>(parent.id, gradient);
@@ -339,24 +281,22 @@ pub(super) fn learning<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy>(
     }
     let (weight, bias) = tensors.conv;
     let (skip, skip_bias) = tensors.skip.unzip();
-    let conv_bias = if how.training { bias.clone().detach() } else { bias.clone() };
-    let (y, skip) = products(x, weight, conv_bias, skip, how.precision);
-    let y = y.into_primitive().tensor();
+    let Products { conv, skip, by_window } = products::learning(x, (weight, skip), how.precision);
+    let y = conv.into_primitive().tensor();
+    let skip = skip.map(|skip| skip.into_primitive().tensor());
     let [gamma, beta] = tensors.affine.map(|vector| vector.into_primitive().tensor());
     let bias = bias.into_primitive().tensor();
-    let skip = skip.map(|skip| skip.into_primitive().tensor());
     let skip_bias = skip_bias.map(|bias| bias.into_primitive().tensor());
     let inner = |tensor: &CubeTensor<R>| float::<R, BT, 1>(tensor.clone());
     let rest = Rest::<R, BT> {
+        bias: inner(&bias.primitive),
         affine: [inner(&gamma.primitive), inner(&beta.primitive)],
         running: tensors.running.map(Tensor::inner),
-        skip: skip
-            .as_ref()
-            .map(|skip| into_contiguous(skip.primitive.clone()))
-            .zip(skip_bias.as_ref().map(|bias| inner(&bias.primitive))),
+        skip_bias: skip_bias.as_ref().map(|bias| inner(&bias.primitive)),
     };
-    let last = channels_last(float::<R, BT, 5>(y.primitive));
-    let ((z, seen), saved) = forward(last, rest, how.training);
+    let of =
+        Products { conv: y.primitive, skip: skip.as_ref().map(|skip| skip.primitive.clone()), by_window };
+    let ((z, seen), saved) = forward(of, rest, how.training);
     let z = cube(z);
     let step = Step::<BT>(std::marker::PhantomData);
     let output = if let (Some(skip), Some(skip_bias)) = (skip, skip_bias) {

@@ -32,23 +32,27 @@ pub(super) fn sums_kernel<F: Float>(
     sums[all + ABSOLUTE_POS] = squares;
 }
 
-/// Row of `[N, 2 d, 2 h, 2 w]` that a pooled position's first voxel is in.
+/// Row of `[N, 2 d, 2 h, 2 w]` that a pooled position's first voxel is in; by window, of `[N, d, h, w, 8]`.
 #[cube]
-fn first_row(position: usize, d: usize, h: usize, w: usize) -> usize {
-    let x = position % w;
-    let y = position / w % h;
-    let z = position / (w * h) % d;
-    let n = position / (w * h * d);
-    ((n * 2 * d + 2 * z) * 2 * h + 2 * y) * 2 * w + 2 * x
+fn first_row(position: usize, d: usize, h: usize, w: usize, #[comptime] by_window: bool) -> usize {
+    if comptime!(by_window) {
+        position * 8
+    } else {
+        let x = position % w;
+        let y = position / w % h;
+        let z = position / (w * h) % d;
+        let n = position / (w * h * d);
+        ((n * 2 * d + 2 * z) * 2 * h + 2 * y) * 2 * w + 2 * x
+    }
 }
 
 /// The next of its eight voxels, in rows from the first.
 #[cube]
-fn corner_row(#[comptime] corner: u32, h: usize, w: usize) -> usize {
+fn corner_row(#[comptime] corner: u32, h: usize, w: usize, #[comptime] by_window: bool) -> usize {
     let x = comptime!(corner % 2) as usize;
     let y = comptime!(corner / 2 % 2) as usize;
     let z = comptime!(corner / 4) as usize;
-    (z * 2 * h + y) * 2 * w + x
+    if comptime!(by_window) { (4 * z + 2 * y + x).runtime() } else { (z * 2 * h + y) * 2 * w + x }
 }
 
 /// What a voxel is before ReLU: normalised, with the projection where there is one.
@@ -79,20 +83,21 @@ pub(super) fn pool_kernel<F: Float>(
     w: u32,
     channels: u32,
     #[comptime] residual: bool,
+    #[comptime] by_window: bool,
 ) {
     if ABSOLUTE_POS >= out.len() {
         terminate!();
     }
     let width = channels as usize;
     let channel = ABSOLUTE_POS % width;
-    let first = first_row(ABSOLUTE_POS / width, d as usize, h as usize, w as usize);
+    let first = first_row(ABSOLUTE_POS / width, d as usize, h as usize, w as usize, by_window);
     let scale = numbers[channel];
     let shift = numbers[width + channel];
     // ReLU is the maximum with zero.
     let mut best = 0.0f32;
     #[unroll]
     for corner in 0..8u32 {
-        let at = (first + corner_row(corner, h as usize, w as usize)) * width + channel;
+        let at = (first + corner_row(corner, h as usize, w as usize, by_window)) * width + channel;
         let value = activation::<F>(y, skip, at, scale, shift, residual);
         best = f32::max(best, value);
     }
@@ -114,6 +119,7 @@ pub(super) fn slopes_kernel<F: Float>(
     positions: u32,
     shares: u32,
     #[comptime] residual: bool,
+    #[comptime] by_window: bool,
 ) {
     let all = (shares * channels) as usize;
     if ABSOLUTE_POS >= all {
@@ -129,12 +135,12 @@ pub(super) fn slopes_kernel<F: Float>(
     let mut along = 0.0f32;
     let mut position = ABSOLUTE_POS / width;
     while position < positions as usize {
-        let first = first_row(position, d as usize, h as usize, w as usize);
+        let first = first_row(position, d as usize, h as usize, w as usize, by_window);
         let mut best = 0.0f32;
         let mut winner = 0.0f32;
         #[unroll]
         for corner in 0..8u32 {
-            let at = (first + corner_row(corner, h as usize, w as usize)) * width + channel;
+            let at = (first + corner_row(corner, h as usize, w as usize, by_window)) * width + channel;
             let value = activation::<F>(y, skip, at, scale, shift, residual);
             if value > best {
                 best = value;
@@ -166,13 +172,14 @@ pub(super) fn slope_kernel<F: Float>(
     w: u32,
     channels: u32,
     #[comptime] residual: bool,
+    #[comptime] by_window: bool,
 ) {
     if ABSOLUTE_POS >= dz.len() {
         terminate!();
     }
     let width = channels as usize;
     let channel = ABSOLUTE_POS % width;
-    let first = first_row(ABSOLUTE_POS / width, d as usize, h as usize, w as usize);
+    let first = first_row(ABSOLUTE_POS / width, d as usize, h as usize, w as usize, by_window);
     let scale = numbers[channel];
     let shift = numbers[width + channel];
     let mean = numbers[2 * width + channel];
@@ -184,7 +191,7 @@ pub(super) fn slope_kernel<F: Float>(
     let mut winner = 8u32.runtime();
     #[unroll]
     for corner in 0..8u32 {
-        let at = (first + corner_row(corner, h as usize, w as usize)) * width + channel;
+        let at = (first + corner_row(corner, h as usize, w as usize, by_window)) * width + channel;
         let value = activation::<F>(y, skip, at, scale, shift, residual);
         if value > best {
             best = value;
@@ -194,7 +201,7 @@ pub(super) fn slope_kernel<F: Float>(
     let slope = dz[ABSOLUTE_POS];
     #[unroll]
     for corner in 0..8u32 {
-        let at = (first + corner_row(corner, h as usize, w as usize)) * width + channel;
+        let at = (first + corner_row(corner, h as usize, w as usize, by_window)) * width + channel;
         let normalised = (f32::cast_from(y[at]) - mean) * inverse;
         let own = select(winner == corner.runtime(), slope, 0.0f32);
         dy[at] = F::cast_from(factor * (own - of_mean - normalised * of_deviation));

@@ -1,15 +1,19 @@
 //! What GPUs are given kernels for, in CubeCL: batches cut from 16-bit volumes (`volumes`), all that follows a convolution in a
-//! block (`block`), and Adam. Convolutions and products are Burn's.
+//! block (`block`), the products of a block and their way back (`products`, `split_k`, `windows`), and Adam.
 //!
 //! Written for any GPU that CubeCL knows; CUDA is the one that is used.
 
 mod block;
 mod block_kernels;
+mod products;
+mod products_kernels;
+mod split_k;
 mod volumes;
+mod windows;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::{DType, Tensor, TensorPrimitive};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
 use cubecl::prelude::*;
@@ -83,6 +87,41 @@ fn cube<R: CubeRuntime, BT: BoolElement, const D: usize>(tensor: Tensor<Gpu<R, B
         TensorPrimitive::QFloat(_) => unreachable!("nothing here is quantised"),
     }
 }
+
+fn float<R: CubeRuntime, BT: BoolElement, const D: usize>(tensor: CubeTensor<R>) -> Tensor<Gpu<R, BT>, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(tensor))
+}
+
+fn sizes<R: CubeRuntime, const D: usize>(tensor: &CubeTensor<R>) -> [usize; D] {
+    let shape = tensor.meta.shape();
+    std::array::from_fn(|axis| shape[axis])
+}
+
+/// A tensor's memory under other sizes.
+fn reshaped<R: CubeRuntime, BT: BoolElement, const A: usize, const D: usize>(
+    tensor: CubeTensor<R>,
+    shape: [usize; D],
+) -> CubeTensor<R> {
+    cube(float::<R, BT, A>(tensor).reshape(shape))
+}
+
+/// Memory for a kernel to write to, beside a tensor. Burn's `empty` may leave room after each row, which kernels here do
+/// not.
+fn room<R: CubeRuntime>(beside: &CubeTensor<R>, shape: &[usize], dtype: DType) -> CubeTensor<R> {
+    let handle = beside.client.empty(shape.iter().product::<usize>() * dtype.size());
+    CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape.into(), handle, dtype)
+}
+
+/// Calls a kernel with the element type of a tensor.
+macro_rules! by_type {
+    ($of:expr, $launch:ident($($argument:expr),* $(,)?)) => {
+        match $of {
+            burn::tensor::DType::BF16 => $launch::launch::<half::bf16, R>($($argument),*),
+            _ => $launch::launch::<f32, R>($($argument),*),
+        }
+    };
+}
+use by_type;
 
 /// Cubes for so many values, in two dimensions where one has not enough.
 fn cubes_for(len: usize) -> CubeCount {
@@ -217,7 +256,7 @@ mod tests {
     }
 
     /// Output, statistics and every gradient of one block, with a kernel or composed.
-    fn block(kernel: bool, from: usize, residual: bool, training: bool) -> Vec<Vec<f32>> {
+    fn block(kernel: bool, from: usize, [residual, training, explained]: [bool; 3]) -> Vec<Vec<f32>> {
         let (device, to, edge) = (WgpuDevice::default(), 5, 6);
         let mut stream = Stream::new(11, Purpose::Weights);
         let mut draw = |shape: &[usize], low: f32, high: f32| -> TensorData {
@@ -225,8 +264,8 @@ mod tests {
             let values: Vec<f32> = (0..len).map(|_| low + (high - low) * stream.unit()).collect();
             TensorData::new(values, Shape::from(shape.to_vec()))
         };
-        let x: Tensor<Taped, 5> =
-            Tensor::from_data(draw(&[3, from, edge, edge + 2, 4], 0.0, 1.0), &device).require_grad();
+        let x: Tensor<Taped, 5> = Tensor::from_data(draw(&[3, from, edge, edge + 2, 4], 0.0, 1.0), &device)
+            .set_require_grad(explained);
         let weight: Tensor<Taped, 5> =
             Tensor::from_data(draw(&[to, from, 3, 3, 3], -0.3, 0.3), &device).require_grad();
         let vectors: Vec<Tensor<Taped, 1>> = [(-0.5, 0.5), (0.5, 1.5), (-0.5, 0.5)]
@@ -252,7 +291,9 @@ mod tests {
         let gradients = (output.clone() * along).sum().backward();
         let mut all = vec![values(output.inner())];
         all.extend(seen.into_iter().flatten().map(|tensor| values(tensor.inner())));
-        all.push(values(x.grad(&gradients).unwrap()));
+        if explained {
+            all.push(values(x.grad(&gradients).unwrap()));
+        }
         all.push(values(weight.grad(&gradients).unwrap()));
         // A convolution's bias has no gradient in front of a BatchNorm that normalises by the batch; the composed
         // form leaves a rounding error there.
@@ -271,16 +312,17 @@ mod tests {
     fn a_block_with_a_kernel_is_the_composed_block() {
         for from in [1, 3] {
             for residual in [false, true] {
-                for training in [false, true] {
-                    let found = block(true, from, residual, training);
-                    let expected = block(false, from, residual, training);
+                for (training, explained) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let found = block(true, from, [residual, training, explained]);
+                    let expected = block(false, from, [residual, training, explained]);
                     assert_eq!(found.len(), expected.len());
                     for (index, (a, b)) in found.iter().zip(&expected).enumerate() {
                         let largest = b.iter().fold(1e-6_f32, |most, v| most.max(v.abs()));
                         let off = apart(a, b) / largest;
                         assert!(
                             off < 5e-5,
-                            "from {from} residual {residual} training {training}: {index} off by {off}"
+                            "from {from} residual {residual} training {training} explained {explained}: \
+                             {index} off by {off}"
                         );
                     }
                 }

@@ -1,0 +1,111 @@
+//! The first block, whose input has one channel: tensor cores would be given eight, seven of them zero. The eight voxels of
+//! a window of the pool read 4 x 4 x 4 voxels between them. Taken as 64 channels on half the grid (space to depth), they make
+//! eight times the channels there, with the same weights in other places.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{BoolElement, CubeRuntime};
+use cubecl::CubeDim;
+
+use crate::composed::narrow;
+use crate::device::Precision;
+use crate::gpu::products_kernels::windows_kernel;
+use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, float, reshaped, room, sizes};
+
+/// Voxels of a window of the pool, and voxels that their filters read.
+pub(super) const WINDOW: usize = 8;
+const READ: usize = 64;
+
+/// Is its input read window by window?
+pub(super) fn is_first(x: &[usize], weight: &[usize]) -> bool {
+    x[1] == 1 && weight[2] == 3
+}
+
+/// What each window of the pool reads of `[N, 1, D, H, W]`: `[windows, 64]`.
+pub(super) fn windows<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
+    let [n, _, d, h, w] = sizes::<R, 5>(&x);
+    let x = into_contiguous(x);
+    let to = room(&x, &[n * d * h * w / WINDOW, READ], x.dtype);
+    by_type!(
+        x.dtype,
+        windows_kernel(
+            &x.client,
+            cubes_for(n * d * h * w * READ / WINDOW),
+            CubeDim::new_1d(THREADS),
+            x.clone().into_array_arg(),
+            to.clone().into_array_arg(),
+            d as u32,
+            h as u32,
+            w as u32,
+        )
+    );
+    to
+}
+
+/// Of a filter of so many voxels in each direction: the tap with which a window's voxel reads one of the 64.
+fn tap(edge: usize, read: usize, voxel: usize) -> Option<usize> {
+    let along = |read: usize, voxel: usize| {
+        // The window's first voxel has one before it.
+        (read + edge / 2).checked_sub(voxel + 1).filter(|&tap| tap < edge)
+    };
+    let z = along(read / 16, voxel / 4)?;
+    let y = along(read / 4 % 4, voxel / 2 % 2)?;
+    let x = along(read % 4, voxel % 2)?;
+    Some((z * edge + y) * edge + x)
+}
+
+fn indices<R: CubeRuntime, BT: BoolElement>(
+    places: impl Iterator<Item = usize>,
+    device: &R::Device,
+) -> Tensor<Gpu<R, BT>, 1, Int> {
+    #[allow(clippy::cast_possible_wrap)] // They are below 512.
+    let places: Vec<i32> = places.map(|place| place as i32).collect();
+    let len = places.len();
+    Tensor::from_data(TensorData::new(places, [len]), device)
+}
+
+/// A filter for windows: `[to, 1, k, k, k]` as `[64, 8 to]`.
+fn for_windows<R: CubeRuntime, BT: BoolElement>(weight: Tensor<Gpu<R, BT>, 5>) -> Tensor<Gpu<R, BT>, 2> {
+    let [to, _, edge, ..] = weight.dims();
+    let taps = edge.pow(3);
+    let device = weight.device();
+    let zeros = Tensor::zeros([1, to], (&device, weight.dtype()));
+    let rows = Tensor::cat(vec![weight.reshape([to, taps]).transpose(), zeros], 0);
+    let places = (0..READ * WINDOW).map(|at| tap(edge, at / WINDOW, at % WINDOW).unwrap_or(taps));
+    rows.select(0, indices::<R, BT>(places, &device)).reshape([READ, WINDOW * to])
+}
+
+/// And the way back, of a gradient: `[64, 8 to]` as `[to, 1, k, k, k]`.
+pub(super) fn from_windows<R: CubeRuntime, BT: BoolElement>(
+    gradient: Tensor<Gpu<R, BT>, 2>,
+    [to, _, edge, ..]: [usize; 5],
+) -> Tensor<Gpu<R, BT>, 5> {
+    let taps = edge.pow(3);
+    // Each tap is read with by all eight voxels of a window.
+    let mut places = vec![0; taps * WINDOW];
+    for at in 0..READ * WINDOW {
+        if let Some(tap) = tap(edge, at / WINDOW, at % WINDOW) {
+            places[tap * WINDOW + at % WINDOW] = at;
+        }
+    }
+    let places = indices::<R, BT>(places.into_iter(), &gradient.device());
+    let rows = gradient.reshape([READ * WINDOW, to]).select(0, places);
+    let rows = rows.reshape([taps, WINDOW, to]).sum_dim(1).reshape([taps, to]);
+    // Burn reads a row that was turned into a column in wrong places.
+    let columns = if taps == 1 { rows.reshape([to, 1]) } else { rows.transpose() };
+    columns.reshape([to, 1, edge, edge, edge])
+}
+
+/// The windows' product with a filter, `[N, D, H, W, to]` by window.
+pub(super) fn by_window<R: CubeRuntime, BT: BoolElement>(
+    windows: &CubeTensor<R>,
+    [n, _, d, h, w]: [usize; 5],
+    weight: Tensor<Gpu<R, BT>, 5>,
+    precision: Precision,
+) -> CubeTensor<R> {
+    let to = weight.dims()[0];
+    let weight = narrow(for_windows(weight), precision);
+    let y = float::<R, BT, 2>(windows.clone()).matmul(weight);
+    reshaped::<R, BT, 2, 5>(into_contiguous(cube(y)), [n, d, h, w, to])
+}

@@ -66,8 +66,8 @@ impl ClassificationReport {
 impl ClassFigures {
     fn of(class: Class, confusion: &Confusion) -> Self {
         Self {
-            precision: confusion.precision_of(class),
-            recall: confusion.recall_of(class),
+            precision: confusion.precision_of(class).value(),
+            recall: confusion.recall_of(class).value(),
             f1: confusion.f1_of(class),
             support: confusion.support_of(class),
         }

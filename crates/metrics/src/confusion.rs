@@ -4,10 +4,11 @@
 use serde::Serialize;
 
 use crate::ranking::{Cut, Ranking};
-use crate::{Class, Undefined};
+use crate::undefined::{check_share, ensure};
+use crate::{Class, Interval, Undefined, wilson};
 
 /// Counts of samples by class and prediction; Pathology is positive. In JSON `tp`, `fp`, `tn`, `fn`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Confusion {
     /// TP: Pathology, predicted as Pathology.
     #[serde(rename = "tp")]
@@ -30,21 +31,57 @@ pub struct Confusion {
 /// [`Undefined::ThresholdNotANumber`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
 /// [`Undefined::NonFiniteScore`] for the input itself. An infinite threshold is in order.
 pub fn confusion(labels: &[bool], scores: &[f64], threshold: f64) -> Result<Confusion, Undefined> {
-    let mut counts = CountsAt::new(threshold);
-    for cut in Ranking::new(labels, scores)?.cuts(|_| 1) {
-        counts.add(&cut);
-    }
-    counts.confusion()
+    let ranking = Ranking::new(labels, scores)?;
+    check_threshold(threshold)?;
+    let called = ranking.cuts(|_| 1).take_while(|cut| cut.threshold >= threshold).last();
+    Ok(Confusion::between(&called.unwrap_or(Cut::ABOVE_ALL), &ranking.total(|_| 1)))
+}
+
+/// # Errors
+///
+/// [`Undefined::ThresholdNotANumber`].
+pub(crate) fn check_threshold(threshold: f64) -> Result<(), Undefined> {
+    ensure(!threshold.is_nan(), Undefined::ThresholdNotANumber)
 }
 
 impl Confusion {
+    /// The counts where what is above a cut is predicted as Pathology, and `total` has all samples.
+    pub(crate) fn between(called: &Cut, total: &Cut) -> Self {
+        Self {
+            true_positives: called.true_positives,
+            false_positives: called.false_positives,
+            true_negatives: total.false_positives - called.false_positives,
+            false_negatives: total.true_positives - called.true_positives,
+        }
+    }
+
+    /// The counts without those of some of the samples.
+    pub(crate) fn without(&self, some: &Self) -> Self {
+        Self {
+            true_positives: self.true_positives - some.true_positives,
+            false_positives: self.false_positives - some.false_positives,
+            true_negatives: self.true_negatives - some.true_negatives,
+            false_negatives: self.false_negatives - some.false_negatives,
+        }
+    }
+
+    /// Adds a sample.
+    pub(crate) fn count(&mut self, positive: bool, called: bool) {
+        *match (positive, called) {
+            (true, true) => &mut self.true_positives,
+            (false, true) => &mut self.false_positives,
+            (false, false) => &mut self.true_negatives,
+            (true, false) => &mut self.false_negatives,
+        } += 1;
+    }
+
     /// TP / (TP + FN), the recall of Pathology.
     ///
     /// # Errors
     ///
     /// [`Undefined::NoSampleOf`] Pathology.
     pub fn sensitivity(&self) -> Result<f64, Undefined> {
-        self.recall_of(Class::Pathology)
+        self.recall_of(Class::Pathology).value()
     }
 
     /// TN / (TN + FP), the recall of Normal.
@@ -53,16 +90,25 @@ impl Confusion {
     ///
     /// [`Undefined::NoSampleOf`] Normal.
     pub fn specificity(&self) -> Result<f64, Undefined> {
-        self.recall_of(Class::Normal)
+        self.recall_of(Class::Normal).value()
     }
 
-    /// TP / (TP + FP), the positive predictive value.
+    /// TP / (TP + FP), the positive predictive value at the prevalence of the samples.
     ///
     /// # Errors
     ///
     /// [`Undefined::NoPredictionOf`] Pathology.
     pub fn precision(&self) -> Result<f64, Undefined> {
-        self.precision_of(Class::Pathology)
+        self.precision_of(Class::Pathology).value()
+    }
+
+    /// TN / (TN + FN), the negative predictive value at the prevalence of the samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Undefined::NoPredictionOf`] Normal.
+    pub fn npv(&self) -> Result<f64, Undefined> {
+        self.precision_of(Class::Normal).value()
     }
 
     /// 2 TP / (2 TP + FP + FN), the harmonic mean of precision and sensitivity (van Rijsbergen 1979).
@@ -81,31 +127,126 @@ impl Confusion {
     ///
     /// [`Undefined::NoSamples`].
     pub fn accuracy(&self) -> Result<f64, Undefined> {
+        self.right().value()
+    }
+
+    /// (sensitivity + specificity) / 2 (Brodersen et al. 2010).
+    ///
+    /// # Errors
+    ///
+    /// [`Undefined::NoSampleOf`] either class.
+    pub fn balanced_accuracy(&self) -> Result<f64, Undefined> {
+        Ok(f64::midpoint(self.sensitivity()?, self.specificity()?))
+    }
+
+    /// (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)), the correlation of label and
+    /// prediction (Matthews 1975).
+    ///
+    /// # Errors
+    ///
+    /// [`Undefined::NoSampleOf`] and [`Undefined::NoPredictionOf`] either class, where scikit-learn
+    /// says 0.
+    pub fn mcc(&self) -> Result<f64, Undefined> {
+        let mut margins = 1.0;
+        for share in [
+            self.recall_of(Class::Pathology),
+            self.recall_of(Class::Normal),
+            self.precision_of(Class::Pathology),
+            self.precision_of(Class::Normal),
+        ] {
+            share.value()?;
+            margins *= (share.whole as f64).sqrt();
+        }
+        let product = |a: u64, b: u64| i128::from(a) * i128::from(b);
+        let right = product(self.true_positives, self.true_negatives);
+        Ok((right - product(self.false_positives, self.false_negatives)) as f64 / margins)
+    }
+
+    /// LR+ = sensitivity / (1 - specificity): by what factor a prediction of Pathology raises the odds of
+    /// it (Deeks and Altman 2004).
+    ///
+    /// # Errors
+    ///
+    /// [`Undefined::NoneOfPredictedAs`] where no Normal sample is predicted as Pathology: infinite, or
+    /// 0/0. [`Undefined::NoSampleOf`] either class.
+    pub fn positive_likelihood_ratio(&self) -> Result<f64, Undefined> {
+        likelihood_ratio(self.sensitivity()?, self.miss_rate(Class::Normal)?, Class::Pathology)
+    }
+
+    /// LR- = (1 - sensitivity) / specificity: by what factor a prediction of Normal changes the odds of
+    /// Pathology (Deeks and Altman 2004).
+    ///
+    /// # Errors
+    ///
+    /// [`Undefined::NoneOfPredictedAs`] where no Normal sample is predicted as Normal.
+    /// [`Undefined::NoSampleOf`] either class.
+    pub fn negative_likelihood_ratio(&self) -> Result<f64, Undefined> {
+        likelihood_ratio(self.miss_rate(Class::Pathology)?, self.specificity()?, Class::Normal)
+    }
+
+    /// The positive predictive value where Pathology has another prevalence than among the samples, by
+    /// Bayes: sensitivity p / (sensitivity p + (1 - specificity) (1 - p)).
+    ///
+    /// # Errors
+    ///
+    /// [`Undefined::OutOfRange`] where the prevalence does not lie from 0 to 1,
+    /// [`Undefined::NoPredictionOf`] Pathology, [`Undefined::NoSampleOf`] either class.
+    pub fn ppv_at(&self, prevalence: f64) -> Result<f64, Undefined> {
+        check_share("prevalence", prevalence)?;
+        let right = self.sensitivity()? * prevalence;
+        let wrong = self.miss_rate(Class::Normal)? * (1.0 - prevalence);
+        posterior(right, wrong, Class::Pathology)
+    }
+
+    /// The negative predictive value at another prevalence of Pathology, by Bayes:
+    /// specificity (1 - p) / (specificity (1 - p) + (1 - sensitivity) p).
+    ///
+    /// # Errors
+    ///
+    /// As [`Confusion::ppv_at`], with [`Undefined::NoPredictionOf`] Normal.
+    pub fn npv_at(&self, prevalence: f64) -> Result<f64, Undefined> {
+        check_share("prevalence", prevalence)?;
+        let right = self.specificity()? * (1.0 - prevalence);
+        let wrong = self.miss_rate(Class::Pathology)? * prevalence;
+        posterior(right, wrong, Class::Normal)
+    }
+
+    /// Of the samples of a class the share that is predicted as the other.
+    fn miss_rate(&self, class: Class) -> Result<f64, Undefined> {
+        let recall = self.recall_of(class);
+        Share { part: recall.whole - recall.part, ..recall }.value()
+    }
+
+    /// Of all samples those that are predicted rightly.
+    pub(crate) fn right(&self) -> Share {
         let right = self.true_positives + self.true_negatives;
         let wrong = self.false_positives + self.false_negatives;
-        ratio(right, right + wrong, Undefined::NoSamples)
+        Share { part: right, whole: right + wrong, otherwise: Undefined::NoSamples }
     }
 
-    pub(crate) fn recall_of(&self, class: Class) -> Result<f64, Undefined> {
+    /// Of the samples of the class those that are predicted as it.
+    pub(crate) fn recall_of(&self, class: Class) -> Share {
         let of = self.seen_from(class);
-        ratio(of.hits, of.hits + of.misses, Undefined::NoSampleOf { class })
+        Share { part: of.hits, whole: of.hits + of.misses, otherwise: Undefined::NoSampleOf { class } }
     }
 
-    pub(crate) fn precision_of(&self, class: Class) -> Result<f64, Undefined> {
+    /// Of the samples predicted as the class those that are of it.
+    pub(crate) fn precision_of(&self, class: Class) -> Share {
         let of = self.seen_from(class);
-        ratio(of.hits, of.hits + of.false_alarms, Undefined::NoPredictionOf { class })
+        let otherwise = Undefined::NoPredictionOf { class };
+        Share { part: of.hits, whole: of.hits + of.false_alarms, otherwise }
     }
 
     pub(crate) fn f1_of(&self, class: Class) -> Result<f64, Undefined> {
         let of = self.seen_from(class);
-        let twice_hits = 2 * of.hits;
-        ratio(twice_hits, twice_hits + of.false_alarms + of.misses, Undefined::ClassAbsent { class })
+        let part = 2 * of.hits;
+        let whole = part + of.false_alarms + of.misses;
+        Share { part, whole, otherwise: Undefined::ClassAbsent { class } }.value()
     }
 
     /// How many samples are of the class.
     pub(crate) fn support_of(&self, class: Class) -> u64 {
-        let of = self.seen_from(class);
-        of.hits + of.misses
+        self.recall_of(class).whole
     }
 
     fn seen_from(&self, class: Class) -> SeenFrom {
@@ -131,44 +272,31 @@ struct SeenFrom {
     false_alarms: u64,
 }
 
-fn ratio(part: u64, whole: u64, otherwise: Undefined) -> Result<f64, Undefined> {
-    match whole {
-        0 => Err(otherwise),
-        _ => Ok(part as f64 / whole as f64),
+/// A proportion of counts, and why it has no value where the whole is 0.
+pub(crate) struct Share {
+    part: u64,
+    whole: u64,
+    otherwise: Undefined,
+}
+
+impl Share {
+    pub(crate) fn value(&self) -> Result<f64, Undefined> {
+        ensure(self.whole > 0, self.otherwise)?;
+        Ok(self.part as f64 / self.whole as f64)
+    }
+
+    pub(crate) fn wilson(&self, confidence_level: f64) -> Result<Interval, Undefined> {
+        wilson(self.part, self.whole, confidence_level)
     }
 }
 
-/// Finds the counts at one threshold among the cuts of a ranking.
-pub(crate) struct CountsAt {
-    threshold: f64,
-    predicted: Cut,
-    total: Cut,
+/// The share of Pathology over the share of Normal samples that have the prediction.
+fn likelihood_ratio(of_pathology: f64, of_normal: f64, predicted: Class) -> Result<f64, Undefined> {
+    ensure(of_normal > 0.0, Undefined::NoneOfPredictedAs { class: Class::Normal, predicted })?;
+    Ok(of_pathology / of_normal)
 }
 
-impl CountsAt {
-    pub(crate) fn new(threshold: f64) -> Self {
-        Self { threshold, predicted: Cut::ABOVE_ALL, total: Cut::ABOVE_ALL }
-    }
-
-    /// Takes the cuts in their order, highest threshold first.
-    pub(crate) fn add(&mut self, cut: &Cut) {
-        if cut.threshold >= self.threshold {
-            self.predicted = *cut;
-        }
-        self.total = *cut;
-    }
-
-    /// The counts once every cut was added.
-    pub(crate) fn confusion(&self) -> Result<Confusion, Undefined> {
-        if self.threshold.is_nan() {
-            return Err(Undefined::ThresholdNotANumber);
-        }
-        let Self { predicted, total, .. } = self;
-        Ok(Confusion {
-            true_positives: predicted.true_positives,
-            false_positives: predicted.false_positives,
-            true_negatives: total.false_positives - predicted.false_positives,
-            false_negatives: total.true_positives - predicted.true_positives,
-        })
-    }
+fn posterior(right: f64, wrong: f64, class: Class) -> Result<f64, Undefined> {
+    ensure(right + wrong > 0.0, Undefined::NoPredictionOf { class })?;
+    Ok(right / (right + wrong))
 }

@@ -1,6 +1,7 @@
-//! Statistics of a binary classifier on plain `f64`: AUC, ROC curve, confusion counts, the threshold
-//! that maximises F1, and bootstrap intervals over patients. Knows no file, no log, no clock, no
-//! model and no CT: labels, scores and patient indices come in as slices, numbers come out.
+//! Statistics of a binary classifier on plain `f64`: ROC and precision-recall curves with their areas,
+//! counts at a threshold and the choice of one, calibration, decision curves, comparison of two models,
+//! and for all of it intervals over patients. Knows no file, no log, no clock, no network and no CT:
+//! labels, scores and patient indices come in as slices, numbers come out.
 //!
 //! Three rules hold everywhere:
 //!
@@ -29,19 +30,48 @@
 //! # Ok::<(), ctpipe_metrics::Undefined>(())
 //! ```
 
+mod bands;
 mod bootstrap;
+mod calibration;
 mod classification;
+mod clusters;
+mod comparison;
 mod confusion;
+mod decision;
+mod delong;
+mod figure;
+mod folds;
+mod interval;
+mod isotonic;
+mod normal;
+mod placements;
+mod precision_recall;
 mod ranking;
 mod roc;
 mod summary;
+mod sums;
+mod temperature;
 mod threshold;
 mod undefined;
 
-pub use bootstrap::{Bootstrap, Interval};
+pub use bands::{BandPoint, pr_band, roc_band};
+pub use bootstrap::{Bootstrap, Resampling, Scheme};
+pub use calibration::{
+    BrierDecomposition, ReliabilityBin, brier, brier_decomposition, expected_calibration_error, log_loss,
+    reliability_curve,
+};
 pub use classification::{ClassFigures, ClassificationReport};
+pub use comparison::{Comparison, McNemar, Model, compare, mcnemar};
 pub use confusion::{Confusion, confusion};
-pub use roc::{RocPoint, auc, roc_curve};
-pub use summary::{Figure, Part, Summary, summarise};
-pub use threshold::{BestF1, best_f1};
+pub use decision::{NetBenefit, decision_curve};
+pub use delong::{DeLong, PairedDeLong, delong, delong_paired};
+pub use figure::Figure;
+pub use folds::{CrossValidation, cross_validation};
+pub use interval::{Interval, wilson};
+pub use isotonic::{Isotonic, Knot};
+pub use precision_recall::{PrPoint, average_precision, precision_recall_curve};
+pub use roc::{RocPoint, auc, partial_auc, roc_curve};
+pub use summary::{Part, Summary, summarise};
+pub use temperature::Temperature;
+pub use threshold::{BestF1, Chosen, Criterion, Spread, best_f1, choose, threshold_spread};
 pub use undefined::{Class, Undefined};

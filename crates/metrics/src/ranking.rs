@@ -4,18 +4,42 @@
 //! A weight is how often a sample was drawn in a bootstrap resample, 1 for the data as they are. The
 //! order does not depend on the weights, so the samples are sorted once for all replicates.
 
+use std::ops::Range;
+
 use crate::Undefined;
 
 /// Samples from the highest score to the lowest.
 pub(crate) struct Ranking {
     ranked: Vec<Ranked>,
+    /// Of each in `ranked`.
+    scores: Vec<f64>,
 }
 
-struct Ranked {
-    score: f64,
-    positive: bool,
-    /// Position in the slices that the ranking was made of.
-    sample: usize,
+/// A sample: whose weight it has, whether it is the last of its score, and its class. One word, since
+/// the walk over a hundred thousand of them is as fast as they come from memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Ranked(usize);
+
+impl Ranked {
+    const POSITIVE: usize = 1;
+    const LAST_OF_SCORE: usize = 2;
+
+    fn new(weighted_by: usize, positive: bool) -> Self {
+        Self(weighted_by << 2 | usize::from(positive))
+    }
+
+    /// Index of its weight: the sample's position, or its patient after [`Ranking::by_patient`].
+    pub(crate) fn weighted_by(self) -> usize {
+        self.0 >> 2
+    }
+
+    pub(crate) fn is_positive(self) -> bool {
+        self.0 & Self::POSITIVE != 0
+    }
+
+    fn is_last_of_score(self) -> bool {
+        self.0 & Self::LAST_OF_SCORE != 0
+    }
 }
 
 /// What is predicted positive when the threshold is one of the distinct scores.
@@ -30,6 +54,29 @@ impl Cut {
     /// The threshold above every score: nothing is predicted positive.
     pub(crate) const ABOVE_ALL: Self =
         Self { threshold: f64::INFINITY, true_positives: 0, false_positives: 0 };
+
+    /// Samples predicted positive.
+    pub(crate) fn called(&self) -> u64 {
+        self.true_positives + self.false_positives
+    }
+}
+
+/// That there are samples, each with a finite score.
+///
+/// # Errors
+///
+/// [`Undefined::LengthMismatch`], [`Undefined::NoSamples`], [`Undefined::NonFiniteScore`].
+pub(crate) fn check(labels: &[bool], scores: &[f64]) -> Result<(), Undefined> {
+    if labels.len() != scores.len() {
+        return Err(Undefined::LengthMismatch { labels: labels.len(), what: "scores", found: scores.len() });
+    }
+    if labels.is_empty() {
+        return Err(Undefined::NoSamples);
+    }
+    match scores.iter().position(|score| !score.is_finite()) {
+        Some(index) => Err(Undefined::NonFiniteScore { index, score: scores[index] }),
+        None => Ok(()),
+    }
 }
 
 impl Ranking {
@@ -37,45 +84,73 @@ impl Ranking {
     ///
     /// # Errors
     ///
-    /// [`Undefined::LengthMismatch`], [`Undefined::NoSamples`], [`Undefined::NonFiniteScore`].
+    /// As [`check`].
     pub(crate) fn new(labels: &[bool], scores: &[f64]) -> Result<Self, Undefined> {
-        if labels.len() != scores.len() {
-            return Err(Undefined::LengthMismatch {
-                labels: labels.len(),
-                what: "scores",
-                found: scores.len(),
-            });
-        }
-        if labels.is_empty() {
-            return Err(Undefined::NoSamples);
-        }
-        if let Some(index) = scores.iter().position(|score| !score.is_finite()) {
-            let score = scores[index];
-            return Err(Undefined::NonFiniteScore { index, score });
-        }
-        let mut ranked: Vec<Ranked> = (labels.iter().zip(scores).enumerate())
-            .map(|(sample, (&positive, &score))| Ranked {
-                // -0.0 becomes 0.0: the two are one score, and `total_cmp` would part them.
-                score: score + 0.0,
-                positive,
-                sample,
-            })
+        check(labels, scores)?;
+        // -0.0 becomes 0.0: the two are one score, and `total_cmp` would part them.
+        let mut sorted: Vec<(f64, Ranked)> = (labels.iter().zip(scores).enumerate())
+            .map(|(sample, (&positive, &score))| (score + 0.0, Ranked::new(sample, positive)))
             .collect();
-        ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
-        Ok(Self { ranked })
+        sorted.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let (scores, mut ranked): (Vec<f64>, Vec<Ranked>) = sorted.into_iter().unzip();
+        for (i, ranked) in ranked.iter_mut().enumerate() {
+            if scores.get(i + 1) != Some(&scores[i]) {
+                ranked.0 |= Ranked::LAST_OF_SCORE;
+            }
+        }
+        Ok(Self { ranked, scores })
+    }
+
+    /// The same order, where a sample has the weight of its patient, `of_sample[sample]`.
+    pub(crate) fn by_patient(mut self, of_sample: &[usize]) -> Self {
+        for ranked in &mut self.ranked {
+            let flags = ranked.0 & (Ranked::POSITIVE | Ranked::LAST_OF_SCORE);
+            ranked.0 = of_sample[ranked.weighted_by()] << 2 | flags;
+        }
+        self
+    }
+
+    /// The samples of each distinct score, highest first.
+    pub(crate) fn ties(&self) -> impl DoubleEndedIterator<Item = &[Ranked]> {
+        self.ranked.chunk_by(|ranked, _| !ranked.is_last_of_score())
+    }
+
+    /// How many samples there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ranked.len()
+    }
+
+    /// How many samples have at least the score. None for NaN.
+    pub(crate) fn at_least(&self, threshold: f64) -> usize {
+        self.scores.partition_point(|&score| score >= threshold)
     }
 
     /// The cuts at every distinct score, highest first, with sample `i` counted `weight(i)` times.
     /// The last cut has every sample: its counts are the positives and the negatives. O(n).
     pub(crate) fn cuts(&self, weight: impl Fn(usize) -> u64) -> impl Iterator<Item = Cut> {
-        let mut cut = Cut::ABOVE_ALL;
-        self.ranked.chunk_by(|a, b| a.score.total_cmp(&b.score).is_eq()).map(move |tied| {
-            for ranked in tied {
-                cut.threshold = ranked.score;
-                let count = if ranked.positive { &mut cut.true_positives } else { &mut cut.false_positives };
-                *count += weight(ranked.sample);
-            }
-            cut
+        self.cuts_within(0..self.ranked.len(), Cut::ABOVE_ALL, weight)
+    }
+
+    /// The cuts within a range of the ranked samples, going on from the cut before it.
+    pub(crate) fn cuts_within(
+        &self,
+        samples: Range<usize>,
+        mut cut: Cut,
+        weight: impl Fn(usize) -> u64,
+    ) -> impl Iterator<Item = Cut> {
+        self.ranked[samples.clone()].iter().zip(&self.scores[samples]).filter_map(move |(ranked, &score)| {
+            let weight = weight(ranked.weighted_by());
+            // By multiplication, since no processor can foresee the class of the next sample.
+            let positive = weight * u64::from(ranked.is_positive());
+            cut.true_positives += positive;
+            cut.false_positives += weight - positive;
+            cut.threshold = score;
+            ranked.is_last_of_score().then_some(cut)
         })
+    }
+
+    /// The cut below every score, with all samples. O(n).
+    pub(crate) fn total(&self, weight: impl Fn(usize) -> u64) -> Cut {
+        self.cuts(weight).last().unwrap_or(Cut::ABOVE_ALL)
     }
 }

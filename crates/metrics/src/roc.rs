@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::ranking::{Cut, Ranking};
+use crate::undefined::ensure;
 use crate::{Class, Undefined};
 
 /// A point of the ROC curve.
@@ -30,11 +31,8 @@ pub struct RocPoint {
 /// [`Undefined::OneClass`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
 /// [`Undefined::NonFiniteScore`] for the input itself.
 pub fn auc(labels: &[bool], scores: &[f64]) -> Result<f64, Undefined> {
-    let mut area = Area::default();
-    for cut in Ranking::new(labels, scores)?.cuts(|_| 1) {
-        area.add(&cut);
-    }
-    area.auc()
+    let area = Ranking::new(labels, scores)?.cuts(|_| 1).fold(Area::default(), |area, cut| area.to(&cut));
+    area_of(area.twice, area.true_positives, area.false_positives)
 }
 
 /// The ROC curve from (0, 0) to (1, 1), thresholds descending from +inf.
@@ -49,7 +47,7 @@ pub fn auc(labels: &[bool], scores: &[f64]) -> Result<f64, Undefined> {
 pub fn roc_curve(labels: &[bool], scores: &[f64]) -> Result<Vec<RocPoint>, Undefined> {
     let cuts: Vec<Cut> = Ranking::new(labels, scores)?.cuts(|_| 1).collect();
     let total = cuts.last().copied().unwrap_or(Cut::ABOVE_ALL);
-    both_classes(&total)?;
+    both_classes(total.true_positives, total.false_positives)?;
 
     let is_corner = |i: usize| match i.checked_sub(1).map(|before| cuts.get(before..before + 3)) {
         Some(Some([before, at, after])) => {
@@ -68,38 +66,79 @@ pub fn roc_curve(labels: &[bool], scores: &[f64]) -> Result<Vec<RocPoint>, Undef
     Ok(curve.collect())
 }
 
+/// The area under the ROC curve from no false positives to `max_false_positive_rate`, standardised so
+/// that chance is 0.5 and perfect order 1 (`McClish` 1989): with A the area under the part and m its
+/// width, (1 + (A - m^2 / 2) / (m - m^2 / 2)) / 2. As scikit-learn's `roc_auc_score(max_fpr=m)`; m = 1
+/// gives the [`auc`]. O(n log n).
+///
+/// # Errors
+///
+/// [`Undefined::OutOfRange`] where m is not above 0 and at most 1; otherwise as [`auc`].
+pub fn partial_auc(labels: &[bool], scores: &[f64], max_false_positive_rate: f64) -> Result<f64, Undefined> {
+    let width = max_false_positive_rate;
+    let (what, value, range) = ("largest false positive rate", width, "above 0 and at most 1");
+    ensure(width > 0.0 && width <= 1.0, Undefined::OutOfRange { what, value, range })?;
+    let mut area = 0.0;
+    for pair in roc_curve(labels, scores)?.windows(2) {
+        let (from, to) = (pair[0].false_positive_rate, pair[1].false_positive_rate.min(width));
+        if from > width {
+            break;
+        }
+        area +=
+            (to - from) * (pair[0].true_positive_rate + sensitivity_between(&pair[0], &pair[1], to)) / 2.0;
+    }
+    let by_chance = width * width / 2.0;
+    Ok(f64::midpoint(1.0, (area - by_chance) / (width - by_chance)))
+}
+
+/// The true positive rate on the line from one point to the next, at a false positive rate between them;
+/// at the upper end where the line is vertical.
+pub(crate) fn sensitivity_between(a: &RocPoint, b: &RocPoint, false_positive_rate: f64) -> f64 {
+    if false_positive_rate >= b.false_positive_rate {
+        return b.true_positive_rate;
+    }
+    let run = b.false_positive_rate - a.false_positive_rate;
+    let rise = b.true_positive_rate - a.true_positive_rate;
+    a.true_positive_rate + rise * (false_positive_rate - a.false_positive_rate) / run
+}
+
 /// Twice the area under the steps of TP over FP, cut by cut.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Area {
-    twice: u128,
+    pub(crate) twice: u128,
     true_positives: u64,
     false_positives: u64,
 }
 
 impl Area {
-    /// Adds the trapezium between the last cut and this one.
-    pub(crate) fn add(&mut self, cut: &Cut) {
+    /// With the trapezium between the last cut and this one.
+    pub(crate) fn to(self, cut: &Cut) -> Self {
         let width = cut.false_positives - self.false_positives;
         let heights = cut.true_positives + self.true_positives;
-        self.twice += u128::from(width) * u128::from(heights);
-        self.true_positives = cut.true_positives;
-        self.false_positives = cut.false_positives;
-    }
-
-    /// The AUC once every cut was added.
-    pub(crate) fn auc(&self) -> Result<f64, Undefined> {
-        both_classes(&Cut {
-            threshold: f64::NEG_INFINITY,
-            true_positives: self.true_positives,
-            false_positives: self.false_positives,
-        })?;
-        let pairs = u128::from(self.true_positives) * u128::from(self.false_positives);
-        Ok(self.twice as f64 / (2 * pairs) as f64)
+        Self {
+            twice: self.twice + u128::from(width) * u128::from(heights),
+            true_positives: cut.true_positives,
+            false_positives: cut.false_positives,
+        }
     }
 }
 
-fn both_classes(total: &Cut) -> Result<(), Undefined> {
-    let (class, samples) = match (total.true_positives, total.false_positives) {
+/// The AUC of twice the right pairs of P N.
+///
+/// # Errors
+///
+/// [`Undefined::OneClass`], [`Undefined::NoSamples`].
+pub(crate) fn area_of(twice_right: u128, positives: u64, negatives: u64) -> Result<f64, Undefined> {
+    both_classes(positives, negatives)?;
+    let pairs = u128::from(positives) * u128::from(negatives);
+    Ok(twice_right as f64 / (2 * pairs) as f64)
+}
+
+/// # Errors
+///
+/// [`Undefined::OneClass`], [`Undefined::NoSamples`].
+pub(crate) fn both_classes(positives: u64, negatives: u64) -> Result<(), Undefined> {
+    let (class, samples) = match (positives, negatives) {
         (0, 0) => return Err(Undefined::NoSamples),
         (0, normal) => (Class::Normal, normal),
         (pathology, 0) => (Class::Pathology, pathology),

@@ -1,16 +1,14 @@
 //! All figures of one part of the data with their intervals, from one sort and one pass a replicate.
 //! Does not know whether the part is a test set, a site or a scanner.
 
-use std::array;
-use std::collections::HashMap;
-
 use serde::Serialize;
 
-use crate::bootstrap::{Bootstrap, Interval};
-use crate::confusion::{Confusion, CountsAt};
-use crate::ranking::Ranking;
-use crate::roc::Area;
-use crate::undefined::{Undefined, value_or_null};
+use crate::bootstrap::Scheme;
+use crate::clusters::Clusters;
+use crate::confusion::{Confusion, Share};
+use crate::figure::{Figure, Resampled};
+use crate::sums::{Samples, Sums};
+use crate::undefined::{Class, Undefined, value_or_null};
 
 /// Samples that are summarised together; the three slices are parallel.
 #[derive(Debug, Clone, Copy)]
@@ -38,199 +36,86 @@ pub struct Summary {
     pub confusion: Result<Confusion, Undefined>,
     /// Area under the ROC curve, see [`auc`](crate::auc); does not depend on the threshold.
     pub auc: Figure,
+    /// See [`average_precision`](crate::average_precision); does not depend on the threshold.
+    pub average_precision: Figure,
     /// See [`Confusion::sensitivity`].
     pub sensitivity: Figure,
     /// See [`Confusion::specificity`].
     pub specificity: Figure,
-    /// See [`Confusion::precision`].
+    /// The positive predictive value, see [`Confusion::precision`].
     pub precision: Figure,
+    /// The negative predictive value, see [`Confusion::npv`].
+    pub npv: Figure,
     /// See [`Confusion::f1`].
     pub f1: Figure,
     /// See [`Confusion::accuracy`].
     pub accuracy: Figure,
+    /// See [`Confusion::balanced_accuracy`].
+    pub balanced_accuracy: Figure,
+    /// See [`Confusion::mcc`].
+    pub mcc: Figure,
+    /// See [`Confusion::positive_likelihood_ratio`]. It is infinite in resamples without a false
+    /// positive: those are left out, so read the interval's upper end with `undefined_replicates`.
+    pub positive_likelihood_ratio: Figure,
+    /// See [`Confusion::negative_likelihood_ratio`].
+    pub negative_likelihood_ratio: Figure,
+    /// See [`brier`](crate::brier); does not depend on the threshold.
+    pub brier: Figure,
 }
 
-/// A figure and its confidence interval. In JSON `value`, `ci_low` and `ci_high`, `null` where there
-/// is none; then `undefined` says why. `undefined_replicates` is there where it is not 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(into = "FlatFigure")]
-pub struct Figure {
-    /// The figure on the samples as they are.
-    pub value: Result<f64, Undefined>,
-    /// Undefined for the value's reason where the value is.
-    pub interval: Result<Interval, Undefined>,
-}
-
-/// The figures of `part` at `threshold`, each with a percentile interval over patients.
+/// The figures of `part` at `threshold`, each with its intervals over patients.
 ///
 /// One sort, then O(n) a replicate; replicates run on the current rayon pool and give the same
 /// result on any number of threads. A replicate in which a figure has no value (a resample of one
-/// class) is left out of that figure's interval and counted; where that is more than half of them,
-/// the interval is [`Undefined::TooFewReplicates`]. An unusable part (empty, lengths that differ, a
+/// class) is left out of that figure's intervals and counted; where that is more than half of them,
+/// the intervals are [`Undefined::TooFewReplicates`]. An unusable part (empty, lengths that differ, a
 /// score that is not finite) makes every figure undefined for that reason.
-pub fn summarise(part: &Part<'_>, threshold: f64, bootstrap: &Bootstrap) -> Summary {
+pub fn summarise(part: &Part<'_>, threshold: f64, scheme: impl Into<Scheme>) -> Summary {
+    let Scheme { bootstrap, resampling } = scheme.into();
     let clusters = Clusters::new(part.patients);
-    let ranking = Ranking::new(part.labels, part.scores)
-        .and_then(|ranking| clusters.check(part.labels.len()).map(|()| ranking));
-
-    let at = |ranking: &Ranking, drawn: &[u32]| {
-        let weight = |sample: usize| u64::from(drawn[clusters.of_sample[sample]]);
-        Figures::new(ranking, threshold, weight)
-    };
-    let observed = match &ranking {
-        Ok(ranking) => at(ranking, &vec![1; clusters.count]),
-        Err(reason) => Figures::undefined(*reason),
-    };
-    let replicates =
-        ranking.and_then(|ranking| bootstrap.replicates(clusters.count, |drawn| at(&ranking, drawn).figures));
-
-    let [auc, sensitivity, specificity, precision, f1, accuracy] = array::from_fn(|k| {
-        let value = observed.figures[k];
-        let interval = value.and_then(|_| match &replicates {
-            Ok(replicates) => bootstrap.interval(replicates.iter().map(|figures| figures[k])),
-            Err(reason) => Err(*reason),
-        });
-        Figure { value, interval }
+    let patients = clusters.count();
+    let prepared = clusters.stratified(part.labels, resampling).and_then(|clusters| {
+        let samples = Samples::new(part.labels, part.scores, threshold, &clusters)?;
+        let resampled = Resampled::new(
+            &bootstrap,
+            &clusters,
+            |drawn| samples.sums(drawn),
+            |observed| samples.left_out(observed),
+        );
+        Ok((samples, resampled))
     });
+
+    let figure = |of: &dyn Fn(&Samples, &Sums) -> Result<f64, Undefined>| match &prepared {
+        Ok((samples, resampled)) => resampled.figure(|sums| of(samples, sums)),
+        Err(reason) => Figure::undefined(*reason),
+    };
+    let confusion = match &prepared {
+        Ok((samples, resampled)) => samples.counts(resampled.observed()),
+        Err(reason) => Err(*reason),
+    };
+    let at_threshold =
+        |of: fn(&Confusion) -> Result<f64, Undefined>| figure(&|samples, sums| of(&samples.counts(sums)?));
+    let proportion = |of: fn(&Confusion) -> Share| Figure {
+        wilson: confusion.and_then(|counts| of(&counts).wilson(bootstrap.confidence_level)).ok(),
+        ..figure(&|samples, sums| of(&samples.counts(sums)?).value())
+    };
     Summary {
         samples: part.labels.len(),
-        patients: clusters.count,
+        patients,
         threshold,
-        confusion: observed.confusion,
-        auc,
-        sensitivity,
-        specificity,
-        precision,
-        f1,
-        accuracy,
-    }
-}
-
-/// The figures of one weighting of the samples.
-struct Figures {
-    confusion: Result<Confusion, Undefined>,
-    /// In the order of [`Summary`]: AUC, sensitivity, specificity, precision, F1, accuracy.
-    figures: [Result<f64, Undefined>; 6],
-}
-
-impl Figures {
-    fn new(ranking: &Ranking, threshold: f64, weight: impl Fn(usize) -> u64) -> Self {
-        let mut area = Area::default();
-        let mut counts = CountsAt::new(threshold);
-        for cut in ranking.cuts(weight) {
-            area.add(&cut);
-            counts.add(&cut);
-        }
-        let confusion = counts.confusion();
-        Self {
-            confusion,
-            figures: [
-                area.auc(),
-                confusion.and_then(|counts| counts.sensitivity()),
-                confusion.and_then(|counts| counts.specificity()),
-                confusion.and_then(|counts| counts.precision()),
-                confusion.and_then(|counts| counts.f1()),
-                confusion.and_then(|counts| counts.accuracy()),
-            ],
-        }
-    }
-
-    fn undefined(reason: Undefined) -> Self {
-        Self { confusion: Err(reason), figures: [Err(reason); 6] }
-    }
-}
-
-/// Patients renumbered from 0 in the order in which they first occur.
-struct Clusters {
-    /// The patient of each sample, `[n]`.
-    of_sample: Vec<usize>,
-    count: usize,
-}
-
-impl Clusters {
-    fn new(patients: &[usize]) -> Self {
-        let mut renumbered = HashMap::new();
-        let of_sample = (patients.iter())
-            .map(|patient| {
-                let next = renumbered.len();
-                *renumbered.entry(patient).or_insert(next)
-            })
-            .collect();
-        let count = renumbered.len();
-        Self { of_sample, count }
-    }
-
-    fn check(&self, labels: usize) -> Result<(), Undefined> {
-        match self.of_sample.len() {
-            found if found == labels => Ok(()),
-            found => Err(Undefined::LengthMismatch { labels, what: "patient indices", found }),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct FlatFigure {
-    value: Option<f64>,
-    ci_low: Option<f64>,
-    ci_high: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    undefined: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    undefined_replicates: Option<usize>,
-}
-
-impl From<Figure> for FlatFigure {
-    fn from(Figure { value, interval }: Figure) -> Self {
-        let reason = value.err().or(interval.err());
-        let interval = interval.ok();
-        Self {
-            value: value.ok(),
-            ci_low: interval.map(|interval| interval.low),
-            ci_high: interval.map(|interval| interval.high),
-            undefined: reason.map(|reason| reason.to_string()),
-            undefined_replicates: interval
-                .map(|interval| interval.undefined_replicates)
-                .filter(|&count| count > 0),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-    use crate::{auc, confusion};
-
-    #[test]
-    fn a_weighted_replicate_equals_the_materialised_resample() {
-        // 60 samples of 17 patients, with ties: scores are multiples of 1/13.
-        let patients: Vec<usize> = (0..60).map(|i| (i * i) % 17).collect();
-        let labels: Vec<bool> = (0..60).map(|i| i % 5 < 2).collect();
-        let scores: Vec<f64> = (0..60).map(|i| f64::from((i * 7) % 13) / 13.0).collect();
-        let threshold = 6.0 / 13.0;
-        let clusters = Clusters::new(&patients);
-        let ranking = Ranking::new(&labels, &scores).unwrap();
-        let bootstrap = Bootstrap { replicates: 200, confidence_level: 0.95, seed: 42 };
-        let replicates = bootstrap.replicates(clusters.count, <[u32]>::to_vec).unwrap();
-
-        for drawn in replicates {
-            let times = |sample: usize| drawn[clusters.of_sample[sample]];
-            let weighted = Figures::new(&ranking, threshold, |sample| u64::from(times(sample)));
-
-            let (resampled_labels, resampled_scores): (Vec<bool>, Vec<f64>) =
-                (0..60).flat_map(|i| (0..times(i)).map(move |_| i)).map(|i| (labels[i], scores[i])).unzip();
-            let counts = confusion(&resampled_labels, &resampled_scores, threshold);
-            assert_eq!(weighted.confusion, counts);
-            assert_eq!(weighted.figures[0], auc(&resampled_labels, &resampled_scores));
-            assert_eq!(weighted.figures[4], counts.and_then(|counts| counts.f1()));
-        }
-    }
-
-    #[test]
-    fn patients_are_numbered_as_they_come() {
-        let clusters = Clusters::new(&[70, 3, 70, usize::MAX, 3]);
-        assert_eq!(clusters.of_sample, [0, 1, 0, 2, 1]);
-        assert_eq!(clusters.count, 3);
+        confusion,
+        auc: figure(&|_, sums| sums.auc()),
+        average_precision: figure(&|_, sums| sums.average_precision()),
+        sensitivity: proportion(|counts| counts.recall_of(Class::Pathology)),
+        specificity: proportion(|counts| counts.recall_of(Class::Normal)),
+        precision: proportion(|counts| counts.precision_of(Class::Pathology)),
+        npv: proportion(|counts| counts.precision_of(Class::Normal)),
+        f1: at_threshold(Confusion::f1),
+        accuracy: proportion(Confusion::right),
+        balanced_accuracy: at_threshold(Confusion::balanced_accuracy),
+        mcc: at_threshold(Confusion::mcc),
+        positive_likelihood_ratio: at_threshold(Confusion::positive_likelihood_ratio),
+        negative_likelihood_ratio: at_threshold(Confusion::negative_likelihood_ratio),
+        brier: figure(&Samples::brier),
     }
 }

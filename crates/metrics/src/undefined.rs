@@ -111,6 +111,118 @@ pub enum Undefined {
         /// Replicates drawn.
         replicates: usize,
     },
+
+    /// An argument outside its range.
+    #[error("undefined because the {what} is {value}; it must lie {range}")]
+    OutOfRange {
+        /// Which argument.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// What would be right, as "from 0 to 1".
+        range: &'static str,
+    },
+
+    /// A figure of probabilities, of scores that are none.
+    #[error("undefined because score {index} is {score}; probabilities from 0 to 1 are needed")]
+    NotAProbability {
+        /// Position of the first such score, from 0.
+        index: usize,
+        /// The score itself.
+        score: f64,
+    },
+
+    /// A likelihood ratio whose denominator is zero.
+    #[error("undefined because no {class} sample is predicted as {predicted}, by whose share it divides")]
+    NoneOfPredictedAs {
+        /// The class of the samples.
+        class: Class,
+        /// The prediction that none of them has.
+        predicted: Class,
+    },
+
+    /// A proportion of nothing, or of more than there is.
+    #[error("undefined because {successes} of {trials} is no proportion of one or more")]
+    NoProportion {
+        /// The numerator.
+        successes: u64,
+        /// The denominator.
+        trials: u64,
+    },
+
+    /// A variance between patients, of one patient.
+    #[error("undefined because {patients} patients have a {class} sample; a variance needs two or more")]
+    TooFewPatientsOf {
+        /// The class.
+        class: Class,
+        /// How many patients have a sample of it.
+        patients: usize,
+    },
+
+    /// A test or an interval that divides by a standard error, which is estimated as 0.
+    #[error("undefined because its standard error is estimated as 0, which tells nothing of its precision")]
+    NoVariance,
+
+    /// A stratified bootstrap that can draw nothing but the data.
+    #[error("undefined because no stratum has two patients, so every resample is the data themselves")]
+    OnePatientAStratum,
+
+    /// A `BCa` interval whose bias correction is infinite.
+    #[error("undefined because all {replicates} bootstrap replicates lie on one side of the value")]
+    OneSided {
+        /// Replicates in which the figure has a value.
+        replicates: usize,
+    },
+
+    /// A `BCa` interval whose acceleration needs a value that the figure does not have.
+    #[error("undefined because the figure has no value when a certain patient is left out")]
+    LeaveOneOut,
+
+    /// A `BCa` interval whose acceleration is 0/0.
+    #[error("undefined because the figure is the same whichever patient is left out")]
+    NoAcceleration,
+
+    /// A `BCa` interval whose acceleration is too large for its formula.
+    #[error("undefined because an acceleration of {acceleration} is too large for the confidence level")]
+    Acceleration {
+        /// The acceleration.
+        acceleration: f64,
+    },
+
+    /// Groups of samples, but none wanted.
+    #[error("undefined because 0 bins were asked for")]
+    NoBins,
+
+    /// A temperature that no sample speaks for or against.
+    #[error("undefined because every logit difference is 0, and so whatever it is divided by")]
+    NoLogits,
+
+    /// A figure over folds, of too few of them.
+    #[error("undefined because there are {folds} folds; {needed} or more are needed")]
+    TooFewFolds {
+        /// How many there are.
+        folds: usize,
+        /// How many would do.
+        needed: usize,
+    },
+}
+
+/// That a condition holds.
+///
+/// # Errors
+///
+/// `otherwise`.
+pub(crate) fn ensure(holds: bool, otherwise: Undefined) -> Result<(), Undefined> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// That a value lies from 0 to 1.
+///
+/// # Errors
+///
+/// [`Undefined::OutOfRange`].
+pub(crate) fn check_share(what: &'static str, value: f64) -> Result<(), Undefined> {
+    ensure((0.0..=1.0).contains(&value), Undefined::OutOfRange { what, value, range: "from 0 to 1" })
 }
 
 /// Serialises the value, or `null` where it is undefined.
@@ -119,4 +231,22 @@ pub(crate) fn value_or_null<T: Serialize, S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     value.as_ref().ok().serialize(serializer)
+}
+
+/// Serialises the value as it is, or `{"undefined": "undefined because ..."}`.
+pub(crate) fn value_or_reason<T: Serialize, S: Serializer>(
+    value: &Result<T, Undefined>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Either<'a, T> {
+        Value(&'a T),
+        Reason { undefined: String },
+    }
+    match value {
+        Ok(value) => Either::Value(value),
+        Err(reason) => Either::Reason { undefined: reason.to_string() },
+    }
+    .serialize(serializer)
 }

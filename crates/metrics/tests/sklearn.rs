@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use ctpipe_metrics::{
-    ClassFigures, ClassificationReport, Confusion, Undefined, auc, best_f1, confusion, roc_curve,
+    ClassFigures, ClassificationReport, Confusion, Isotonic, Undefined, auc, average_precision, best_f1,
+    brier, confusion, log_loss, partial_auc, precision_recall_curve, roc_curve,
 };
 use serde::Deserialize;
 
@@ -25,6 +26,18 @@ struct Case {
     precision: Option<f64>,
     f1: Option<f64>,
     accuracy: Option<f64>,
+    npv: Option<f64>,
+    balanced_accuracy: Option<f64>,
+    mcc: Option<f64>,
+    positive_likelihood_ratio: Option<f64>,
+    negative_likelihood_ratio: Option<f64>,
+    average_precision: Option<f64>,
+    pr: Option<Pr>,
+    partial_auc: Vec<(f64, Option<f64>)>,
+    brier: Option<f64>,
+    log_loss: Option<f64>,
+    /// `(score, probability)`
+    isotonic: Vec<(f64, f64)>,
     best_f1: Option<Best>,
     report: Report,
 }
@@ -34,6 +47,13 @@ struct Roc {
     fpr: Vec<f64>,
     tpr: Vec<f64>,
     thresholds: Vec<Option<f64>>,
+}
+
+#[derive(Deserialize)]
+struct Pr {
+    precision: Vec<f64>,
+    recall: Vec<f64>,
+    thresholds: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +155,60 @@ fn confusion_and_its_figures_are_those_of_scikit_learn() {
         assert_agree(&case.name, ours.precision(), case.precision);
         assert_agree(&case.name, ours.f1(), case.f1);
         assert_agree(&case.name, ours.accuracy(), case.accuracy);
+        assert_agree(&case.name, ours.npv(), case.npv);
+        assert_agree(&case.name, ours.balanced_accuracy(), case.balanced_accuracy);
+        assert_agree(&case.name, ours.mcc(), case.mcc);
+        assert_agree(&case.name, ours.positive_likelihood_ratio(), case.positive_likelihood_ratio);
+        assert_agree(&case.name, ours.negative_likelihood_ratio(), case.negative_likelihood_ratio);
+    }
+}
+
+#[test]
+fn average_precision_and_partial_auc_are_those_of_scikit_learn() {
+    for case in cases() {
+        let Case { name, labels, scores, average_precision: theirs, partial_auc: partial, .. } = case;
+        assert_agree(&name, average_precision(&labels, &scores), theirs);
+        for (width, theirs) in partial {
+            assert_agree(&format!("{name}, up to {width}"), partial_auc(&labels, &scores, width), theirs);
+        }
+    }
+}
+
+#[test]
+fn precision_recall_curve_has_the_corners_of_scikit_learns_and_no_others() {
+    for case in cases() {
+        let (ours, theirs) = (precision_recall_curve(&case.labels, &case.scores), case.pr);
+        let Some(theirs) = theirs else {
+            assert!(matches!(ours, Err(Undefined::NoSampleOf { .. })), "{}", case.name);
+            continue;
+        };
+        let ours = ours.unwrap();
+        assert_eq!(ours.len(), theirs.thresholds.len(), "{}", case.name);
+        for (i, point) in ours.iter().enumerate() {
+            let what = format!("{}, point {i}", case.name);
+            assert_near(&what, point.threshold, theirs.thresholds[i]);
+            assert_near(&what, point.recall, theirs.recall[i]);
+            assert_near(&what, point.precision, theirs.precision[i]);
+        }
+    }
+}
+
+#[test]
+fn brier_and_log_loss_are_those_of_scikit_learn() {
+    for case in cases() {
+        assert_agree(&case.name, brier(&case.labels, &case.scores), case.brier);
+        assert_agree(&case.name, log_loss(&case.labels, &case.scores), case.log_loss);
+    }
+}
+
+#[test]
+fn isotonic_regression_is_scikit_learns_at_the_scores_between_and_outside() {
+    for case in cases() {
+        let isotonic = Isotonic::fit(&case.labels, &case.scores).unwrap();
+        for (score, theirs) in case.isotonic {
+            let what = format!("{} at {score}", case.name);
+            assert_near(&what, isotonic.apply(score).unwrap(), theirs);
+        }
     }
 }
 

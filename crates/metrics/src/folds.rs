@@ -1,0 +1,81 @@
+//! Figures over the folds of a cross-validation. Does not know how the folds were made, nor whether they
+//! share patients.
+
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
+
+use crate::{Part, Undefined, auc};
+
+/// The AUC over folds. In JSON each figure is `{"value": ..}`, `null` where it is undefined, and then
+/// `undefined` says why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CrossValidation {
+    /// The AUC of each fold, in the order given.
+    #[serde(serialize_with = "each")]
+    pub folds: Vec<Result<f64, Undefined>>,
+    /// Their mean. Undefined for the first fold's reason that has no AUC: a mean of the others would be
+    /// of other data.
+    #[serde(serialize_with = "flat")]
+    pub mean: Result<f64, Undefined>,
+    /// Their standard deviation, with n - 1. The folds' models share training data, so over the root of n
+    /// it is not a standard error of the mean (Bengio and Grandvalet 2004).
+    #[serde(serialize_with = "flat")]
+    pub standard_deviation: Result<f64, Undefined>,
+    /// The AUC of all folds' samples together. It compares scores of different models, and differs
+    /// from the mean, mostly downwards, where these are not on one scale (Forman and Scholz 2010).
+    #[serde(serialize_with = "flat")]
+    pub pooled: Result<f64, Undefined>,
+}
+
+/// The AUC of each fold, of all together, and how the folds' spread. O(n log n).
+pub fn cross_validation(folds: &[Part<'_>]) -> CrossValidation {
+    let aucs: Vec<Result<f64, Undefined>> = folds.iter().map(|fold| auc(fold.labels, fold.scores)).collect();
+    let values: Result<Vec<f64>, Undefined> = aucs.iter().copied().collect();
+    let needed = |values: &Vec<f64>, needed| match values.len() {
+        folds if folds < needed => Err(Undefined::TooFewFolds { folds, needed }),
+        folds => Ok(folds as f64),
+    };
+    let mean = values.as_ref().map_err(|reason| *reason).and_then(|values| {
+        let n = needed(values, 1)?;
+        Ok(values.iter().sum::<f64>() / n)
+    });
+    let standard_deviation = values.and_then(|values| {
+        let (n, mean) = (needed(&values, 2)?, mean?);
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Ok((squares / (n - 1.0)).sqrt())
+    });
+    // A fold whose slices differ in length would shift the samples of those after it.
+    let pooled = match aucs.iter().find(|auc| matches!(auc, Err(Undefined::LengthMismatch { .. }))) {
+        Some(mismatch) => *mismatch,
+        None => auc(
+            &folds.iter().flat_map(|fold| fold.labels).copied().collect::<Vec<_>>(),
+            &folds.iter().flat_map(|fold| fold.scores).copied().collect::<Vec<_>>(),
+        ),
+    };
+    CrossValidation { folds: aucs, mean, standard_deviation, pooled }
+}
+
+#[derive(Serialize)]
+struct Flat {
+    value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undefined: Option<String>,
+}
+
+impl From<&Result<f64, Undefined>> for Flat {
+    fn from(value: &Result<f64, Undefined>) -> Self {
+        Self { value: value.ok(), undefined: value.err().map(|reason| reason.to_string()) }
+    }
+}
+
+fn flat<S: Serializer>(value: &Result<f64, Undefined>, serializer: S) -> Result<S::Ok, S::Error> {
+    Flat::from(value).serialize(serializer)
+}
+
+fn each<S: Serializer>(values: &[Result<f64, Undefined>], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut sequence = serializer.serialize_seq(Some(values.len()))?;
+    for value in values {
+        sequence.serialize_element(&Flat::from(value))?;
+    }
+    sequence.end()
+}

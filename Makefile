@@ -66,9 +66,11 @@ $(VENV)/ok: tests/peers/requirements.txt
 	  | xargs -n 4 $(VENV)/bin/pip install --quiet --no-deps --no-cache-dir
 	@touch $@
 
-test-peers: build $(VENV)/ok ## tests against dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow, PyTorch, TensorBoard and MLflow
+test-peers: build $(VENV)/ok ## tests against dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow, PyTorch, TensorBoard, MLflow and Chromium
 	@command -v dciodvfy >/dev/null || { apt-get update -qq && apt-get install -y -qq dicom3tools; } \
 	  || { echo "install dciodvfy first: apt-get install dicom3tools"; exit 1; }
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } \
+	  || { echo "there is no Chromium (apt-get install chromium): the report is not tried in a browser"; test -z "$$CI"; }
 	@$(CARGO) build --quiet --locked --examples
 	$(VENV)/bin/python tests/peers/run.py --ctpipe $(CTPIPE) --step target/debug/examples/pytorch_step \
 	  --decode target/debug/examples/decode

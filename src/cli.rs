@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Stages(Stages),
     /// Write a synthetic data set: chest phantoms as DICOM, labels, and where the lesions are.
     Synth(Synth),
+    /// Say where the report is, or open it.
+    Report(Report),
     /// Show what is in DICOM files, folders or zip archives: series, geometry, quality, and what speaks
     /// against them.
     Inspect(Inspect),
@@ -96,12 +98,22 @@ pub(crate) struct Stages {
     /// Print the JSON schema of the pipeline file, for editors.
     #[arg(long)]
     pub(crate) schema: bool,
+    /// Print the JSON schema of `metrics.json`, for programs that read it.
+    #[arg(long, conflicts_with = "schema")]
+    pub(crate) metrics_schema: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Why {
     /// The stage.
     pub(crate) stage: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Open it in the browser.
+    #[arg(long)]
+    pub(crate) open: bool,
 }
 
 #[derive(Debug, Args)]

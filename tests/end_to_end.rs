@@ -10,6 +10,8 @@ mod caching;
 mod commands;
 #[path = "end_to_end/dicom.rs"]
 mod dicom;
+#[path = "end_to_end/evaluation.rs"]
+mod evaluation;
 #[path = "end_to_end/golden.rs"]
 mod golden;
 #[path = "end_to_end/harness.rs"]

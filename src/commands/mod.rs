@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod inspect;
+mod report;
 mod run;
 mod stages;
 mod status;
@@ -18,6 +19,7 @@ pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Why(args) => why::why(global, args),
         Command::Stages(args) => stages::stages(global, args),
         Command::Synth(args) => synth::synth(global, args),
+        Command::Report(args) => report::report(global, args),
         Command::Inspect(args) => inspect::inspect(global, args),
     }
 }

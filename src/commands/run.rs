@@ -3,10 +3,10 @@
 use std::num::NonZero;
 
 use ctpipe_engine::run::{self, dry_run};
-use ctpipe_engine::{Observer, Options, Pipeline, Selection, Store};
+use ctpipe_engine::{Observer, Options, Selection};
 
 use crate::cli::{Global, Run};
-use crate::commands::status;
+use crate::commands::{report, status};
 use crate::context;
 use crate::terminal::{JsonLines, People};
 
@@ -38,18 +38,9 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
         if global.json { Box::new(JsonLines) } else { Box::new(People::new(status::width(&pipeline))) };
     run::run(&pipeline, &options, observer.as_ref())?;
     if !global.json {
-        show_report(&pipeline);
-    }
-    Ok(0)
-}
-
-/// Where the report is, when this pipeline has one.
-fn show_report(pipeline: &Pipeline) {
-    let store = Store::new(&pipeline.artifacts);
-    for node in pipeline.nodes.iter().filter(|node| node.stage.kind() == "report") {
-        if let Ok(Some(_)) = store.current(&node.name) {
-            let path = pipeline.artifacts.join(&node.name).join("report.html");
-            eprintln!("report: {}", path.display());
+        for page in report::pages(&pipeline) {
+            eprintln!("report: {}", page.display());
         }
     }
+    Ok(0)
 }

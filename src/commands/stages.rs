@@ -1,6 +1,7 @@
 //! `ctpipe stages`: the built-in stages with inputs, parameters, defaults, ranges and units.
 
 use ctpipe_engine::schema::schema;
+use ctpipe_tables::json::MetricsFile;
 use serde_json::json;
 
 use crate::cli::{Global, Stages};
@@ -9,6 +10,10 @@ use crate::terminal::{print_json, say};
 
 pub(crate) fn stages(global: &Global, args: &Stages) -> anyhow::Result<u8> {
     let stages = context::stages();
+    if args.metrics_schema {
+        print_json(&MetricsFile::schema())?;
+        return Ok(0);
+    }
     if args.schema {
         print_json(&schema(&stages))?;
         return Ok(0);

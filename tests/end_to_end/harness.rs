@@ -23,8 +23,8 @@ stages:
     inputs: { volumes: preprocess, split: split }
     params: { width: 1, hidden_size: 4, batch_size: 4, epochs: 2, lr: 1e-3, device: cpu }
   evaluate:
-    inputs: { model: train, volumes: preprocess, split: split }
-    params: { n_bootstrap: 100, device: cpu }
+    inputs: { model: train, volumes: preprocess, split: split, series: ingest }
+    params: { n_bootstrap: 100, saliency_cases: 0, device: cpu }
   report:
     inputs: { series: ingest, volumes: preprocess, split: split, model: train, metrics: evaluate }
 ";

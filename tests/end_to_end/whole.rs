@@ -93,11 +93,17 @@ fn parameters_of_training_change_what_is_computed() {
 }
 
 #[test]
-fn the_schema_for_editors_is_that_of_this_program() {
+fn the_schemas_that_are_kept_are_those_of_this_program() {
     let said = Sandbox::empty().ctpipe(&["stages", "--schema"]).expect(0);
     let kept = include_str!("../../pipeline.schema.json");
     assert!(
         said.stdout == kept,
         "after a change: target/debug/ctpipe stages --schema > pipeline.schema.json"
+    );
+    let said = Sandbox::empty().ctpipe(&["stages", "--metrics-schema"]).expect(0);
+    let kept = include_str!("../../metrics.schema.json");
+    assert!(
+        said.stdout == kept,
+        "after a change: target/debug/ctpipe stages --metrics-schema > metrics.schema.json"
     );
 }

@@ -26,7 +26,7 @@ stages:
     inputs: {{ volumes: preprocess, split: split }}
     params: {{ width: 1, hidden_size: 8, batch_size: 8, epochs: 2, device: cpu }}
   evaluate:
-    inputs: {{ model: train, volumes: preprocess, split: split }}
+    inputs: {{ model: train, volumes: preprocess, split: split, series: ingest }}
     params: {{ n_bootstrap: 200, device: cpu }}
   report:
     inputs: {{ series: ingest, volumes: preprocess, split: split, model: train, metrics: evaluate }}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Holds ctpipe's results against other people's programs: dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow, PyTorch,
-TensorBoard, MLflow.
+TensorBoard, MLflow, Chromium and axe.
 
     python3 run.py --ctpipe target/debug/ctpipe --step target/debug/examples/pytorch_step \
         --decode target/debug/examples/decode
@@ -25,6 +25,8 @@ import SimpleITK
 import sklearn.metrics
 
 import dicom
+import evaluation
+import report
 import schema
 import training
 from common import DATA, PROJECT, TOOLS, WINDOW, Place, Skip, averaged
@@ -241,10 +243,14 @@ def main():
     arguments = parser.parse_args()
     ctpipe = arguments.ctpipe.resolve()
     phantoms = Place(ctpipe)
+    in_browser = report.Report(ctpipe, phantoms)
     checks = [
         (phantoms_are_dicom, phantoms),
         (phantom_volumes_agree_with_itk, phantoms),
         (figures_agree_with_scikit_learn, phantoms),
+        # Before trainings change that folder: the report is copied at first use.
+        *((check, in_browser) for check in report.CHECKS),
+        (evaluation.metrics_follow_their_schema, phantoms),
         (pytorch_answers_with_our_model, phantoms),
         (training_starts_from_pytorch_weights, phantoms),
         (training.tensorboard_reads_a_training_that_was_interrupted, phantoms),
@@ -256,6 +262,7 @@ def main():
         (dicom.nifti_is_what_simpleitk_reads, ctpipe),
         (dicom.coronal_and_sagittal_are_turned_to_the_patient, ctpipe),
         (dicom.tilt_and_uneven_slices_are_resampled_in_place, ctpipe),
+        (evaluation.maps_point_at_lesions, ctpipe),
         (schema.judges_as_ctpipe_does, ctpipe),
         (dicom.nothing_personal_goes_anywhere, ctpipe),
     ]
@@ -269,6 +276,7 @@ def main():
             said, outcome = traceback.format_exc(), "failed"
         counts[outcome] += 1
         print(f"{outcome}: {check.__name__}: {said}", flush=True)
+    in_browser.close()
     print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()))
     sys.exit(1 if counts["failed"] else 0)
 

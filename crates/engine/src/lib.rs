@@ -21,6 +21,7 @@ mod machine;
 pub mod manifest;
 mod page;
 pub mod param;
+pub mod parameters;
 pub mod plan;
 mod preflight;
 mod record;

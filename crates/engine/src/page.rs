@@ -6,11 +6,8 @@ use crate::event::{Event, Level};
 use crate::manifest::Maker;
 use crate::plan::State;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
-color:#1a1a1a;background:#fff}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;\
-border-bottom:1px solid #ccc;vertical-align:top}code{font-size:.85em}.warning{color:#8a5000}.error{color:#b00020}\
-@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}td,th{border-color:#444}.warning{color:#ffb74d}\
-.error{color:#ff8a80}}";
+/// As the report is dressed.
+const STYLE: &str = include_str!("page.css");
 
 /// The page of one run.
 pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -> String {
@@ -50,10 +47,10 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -
     }
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-<title>Run {id}</title><style>{STYLE}</style><h1>Run {id}</h1><p>Started {started}, ctpipe {} ({}).</p>{head}\
+<title>Run {id}</title><style>{STYLE}</style><header><p class=badge>Research use only</p><h1>Run {id}</h1></header><main><p>Started {started}, ctpipe {} ({}).</p>{head}\
 <table><caption>Stages</caption><thead><tr><th scope=col>Stage<th scope=col>Decision<th scope=col>Why\
 <th scope=col>Outcome<th scope=col>Cost</tr></thead><tbody>{rows}</tbody></table><h2>What was said</h2><ul>{notes}</ul>\
-<p><a href=\"../../report/report.html\">Current report</a></p></html>\n",
+<p><a href=\"../../report/report.html\">Current report</a></p></main></html>\n",
         escape(&maker.version),
         escape(&maker.instruction_set)
     )

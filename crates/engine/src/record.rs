@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -46,6 +46,9 @@ struct Summary<'a> {
     /// Everything but progress.
     events: &'a [Event],
 }
+
+/// Beside the runs: the last one that ended.
+const LATEST: &str = "latest";
 
 impl<'a> Recorder<'a> {
     pub(crate) fn start(
@@ -101,7 +104,10 @@ impl<'a> Recorder<'a> {
             let json = serde_json::to_vec_pretty(&summary).unwrap_or_default();
             files::write_atomically(&self.folder.join("run.json"), &json)?;
             let html = page::render(&self.id, &started, &self.maker, &log.events);
-            files::write_atomically(&self.folder.join("run.html"), html.as_bytes())
+            files::write_atomically(&self.folder.join("run.html"), html.as_bytes())?;
+            // The report, which must not name a run, leads here.
+            let runs = self.folder.parent().unwrap_or(&self.folder);
+            files::point(&runs.join(LATEST), Path::new(&self.id), &self.folder)
         });
         if let Err(e) = written {
             let text = format!("the record of this run could not be written: {e}");

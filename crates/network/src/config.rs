@@ -65,6 +65,17 @@ impl Default for Config {
     }
 }
 
+/// One layer, for whoever wants to read what the network is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// As its tensors are named; `pool.0` and so on have none.
+    pub name: String,
+    /// Channels and edges of what comes out of it, or units.
+    pub output: Vec<usize>,
+    /// Learnt values.
+    pub parameters: usize,
+}
+
 /// How a tensor of weights is drawn at the start, and whether it is learnt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Init {
@@ -145,6 +156,35 @@ impl Config {
         self.slots().iter().filter(|slot| slot.learnt()).map(Slot::len).sum()
     }
 
+    /// The layers in the order of the forward pass, pools among them.
+    pub fn outline(&self) -> Vec<Outline> {
+        let mut layers: Vec<Outline> = Vec::new();
+        let mut block = None;
+        for slot in self.slots() {
+            let name = slot.name.rsplit_once('.').map_or(slot.name.as_str(), |(layer, _)| layer);
+            let of_block = name.split_once('.').and_then(|(_, number)| number.parse::<usize>().ok());
+            if of_block != block {
+                layers.extend(block.map(|block| self.pool(block)));
+                block = of_block;
+            }
+            if layers.last().is_none_or(|last| last.name != name) {
+                let mut output = vec![slot.shape[0]];
+                output.extend(of_block.iter().flat_map(|block| [self.size >> block; 3]));
+                layers.push(Outline { name: name.to_owned(), output, parameters: 0 });
+            }
+            if let Some(last) = layers.last_mut().filter(|_| slot.learnt()) {
+                last.parameters += slot.len();
+            }
+        }
+        layers
+    }
+
+    fn pool(&self, block: usize) -> Outline {
+        let mut output = vec![self.channels()[block].1];
+        output.extend([self.size >> (block + 1); 3]);
+        Outline { name: format!("pool.{block}"), output, parameters: 0 }
+    }
+
     /// Every tensor of the network in the order in which forward uses them.
     pub(crate) fn slots(&self) -> Vec<Slot> {
         self.arch.slots(self)
@@ -162,5 +202,19 @@ mod tests {
         let config = Config { residual: false, ..Config::default() };
         let conv = 27 * (64 + 64 * 128 + 128 * 256) + 448;
         assert_eq!(config.parameter_count(), conv + 2 * 448 + 131_072 * 512 + 512 + 1026);
+    }
+
+    #[test]
+    fn the_outline_has_every_layer_with_what_comes_out_of_it() {
+        let outline = Config::default().outline();
+        let of =
+            |name: &str| outline.iter().find(|layer| layer.name == name).map(|layer| layer.output.clone());
+        assert_eq!(of("conv.0"), Some(vec![64, 64, 64, 64]));
+        assert_eq!(of("pool.2"), Some(vec![256, 8, 8, 8]));
+        assert_eq!(of("fc1"), Some(vec![512]));
+        let names: Vec<&str> = outline.iter().map(|layer| layer.name.as_str()).collect();
+        assert_eq!(&names[..5], ["conv.0", "bn.0", "skip.0", "pool.0", "conv.1"]);
+        let sum: usize = outline.iter().map(|layer| layer.parameters).sum();
+        assert_eq!(sum, Config::default().parameter_count());
     }
 }

@@ -26,6 +26,7 @@ mod composed;
 mod config;
 mod device;
 mod error;
+mod explain;
 mod fused;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -45,7 +46,7 @@ mod weights;
 
 pub use arch::Arch;
 pub use batch::{Batch, Voxels};
-pub use config::{BLOCKS, Config};
+pub use config::{BLOCKS, Config, Outline};
 pub use ctpipe_kernels::augment::{Change, Noise, mean};
 pub use device::{Device, Precision, instruction_set, why_no_gpu};
 pub use error::Error;
@@ -59,7 +60,30 @@ pub use weights::Weights;
 
 use batch::check_sizes;
 use burn::backend::{Autodiff, Flex};
+use explain::{Explain, Explaining};
 use session::{Infer, Inference, Train, Training};
+
+/// Does something on a device: names its backend and the backend's own device for it.
+macro_rules! on {
+    ($device:expr, |$backend:ident, $at:ident| $body:expr) => {
+        match $device {
+            Device::Cpu => {
+                type $backend = Flex;
+                device::cpu()?;
+                let $at = burn::backend::flex::FlexDevice;
+                $body
+            }
+            #[cfg(feature = "cuda")]
+            Device::Cuda(index) => {
+                type $backend = burn::backend::Cuda;
+                let $at = burn::backend::cuda::CudaDevice::new(index);
+                $body
+            }
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda(_) => return Err(Error::Device("this ctpipe was built without cuda".to_owned())),
+        }
+    };
+}
 
 /// A network that learns.
 pub struct Trainer(Box<dyn Train>);
@@ -72,20 +96,7 @@ impl Trainer {
     /// CPU has not.
     pub fn new(weights: &Weights, learning: Learning, seed: u64, device: Device) -> Result<Trainer, Error> {
         weights.config().check()?;
-        Ok(Trainer(match device {
-            Device::Cpu => {
-                device::cpu()?;
-                let device = burn::backend::flex::FlexDevice;
-                Box::new(Training::<Autodiff<Flex>>::new(weights, learning, seed, device))
-            }
-            #[cfg(feature = "cuda")]
-            Device::Cuda(index) => {
-                let device = burn::backend::cuda::CudaDevice::new(index);
-                Box::new(Training::<Autodiff<burn::backend::Cuda>>::new(weights, learning, seed, device))
-            }
-            #[cfg(not(feature = "cuda"))]
-            Device::Cuda(_) => return Err(Error::Device("this ctpipe was built without cuda".to_owned())),
-        }))
+        Ok(Trainer(on!(device, |B, at| Box::new(Training::<Autodiff<B>>::new(weights, learning, seed, at)))))
     }
 
     /// Puts volumes of size³ 16-bit voxels where the device has them at hand, for [`Voxels::Kept`]; their numbers go
@@ -196,19 +207,7 @@ impl Network {
     /// CPU has not.
     pub fn new(weights: &Weights, device: Device) -> Result<Network, Error> {
         weights.config().check()?;
-        Ok(Network(match device {
-            Device::Cpu => {
-                device::cpu()?;
-                Box::new(Inference::<Flex>::new(weights, burn::backend::flex::FlexDevice))
-            }
-            #[cfg(feature = "cuda")]
-            Device::Cuda(index) => {
-                let device = burn::backend::cuda::CudaDevice::new(index);
-                Box::new(Inference::<burn::backend::Cuda>::new(weights, device))
-            }
-            #[cfg(not(feature = "cuda"))]
-            Device::Cuda(_) => return Err(Error::Device("this ctpipe was built without cuda".to_owned())),
-        }))
+        Ok(Network(on!(device, |B, at| Box::new(Inference::<B>::new(weights, at)))))
     }
 
     /// Two logits for each volume.
@@ -217,6 +216,63 @@ impl Network {
     /// When a volume has another size.
     pub fn logits(&self, voxels: Voxels<'_>) -> Result<Vec<[f32; 2]>, Error> {
         logits(self.0.as_ref(), voxels, 0)
+    }
+}
+
+/// A network that says what its answer comes from. The answer is by how much the logit of pathology is above that of
+/// normal.
+pub struct Explainer(Box<dyn Explain>);
+
+impl Explainer {
+    /// A network with these weights.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn new(weights: &Weights, device: Device) -> Result<Explainer, Error> {
+        weights.config().check()?;
+        Ok(Explainer(on!(device, |B, at| Box::new(Explaining::<Autodiff<B>>::new(weights, at)))))
+    }
+
+    /// The answer's gradient with respect to each voxel (Simonyan et al. 2014), of volumes of size³ values in 0..1, one
+    /// after the other.
+    ///
+    /// # Errors
+    /// When they are no whole volumes.
+    pub fn gradients(&self, values: &[f32]) -> Result<Vec<f32>, Error> {
+        self.by_volume(values, |some, all| all.extend(self.0.gradients(some)))
+    }
+
+    /// Grad-CAM (Selvaraju et al. 2017): what comes out of the last block, each channel weighted by the mean of the
+    /// answer's gradient with respect to it, where that speaks for pathology. On the volumes' own grid.
+    ///
+    /// # Errors
+    /// When they are no whole volumes.
+    pub fn grad_cam(&self, values: &[f32]) -> Result<Vec<f32>, Error> {
+        self.by_volume(values, |some, all| {
+            let (maps, edge) = self.0.cam(some);
+            for map in maps.chunks(edge.pow(3)) {
+                all.extend(explain::enlarged(map, edge, self.0.size()));
+            }
+        })
+    }
+
+    fn by_volume(&self, values: &[f32], explain: impl Fn(&[f32], &mut Vec<f32>)) -> Result<Vec<f32>, Error> {
+        let voxels = self.0.size().pow(3);
+        if !values.len().is_multiple_of(voxels) {
+            return Err(Error::VolumeSize { size: self.0.size(), found: values.len() % voxels });
+        }
+        let mut all = Vec::with_capacity(values.len());
+        for some in values.chunks(voxels * self.0.batch()) {
+            explain(some, &mut all);
+            ctpipe_kernels::buffers::step();
+        }
+        Ok(all)
+    }
+}
+
+impl Drop for Explainer {
+    fn drop(&mut self) {
+        ctpipe_kernels::buffers::clear();
     }
 }
 
@@ -232,22 +288,8 @@ pub fn layers(
     repeats: usize,
 ) -> Result<Vec<Layer>, Error> {
     config.check()?;
-    Ok(match device {
-        Device::Cpu => {
-            let device = burn::backend::flex::FlexDevice;
-            profile::layers::<Autodiff<Flex>>(config, Precision::F32, batch, repeats, &device)
-        }
-        #[cfg(feature = "cuda")]
-        Device::Cuda(index) => {
-            let device = burn::backend::cuda::CudaDevice::new(index);
-            profile::layers::<Autodiff<burn::backend::Cuda>>(config, precision, batch, repeats, &device)
-        }
-        #[cfg(not(feature = "cuda"))]
-        Device::Cuda(_) => {
-            let _ = precision;
-            return Err(Error::Device("this ctpipe was built without cuda".to_owned()));
-        }
-    })
+    let precision = if device == Device::Cpu { Precision::F32 } else { precision };
+    Ok(on!(device, |B, at| profile::layers::<Autodiff<B>>(config, precision, batch, repeats, &at)))
 }
 
 /// What the network sees of a volume of `size³` voxels, changed so: for whoever wants to look at it.

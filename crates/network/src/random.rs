@@ -15,6 +15,8 @@ pub enum Purpose {
     Sampler = 3,
     /// How volumes are changed on their way into the network.
     Augmentation = 4,
+    /// Noise under which a network's answer is explained.
+    Explanation = 5,
 }
 
 /// One seeded stream of uniform numbers, the same on every machine.

@@ -219,7 +219,7 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<
         };
         let by_batch = !self.learning.freeze_norm;
         let precision = self.learning.precision;
-        let mut pass = Pass { by_batch, precision, mask: Some(&mut mask), seen: Vec::new() };
+        let mut pass = Pass { by_batch, precision, mask: Some(&mut mask), seen: Vec::new(), features: None };
         let logits = self.config.arch.forward(&self.config, &on_tape, Tensor::from_inner(x), &mut pass);
         let statistics = std::mem::take(&mut pass.seen);
         let loss = loss.on_device(logits.clone(), batch.labels, divisor, &self.device);
@@ -333,7 +333,7 @@ fn infer<B: Operations>(
     download(logits.reshape([n]))
 }
 
-fn upload<B: Operations>(weights: &Weights, device: &B::Device) -> Vec<Tensor<B, 1>> {
+pub(crate) fn upload<B: Operations>(weights: &Weights, device: &B::Device) -> Vec<Tensor<B, 1>> {
     weights.values.iter().map(|values| upload_one(values, device)).collect()
 }
 
@@ -341,7 +341,7 @@ fn upload_one<B: Operations>(values: &[f32], device: &B::Device) -> Tensor<B, 1>
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }
 
-fn download<B: Operations>(tensor: Tensor<B, 1>) -> Vec<f32> {
+pub(crate) fn download<B: Operations>(tensor: Tensor<B, 1>) -> Vec<f32> {
     // Every tensor here is f32; the conversion covers a backend that computes in another type.
     match tensor.into_data().convert::<f32>().to_vec() {
         Ok(values) => values,

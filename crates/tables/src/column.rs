@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, ListArray, ListBuilder, StringArray, StringBuilder,
-    UInt32Array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, ListArray, ListBuilder, StringArray,
+    StringBuilder, UInt32Array,
 };
 use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type};
 
@@ -103,6 +103,18 @@ impl Column for Option<String> {
     }
     fn read(array: &dyn Array) -> Vec<Self> {
         array.as_string::<i32>().iter().map(|v| v.map(str::to_owned)).collect()
+    }
+}
+
+impl Column for Vec<u8> {
+    fn data_type() -> DataType {
+        DataType::Binary
+    }
+    fn write<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        Arc::new(values.map(|bytes| Some(bytes.as_slice())).collect::<BinaryArray>())
+    }
+    fn read(array: &dyn Array) -> Vec<Self> {
+        array.as_binary::<i32>().iter().map(|v| v.unwrap_or_default().to_vec()).collect()
     }
 }
 

@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::rows::Part;
 
+pub use crate::evaluation::{
+    BandPoint, BrierDecomposition, Calibration, Calibrations, Calibrators, Comparison, Confusion, DeLong,
+    Figure, Knot, McNemar, MetricsFile, NetBenefit, PairedDeLong, PartMetrics, PrPoint, Randomised,
+    ReliabilityBin, RocPoint, SaliencyFile, Spread, Subgroup, ThresholdFile,
+};
+
 /// Writes a value as indented JSON with a line break at its end.
 ///
 /// # Errors
@@ -100,6 +106,9 @@ pub struct ModelFile {
     pub network: serde_json::Value,
     /// Learnt values.
     pub parameters: u64,
+    /// What each layer makes; empty in files of earlier versions.
+    #[serde(default)]
+    pub layers: Vec<LayerFile>,
     /// The training's parameters.
     pub training: serde_json::Value,
     /// The epoch whose weights were kept, from 1.
@@ -116,122 +125,20 @@ pub struct ModelFile {
     pub notes: Vec<String>,
 }
 
+/// One layer of the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerFile {
+    /// As its tensors are named.
+    pub name: String,
+    /// Channels and edges, or units.
+    pub output: Vec<usize>,
+    /// Learnt values.
+    pub parameters: u64,
+}
+
 impl ModelFile {
     /// Name in the artifact.
     pub const FILE: &str = "model.json";
     /// Name of the weights beside it.
     pub const WEIGHTS: &str = "model.safetensors";
-}
-
-/// One figure with its interval; `value` is null where it is undefined, and then it is said why.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Figure {
-    /// The figure.
-    pub value: Option<f64>,
-    /// Lower end of its interval.
-    pub ci_low: Option<f64>,
-    /// Upper end of its interval.
-    pub ci_high: Option<f64>,
-    /// "undefined because ...".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undefined: Option<String>,
-    /// Bootstrap replicates in which it was undefined.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undefined_replicates: Option<u64>,
-}
-
-/// Counts at the threshold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Confusion {
-    /// True positives.
-    pub tp: u64,
-    /// False positives.
-    pub fp: u64,
-    /// True negatives.
-    pub tn: u64,
-    /// False negatives.
-    pub r#fn: u64,
-}
-
-/// A point of a ROC curve.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct RocPoint {
-    /// Null for the point at which nothing is called positive.
-    pub threshold: Option<f64>,
-    /// 1 - specificity.
-    pub false_positive_rate: f64,
-    /// Sensitivity.
-    pub true_positive_rate: f64,
-}
-
-/// All that is known of one part of the data.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct PartMetrics {
-    /// Series.
-    pub samples: u64,
-    /// Patients.
-    pub patients: u64,
-    /// Null where the part is empty.
-    pub confusion: Option<Confusion>,
-    /// Area under the ROC curve.
-    pub auc: Figure,
-    /// Of the pathological, how many were found.
-    pub sensitivity: Figure,
-    /// Of the normal, how many were left alone.
-    pub specificity: Figure,
-    /// Of those called pathological, how many are.
-    pub precision: Figure,
-    /// Harmonic mean of precision and sensitivity.
-    pub f1: Figure,
-    /// Of all, how many are right.
-    pub accuracy: Figure,
-    /// Loss of the network on this part.
-    pub loss: Option<f64>,
-    /// As scikit-learn's `classification_report(output_dict=True)`.
-    pub classification_report: serde_json::Value,
-    /// Empty where it is undefined.
-    pub roc: Vec<RocPoint>,
-}
-
-/// The threshold and where it came from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ThresholdFile {
-    /// Probability at or above which a series is called pathological.
-    pub value: f64,
-    /// `f1 on val`, or `fixed`.
-    pub source: String,
-    /// Why the optimum on val could not be had, where it could not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
-/// `metrics.json` of evaluate.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct MetricsFile {
-    /// Chosen on val, applied unchanged.
-    pub threshold: ThresholdFile,
-    /// Replicates of the bootstrap.
-    pub n_bootstrap: u64,
-    /// Confidence level of every interval.
-    pub confidence_level: f64,
-    /// What the network learnt from.
-    pub train: PartMetrics,
-    /// What epoch and threshold were chosen by.
-    pub val: PartMetrics,
-    /// What was looked at once.
-    pub test: PartMetrics,
-}
-
-impl MetricsFile {
-    /// Name in the artifact.
-    pub const FILE: &str = "metrics.json";
-
-    /// The metrics of a part.
-    pub fn part(&self, part: Part) -> &PartMetrics {
-        match part {
-            Part::Train => &self.train,
-            Part::Val => &self.val,
-            Part::Test => &self.test,
-        }
-    }
 }

@@ -4,6 +4,7 @@
 mod column;
 mod csv;
 pub mod error;
+pub mod evaluation;
 pub mod json;
 pub mod labels;
 pub mod rows;
@@ -11,5 +12,7 @@ pub mod shards;
 pub mod table;
 
 pub use error::{Error, Result};
-pub use rows::{EpochRow, InstanceRow, Part, PredictionRow, SeriesRow, SplitRow, Status, VolumeRow};
+pub use rows::{
+    EpochRow, InstanceRow, Part, PredictionRow, SaliencyRow, SeriesRow, SplitRow, Status, VolumeRow,
+};
 pub use table::Table;

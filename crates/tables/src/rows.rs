@@ -273,7 +273,34 @@ table! {
         logit_pathology: f64,
         /// Softmax of the logits for class 1.
         probability: f64,
+        /// The probability after calibration on val; null without one.
+        calibrated: Option<f64>,
         /// Is the probability at or above the threshold?
         decision: bool,
+    }
+}
+
+table! {
+    /// One map of what moved the network's answer for one series, written by evaluate.
+    SaliencyRow in "saliency.parquet" {
+        /// (0020,000E); empty for the map over the whole test part.
+        series_uid: String,
+        /// hit, miss, `false_alarm` or undecided; test for the map over the whole test part.
+        case: String,
+        /// gradient, `smooth_grad`, `grad_cam` or occlusion.
+        method: String,
+        /// Voxels along an edge of the map.
+        size: u32,
+        /// Where the map is largest, in voxels from the right.
+        x: u32,
+        /// In voxels from the front.
+        y: u32,
+        /// In voxels from the feet.
+        z: u32,
+        /// What it is there: change of the logits' difference for a voxel's whole range (gradients), or for a
+        /// window that is covered (occlusion); Grad-CAM has no unit.
+        largest: f64,
+        /// `size³` bytes, x fastest: shares of the largest, in 255ths.
+        map: Vec<u8>,
     }
 }

@@ -83,6 +83,8 @@ fn check(expected: &Schema, found: &Schema, path: &Path) -> Result<()> {
             Err(Error::Column { path: path.to_path_buf(), column: field.name().clone(), problem })
         };
         match found.field_with_name(field.name()) {
+            // Files of an earlier version lack what has been added since.
+            Err(_) if field.is_nullable() => {}
             Err(_) => return complain("is missing".to_owned()),
             Ok(other) if other.data_type() != field.data_type() => {
                 return complain(format!("is {}, expected {}", other.data_type(), field.data_type()));

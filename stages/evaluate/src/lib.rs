@@ -1,74 +1,48 @@
 //! Stage evaluate: a model's predictions, the threshold chosen on val, metrics with intervals. Trains
 //! nothing; the test part is looked at once, with what val decided.
 
+mod baseline;
+mod calibration;
+mod config;
 mod metrics;
 mod predict;
+mod saliency;
+mod subgroups;
 
 use std::collections::BTreeMap;
 
-use ctpipe_engine::{Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
-use ctpipe_network::{Device, Precision};
-use ctpipe_tables::json::{self, MetricsFile, ModelFile};
-use ctpipe_tables::{Part, PredictionRow, Table};
-use serde::Deserialize;
+use ctpipe_engine::{Level, Output, Param, Params, Port, Stage, StageError, Task};
+use ctpipe_network::{Device, Network, Precision};
+use ctpipe_tables::json::{self, MetricsFile, ModelFile, SaliencyFile};
+use ctpipe_tables::{Part, PredictionRow, SaliencyRow, SeriesRow, Table};
 use serde_json::Value;
 
-pub use metrics::{Settings, choose_threshold, evaluate};
+use baseline::Baseline;
+use config::PARAMS;
+pub use config::{CalibrateBy, Config, Resampling, ThresholdBy};
+
+pub use metrics::{choose_threshold, evaluate};
+pub use subgroups::subgroups;
 
 /// The stage.
 pub struct Evaluate;
-
-#[derive(Debug, Deserialize)]
-struct Config {
-    optimize_threshold: bool,
-    threshold: f64,
-    n_bootstrap: usize,
-    confidence_level: f64,
-    device: String,
-}
 
 const PORTS: &[Port] = &[
     Port::required("model", "what train made"),
     Port::required("volumes", "what preprocess made"),
     Port::required("split", "what split made"),
-];
-
-const PARAMS: &[Param] = &[
-    Param {
-        name: "optimize_threshold",
-        kind: Kind::Bool { default: true },
-        unit: "",
-        doc: "choose the threshold on val, by F1; otherwise take `threshold`",
-    },
-    Param {
-        name: "threshold",
-        kind: Kind::Float { default: 0.5, min: 0.0, max: 1.0 },
-        unit: "",
-        doc: "probability at or above which a series is called pathological, where none is chosen on val",
-    },
-    Param {
-        name: "n_bootstrap",
-        kind: Kind::Int { default: 1000, min: 1, max: 1_000_000 },
-        unit: "",
-        doc: "replicates of the bootstrap; patients are resampled",
-    },
-    Param {
-        name: "confidence_level",
-        kind: Kind::Float { default: 0.95, min: 0.5, max: 0.9999 },
-        unit: "",
-        doc: "of every interval",
-    },
-    Param {
-        name: "device",
-        kind: Kind::Text { default: "auto" },
-        unit: "",
-        doc: "auto (a GPU that is there, otherwise the CPU), cpu, cuda or cuda:N",
-    },
+    Port::optional("series", "what ingest made: sex, age, scanner and slice thickness, for subgroups"),
+    Port::optional("baseline", "an earlier artifact of evaluate, to compare with"),
 ];
 
 const OUTPUTS: &[Output] = &[
     Output { path: PredictionRow::FILE, doc: "a row a series: logits, probability, decision" },
     Output { path: MetricsFile::FILE, doc: "figures with intervals for train, val and test" },
+    Output {
+        path: SaliencyRow::FILE,
+        doc: "what moved the model's answer: maps of some series, and over the test part",
+    },
+    Output { path: SaliencyFile::FILE, doc: "how those were made" },
 ];
 
 impl Stage for Evaluate {
@@ -76,7 +50,7 @@ impl Stage for Evaluate {
         "evaluate"
     }
     fn version(&self) -> u32 {
-        3
+        4
     }
     fn doc(&self) -> &'static str {
         "predicts every part, chooses the threshold on val and applies it unchanged to test"
@@ -115,21 +89,47 @@ impl Stage for Evaluate {
         let device = Device::resolve(&config.device).map_err(StageError::failed)?;
         let model: ModelFile =
             json::read(&task.input("model")?.join(ModelFile::FILE)).map_err(StageError::failed)?;
-        let mut predictions = predict::predict(task, &model, device)?;
-        let settings = Settings {
-            optimize_threshold: config.optimize_threshold,
-            threshold: config.threshold,
-            n_bootstrap: config.n_bootstrap,
-            confidence_level: config.confidence_level,
-            seed: task.seed(),
-        };
-        let metrics =
-            evaluate(&mut predictions, &settings, predict::loss_of(&model)).map_err(StageError::failed)?;
+        let weights = predict::load(task, &model, device)?;
+        let network = Network::new(&weights, device).map_err(StageError::failed)?;
+        let mut predictions = predict::predict(task, &network)?;
+        let by = (&config, task.seed());
+        let mut metrics = evaluate(&mut predictions, &config, task.seed(), predict::loss_of(&model))
+            .map_err(StageError::failed)?;
+        let threshold = metrics.threshold.value;
+        if let Some(folder) = task.optional_input("series") {
+            let series = SeriesRow::read(folder).map_err(StageError::failed)?;
+            metrics.subgroups =
+                subgroups(&predictions, &series, &metrics.test, threshold, by).map_err(StageError::failed)?;
+        }
+        if let Some(folder) = task.optional_input("baseline") {
+            let baseline = Baseline::read(folder).map_err(StageError::failed)?;
+            let comparison = baseline.compare(&predictions, threshold, by).map_err(StageError::failed)?;
+            for note in &comparison.notes {
+                task.log(Level::Warning, format!("baseline: {note}"));
+            }
+            metrics.comparison = Some(comparison);
+        }
         if let Some(note) = &metrics.threshold.note {
             task.log(Level::Warning, note.clone());
         }
         task.log(Level::Info, sentence(&metrics));
+        let how = saliency::Settings {
+            cases: config.saliency_cases,
+            smooth_grad_samples: config.smooth_grad_samples,
+            smooth_grad_noise: config.smooth_grad_noise,
+            occlusion_window: config.occlusion_window,
+            seed: task.seed(),
+        };
+        let (maps, made) = saliency::explain(
+            task,
+            (&weights, &network, device),
+            &predictions,
+            metrics.threshold.value,
+            &how,
+        )?;
         PredictionRow::write(&predictions, task.out()).map_err(StageError::failed)?;
+        SaliencyRow::write(&maps, task.out()).map_err(StageError::failed)?;
+        json::write(&made, &task.out().join(SaliencyFile::FILE)).map_err(StageError::failed)?;
         json::write(&metrics, &task.out().join(MetricsFile::FILE)).map_err(StageError::failed)
     }
 }

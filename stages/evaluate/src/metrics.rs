@@ -1,145 +1,247 @@
-//! From predictions to `metrics.json`: threshold, figures, intervals. Knows no network but its loss.
+//! From predictions to `metrics.json`: threshold, calibration, figures with intervals. Knows no network but its loss.
 
 use std::collections::BTreeMap;
 
 use ctpipe_metrics::{
-    Bootstrap, ClassificationReport, Part as Scored, best_f1, confusion, roc_curve, summarise,
+    Bootstrap, ClassificationReport, Criterion, Part as Scored, Resampling as Drawn, Scheme, choose,
+    confusion, decision_curve, delong, partial_auc, pr_band, precision_recall_curve, roc_band, roc_curve,
+    summarise, threshold_spread,
 };
 use ctpipe_network::Loss;
-use ctpipe_tables::json::{MetricsFile, PartMetrics, RocPoint, ThresholdFile};
+use ctpipe_tables::json::{Figure, MetricsFile, PartMetrics, ThresholdFile};
 use ctpipe_tables::{Part, PredictionRow};
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-/// How to evaluate.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
-    /// Choose the threshold on val, by F1.
-    pub optimize_threshold: bool,
-    /// Taken otherwise, and where val does not define one.
-    pub threshold: f64,
-    /// Replicates of the bootstrap.
-    pub n_bootstrap: usize,
-    /// Of every interval.
-    pub confidence_level: f64,
-    /// Of the bootstrap.
-    pub seed: u64,
+use crate::calibration::{Calibrators, calibrations};
+use crate::config::{Config, Resampling, ThresholdBy};
+
+/// Places at which bands are told.
+const BAND: usize = 51;
+/// Threshold probabilities of a decision curve: hundredths.
+const DECISIONS: usize = 100;
+
+/// By way of JSON, so that the two crates agree on what is written and neither knows the other.
+pub(crate) fn told<T: DeserializeOwned>(value: impl Serialize) -> Result<T, serde_json::Error> {
+    serde_json::from_value(serde_json::to_value(value)?)
 }
 
-/// The predictions of one part, in the form that the statistics take.
-struct Columns {
-    labels: Vec<bool>,
-    scores: Vec<f64>,
-    patients: Vec<usize>,
+/// A result, or why there is none, in a record of which every figure may be missing.
+pub(crate) fn told_or_why<T: DeserializeOwned, V: Serialize>(
+    value: Result<V, ctpipe_metrics::Undefined>,
+) -> Result<T, serde_json::Error> {
+    match value {
+        Ok(value) => told(value),
+        Err(undefined) => serde_json::from_value(json!({ "undefined": undefined.to_string() })),
+    }
+}
+
+/// A figure without an interval.
+fn plain(value: Result<f64, ctpipe_metrics::Undefined>) -> Figure {
+    Figure {
+        value: value.ok(),
+        undefined: value.err().map(|undefined| undefined.to_string()),
+        ..Figure::default()
+    }
+}
+
+/// Some predictions, in the form that the statistics take.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    pub(crate) labels: Vec<bool>,
+    pub(crate) scores: Vec<f64>,
+    pub(crate) patients: Vec<usize>,
     logits: Vec<[f32; 2]>,
 }
 
 impl Columns {
-    fn of(predictions: &[PredictionRow], part: Part) -> Columns {
-        let rows: Vec<&PredictionRow> = predictions.iter().filter(|row| row.split == part.as_str()).collect();
+    pub(crate) fn of<'a>(rows: impl Iterator<Item = &'a PredictionRow>) -> Columns {
+        let mut columns = Columns::default();
         // Patients are numbered as they come: nothing depends on the value of their key.
         let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-        let patients = rows
-            .iter()
-            .map(|row| {
-                let next = numbers.len();
-                *numbers.entry(&row.patient_key).or_insert(next)
-            })
-            .collect();
-        Columns {
-            labels: rows.iter().map(|row| row.label == 1).collect(),
-            scores: rows.iter().map(|row| row.probability).collect(),
-            patients,
-            logits: rows.iter().map(|row| [row.logit_normal as f32, row.logit_pathology as f32]).collect(),
+        for row in rows {
+            let next = numbers.len();
+            columns.patients.push(*numbers.entry(&row.patient_key).or_insert(next));
+            columns.labels.push(row.label == 1);
+            columns.scores.push(row.probability);
+            columns.logits.push([row.logit_normal as f32, row.logit_pathology as f32]);
         }
+        columns
+    }
+
+    pub(crate) fn part(predictions: &[PredictionRow], part: Part) -> Columns {
+        Columns::of(predictions.iter().filter(|row| row.split == part.as_str()))
+    }
+
+    pub(crate) fn scored(&self) -> Scored<'_> {
+        Scored { labels: &self.labels, scores: &self.scores, patients: &self.patients }
+    }
+
+    /// By how much each logit of pathology is above that of normal.
+    pub(crate) fn differences(&self) -> Vec<f64> {
+        self.logits.iter().map(|&[normal, pathology]| f64::from(pathology) - f64::from(normal)).collect()
+    }
+}
+
+impl Config {
+    pub(crate) fn scheme(&self, seed: u64) -> Scheme {
+        let bootstrap =
+            Bootstrap { replicates: self.n_bootstrap, confidence_level: self.confidence_level, seed };
+        let resampling = match self.resampling {
+            Resampling::Patients => Drawn::Patients,
+            Resampling::Stratified => Drawn::StratifiedByLabel,
+        };
+        Scheme { bootstrap, resampling }
+    }
+
+    /// What the threshold is chosen by, and in words; `None` where it is fixed.
+    fn criterion(&self) -> Option<(Criterion, String)> {
+        let criterion = match self.threshold_by {
+            _ if !self.optimize_threshold => return None,
+            ThresholdBy::Fixed => return None,
+            ThresholdBy::F1 => (Criterion::F1, "f1".to_owned()),
+            ThresholdBy::Youden => (Criterion::Youden, "youden".to_owned()),
+            ThresholdBy::Cost => {
+                let (false_positive, false_negative) = (self.cost_false_positive, self.cost_false_negative);
+                let said = format!("cost (false positive {false_positive}, false negative {false_negative})");
+                (Criterion::Cost { false_positive, false_negative }, said)
+            }
+            ThresholdBy::Sensitivity => {
+                let at_least = self.sensitivity_at_least;
+                (Criterion::Sensitivity { at_least }, format!("sensitivity >= {at_least}"))
+            }
+            ThresholdBy::Specificity => {
+                let at_least = self.specificity_at_least;
+                (Criterion::Specificity { at_least }, format!("specificity >= {at_least}"))
+            }
+        };
+        Some(criterion)
     }
 }
 
 /// The threshold. Only val is asked.
-pub fn choose_threshold(predictions: &[PredictionRow], settings: &Settings) -> ThresholdFile {
-    let fixed = ThresholdFile { value: settings.threshold, source: "fixed".to_owned(), note: None };
-    if !settings.optimize_threshold {
+pub fn choose_threshold(predictions: &[PredictionRow], config: &Config, seed: u64) -> ThresholdFile {
+    let fixed =
+        ThresholdFile { value: config.threshold, source: "fixed".to_owned(), ..ThresholdFile::default() };
+    let Some((criterion, said)) = config.criterion() else {
         return fixed;
-    }
-    let val = Columns::of(predictions, Part::Val);
-    match best_f1(&val.labels, &val.scores) {
-        Ok(best) => ThresholdFile { value: best.threshold, source: "f1 on val".to_owned(), note: None },
+    };
+    let val = Columns::part(predictions, Part::Val);
+    match choose(&val.labels, &val.scores, criterion) {
+        Ok(chosen) => ThresholdFile {
+            value: chosen.threshold,
+            source: format!("{said} on val"),
+            objective: chosen.objective,
+            spread: threshold_spread(&val.scored(), criterion, config.scheme(seed))
+                .ok()
+                .and_then(|spread| told(spread).ok()),
+            note: None,
+        },
         Err(undefined) => ThresholdFile {
             note: Some(format!(
-                "the best threshold on val is {undefined}; {} is taken instead",
-                settings.threshold
+                "the threshold by {said} on val is {undefined}; {} is taken instead",
+                config.threshold
             )),
             ..fixed
         },
     }
 }
 
-/// Chooses the threshold, makes the decisions and computes every figure of every part.
+/// Chooses the threshold, calibrates, makes the decisions and computes every figure of every part.
 ///
 /// # Errors
 /// When a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
 pub fn evaluate(
     predictions: &mut [PredictionRow],
-    settings: &Settings,
+    config: &Config,
+    seed: u64,
     loss: Option<Loss>,
 ) -> Result<MetricsFile, serde_json::Error> {
-    let threshold = choose_threshold(predictions, settings);
+    let threshold = choose_threshold(predictions, config, seed);
+    let calibrators = Calibrators::fit(&Columns::part(predictions, Part::Val));
     for row in predictions.iter_mut() {
         row.decision = row.probability >= threshold.value;
+        row.calibrated =
+            calibrators.apply(config.calibration, row.logit_pathology - row.logit_normal, row.probability);
     }
-    let of = |part| part_metrics(&Columns::of(predictions, part), threshold.value, settings, loss);
+    let of = |part| {
+        let columns = Columns::part(predictions, part);
+        part_metrics(&columns, threshold.value, (config, seed), loss, &calibrators)
+    };
     Ok(MetricsFile {
+        schema_version: MetricsFile::SCHEMA_VERSION,
         train: of(Part::Train)?,
         val: of(Part::Val)?,
         test: of(Part::Test)?,
-        n_bootstrap: settings.n_bootstrap as u64,
-        confidence_level: settings.confidence_level,
+        n_bootstrap: config.n_bootstrap as u64,
+        resampling: told(config.resampling)?,
+        confidence_level: config.confidence_level,
+        partial_auc_max_fpr: config.partial_auc_max_fpr,
+        prevalence: (config.prevalence > 0.0).then_some(config.prevalence),
+        calibrators: calibrators.told(config.calibration)?,
         threshold,
+        subgroups: Vec::new(),
+        comparison: None,
     })
 }
 
 fn part_metrics(
     columns: &Columns,
     threshold: f64,
-    settings: &Settings,
+    (config, seed): (&Config, u64),
     loss: Option<Loss>,
+    calibrators: &Calibrators,
 ) -> Result<PartMetrics, serde_json::Error> {
-    let Columns { labels, scores, patients, logits } = columns;
-    let bootstrap = Bootstrap {
-        replicates: settings.n_bootstrap,
-        confidence_level: settings.confidence_level,
-        seed: settings.seed,
-    };
-    let summary = summarise(&Scored { labels, scores, patients }, threshold, &bootstrap);
-    // By way of JSON, so that the two crates agree on what is written and neither knows the other.
-    let figure = |figure: &ctpipe_metrics::Figure| serde_json::from_value(serde_json::to_value(figure)?);
-    let report = match confusion(labels, scores, threshold) {
-        Ok(counts) => serde_json::to_value(ClassificationReport::new(&counts))?,
+    let Columns { labels, scores, logits, .. } = columns;
+    let (part, scheme) = (columns.scored(), config.scheme(seed));
+    let summary = summarise(&part, threshold, scheme);
+    let counts = confusion(labels, scores, threshold);
+    let report = match &counts {
+        Ok(counts) => serde_json::to_value(ClassificationReport::new(counts))?,
         Err(undefined) => Value::String(undefined.to_string()),
     };
-    let roc: Vec<RocPoint> = match roc_curve(labels, scores) {
-        Ok(points) => serde_json::from_value(serde_json::to_value(points)?)?,
-        Err(_) => Vec::new(),
-    };
+    let grid =
+        |points: usize, last: usize| -> Vec<f64> { (0..points).map(|at| at as f64 / last as f64).collect() };
+    let band = grid(BAND, BAND - 1);
+    let prevalence = (config.prevalence > 0.0).then_some(config.prevalence);
+    let at_prevalence =
+        |of: fn(&ctpipe_metrics::Confusion, f64) -> Result<f64, ctpipe_metrics::Undefined>| {
+            prevalence.map(|prevalence| plain(counts.and_then(|counts| of(&counts, prevalence))))
+        };
     let classes: Vec<u8> = labels.iter().map(|&label| u8::from(label)).collect();
     Ok(PartMetrics {
         samples: summary.samples as u64,
         patients: summary.patients as u64,
-        confusion: summary
-            .confusion
-            .ok()
-            .map(serde_json::to_value)
-            .transpose()?
-            .map(serde_json::from_value)
-            .transpose()?,
-        auc: figure(&summary.auc)?,
-        sensitivity: figure(&summary.sensitivity)?,
-        specificity: figure(&summary.specificity)?,
-        precision: figure(&summary.precision)?,
-        f1: figure(&summary.f1)?,
-        accuracy: figure(&summary.accuracy)?,
+        confusion: summary.confusion.ok().map(told).transpose()?,
+        auc: told(summary.auc)?,
+        delong: told_or_why(delong(&part, config.confidence_level))?,
+        partial_auc: plain(partial_auc(labels, scores, config.partial_auc_max_fpr)),
+        average_precision: told(summary.average_precision)?,
+        sensitivity: told(summary.sensitivity)?,
+        specificity: told(summary.specificity)?,
+        precision: told(summary.precision)?,
+        npv: told(summary.npv)?,
+        f1: told(summary.f1)?,
+        accuracy: told(summary.accuracy)?,
+        balanced_accuracy: told(summary.balanced_accuracy)?,
+        mcc: told(summary.mcc)?,
+        positive_likelihood_ratio: told(summary.positive_likelihood_ratio)?,
+        negative_likelihood_ratio: told(summary.negative_likelihood_ratio)?,
+        ppv_at_prevalence: at_prevalence(ctpipe_metrics::Confusion::ppv_at),
+        npv_at_prevalence: at_prevalence(ctpipe_metrics::Confusion::npv_at),
+        brier: told(summary.brier)?,
         loss: loss.filter(|_| !logits.is_empty()).map(|loss| loss.on_host(logits, &classes)),
         classification_report: report,
-        roc,
+        // An empty curve is one that is undefined; the area under it says why.
+        roc: told(roc_curve(labels, scores).unwrap_or_default())?,
+        roc_band: told(roc_band(&part, &band, scheme).unwrap_or_default())?,
+        pr: told(precision_recall_curve(labels, scores).unwrap_or_default())?,
+        pr_band: told(pr_band(&part, &band, scheme).unwrap_or_default())?,
+        calibration: calibrations(columns, config, calibrators)?,
+        decision_curve: told(
+            decision_curve(labels, scores, &grid(DECISIONS, DECISIONS)).unwrap_or_default(),
+        )?,
     })
 }
 
@@ -148,13 +250,9 @@ fn part_metrics(
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings {
-        optimize_threshold: true,
-        threshold: 0.5,
-        n_bootstrap: 50,
-        confidence_level: 0.95,
-        seed: 1,
-    };
+    fn config() -> Config {
+        Config { n_bootstrap: 50, ..Config::default() }
+    }
 
     fn rows(part: &str, scores: &[(u32, f64)]) -> Vec<PredictionRow> {
         let row = |(index, &(label, probability)): (usize, &(u32, f64))| PredictionRow {
@@ -168,34 +266,55 @@ mod tests {
         scores.iter().enumerate().map(row).collect()
     }
 
+    /// By every criterion, and with it the calibration.
     #[test]
-    fn the_threshold_comes_from_val_and_test_cannot_move_it() {
-        let val = rows("val", &[(0, 0.1), (0, 0.3), (1, 0.4), (1, 0.9)]);
-        let chosen = choose_threshold(&val, &SETTINGS);
-        assert_eq!((chosen.value, chosen.source.as_str()), (0.4, "f1 on val"));
-        for test in [[(0, 0.9), (1, 0.1)], [(1, 0.2), (0, 0.21)]] {
-            let mut all = val.clone();
-            all.extend(rows("test", &test));
-            assert_eq!(choose_threshold(&all, &SETTINGS), chosen);
+    fn the_threshold_and_the_calibration_come_from_val_and_test_cannot_move_them() {
+        let val = rows("val", &[(0, 0.1), (0, 0.3), (1, 0.4), (0, 0.5), (1, 0.9)]);
+        // By hand: F1 is 0.8 at 0.4; J is 2/3 at 0.4 and 0.5 apart, the best at 0.4 (1 + 2/3 - 1) and at 0.9 (1/2);
+        // three false alarms for a miss are avoided at 0.9; no normal one is called so from 0.9 on.
+        let expected = [
+            (ThresholdBy::F1, 0.4, "f1 on val"),
+            (ThresholdBy::Youden, 0.4, "youden on val"),
+            (ThresholdBy::Cost, 0.9, "cost (false positive 3, false negative 1) on val"),
+            (ThresholdBy::Sensitivity, 0.4, "sensitivity >= 0.9 on val"),
+            (ThresholdBy::Specificity, 0.9, "specificity >= 0.9 on val"),
+            (ThresholdBy::Fixed, 0.5, "fixed"),
+        ];
+        for (threshold_by, value, source) in expected {
+            let config = Config { threshold_by, cost_false_positive: 3.0, ..config() };
+            let alone = evaluate(&mut val.clone(), &config, 1, None).unwrap();
+            assert_eq!((alone.threshold.value, alone.threshold.source.as_str()), (value, source));
+            for test in [[(0, 0.9), (1, 0.1)], [(1, 0.2), (0, 0.21)]] {
+                let mut all = val.clone();
+                all.extend(rows("test", &test));
+                all.extend(rows("train", &test));
+                let together = evaluate(&mut all, &config, 1, None).unwrap();
+                assert_eq!(together.threshold, alone.threshold);
+                assert_eq!(together.calibrators, alone.calibrators);
+                assert_eq!(together.val, alone.val);
+            }
         }
     }
 
     #[test]
     fn an_empty_part_and_one_of_one_class_say_why_and_are_no_error() {
         let mut all = rows("val", &[(1, 0.2), (1, 0.8)]);
-        let metrics = evaluate(&mut all, &SETTINGS, None).unwrap();
-        let why = |figure: &ctpipe_tables::json::Figure| figure.undefined.clone().unwrap_or_default();
+        let metrics = evaluate(&mut all, &config(), 1, None).unwrap();
+        let why = |figure: &Figure| figure.undefined.clone().unwrap_or_default();
         assert!(why(&metrics.test.auc).starts_with("undefined because"));
         assert!(why(&metrics.val.auc).starts_with("undefined because"));
+        assert!(metrics.val.delong.undefined.unwrap().starts_with("undefined because"));
         assert_eq!(metrics.val.sensitivity.value, Some(1.0));
-        assert!(metrics.val.roc.is_empty());
+        assert!(metrics.val.roc.is_empty() && metrics.val.roc_band.is_empty());
         assert_eq!(metrics.test.confusion, None);
+        assert!(metrics.test.calibration.before.undefined.is_some());
+        assert_eq!(metrics.calibrators.temperature, None);
     }
 
     #[test]
     fn without_val_the_fixed_threshold_is_taken_and_said() {
         let mut test = rows("test", &[(0, 0.2), (1, 0.8)]);
-        let metrics = evaluate(&mut test, &SETTINGS, None).unwrap();
+        let metrics = evaluate(&mut test, &config(), 1, None).unwrap();
         assert_eq!((metrics.threshold.value, metrics.threshold.source.as_str()), (0.5, "fixed"));
         assert!(metrics.threshold.note.unwrap().contains("undefined because"));
         assert_eq!(test.iter().map(|row| row.decision).collect::<Vec<_>>(), [false, true]);

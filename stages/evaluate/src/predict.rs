@@ -11,14 +11,9 @@ use serde_json::Value;
 const BATCH: usize = 16;
 
 /// A row for each series, by UID; the decision is not made yet.
-pub(crate) fn predict(
-    task: &Task<'_>,
-    model: &ModelFile,
-    device: Device,
-) -> Result<Vec<PredictionRow>, StageError> {
+pub(crate) fn predict(task: &Task<'_>, network: &Network) -> Result<Vec<PredictionRow>, StageError> {
     let rows = SplitRow::read(task.input("split")?).map_err(StageError::failed)?;
     let volumes = Volumes::open(task.input("volumes")?).map_err(StageError::failed)?;
-    let network = load(task, model, device)?;
     let total = rows.len() as u64;
     let mut predictions = Vec::with_capacity(rows.len());
     for batch in rows.chunks(BATCH) {
@@ -36,6 +31,7 @@ pub(crate) fn predict(
                 logit_normal: f64::from(logits[0]),
                 logit_pathology: f64::from(logits[1]),
                 probability: probability(logits),
+                calibrated: None,
                 decision: false,
             });
         }
@@ -44,7 +40,8 @@ pub(crate) fn predict(
     Ok(predictions)
 }
 
-fn load(task: &Task<'_>, model: &ModelFile, device: Device) -> Result<Network, StageError> {
+/// The model's weights.
+pub(crate) fn load(task: &Task<'_>, model: &ModelFile, device: Device) -> Result<Weights, StageError> {
     let config: Config = serde_json::from_value(model.network.clone()).map_err(StageError::failed)?;
     let path = task.input("model")?.join(ModelFile::WEIGHTS);
     let bytes = std::fs::read(&path)
@@ -59,7 +56,7 @@ fn load(task: &Task<'_>, model: &ModelFile, device: Device) -> Result<Network, S
             ),
         );
     }
-    Network::new(&weights, device).map_err(StageError::failed)
+    Ok(weights)
 }
 
 /// The loss that the model was trained with.

@@ -30,6 +30,17 @@ pub enum Error {
         /// What the encoder said.
         source: png::EncodingError,
     },
+    /// A chart could not be made pixels.
+    #[error("the chart {name} cannot be drawn as PNG")]
+    Plot {
+        /// Which.
+        name: String,
+        /// What the renderer said.
+        source: ctpipe_plot::Error,
+    },
+    /// The spreadsheet could not be written.
+    #[error("the predictions cannot be written as a spreadsheet")]
+    Book(#[from] rust_xlsxwriter::XlsxError),
     /// The template and what it is given do not fit: a mistake in this crate.
     #[error("the template of the page does not fit its data")]
     Template(#[from] minijinja::Error),

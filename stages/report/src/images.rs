@@ -1,12 +1,12 @@
-//! The middle slices of a volume as PNG data URIs. Knows no page and no table.
+//! Slices of a volume as PNG data URIs, with a map over them or not. Knows no page and no table.
 
 use png::{BitDepth, ColorType, Compression, Encoder, Filter};
 
-/// A slice through the middle of a volume.
+/// A slice of a volume.
 pub(crate) struct Slice {
     /// axial, coronal or sagittal.
     pub(crate) plane: &'static str,
-    /// `data:image/png;base64,...`, 8-bit grey.
+    /// `data:image/png;base64,...`, 8 bits a channel.
     pub(crate) uri: String,
 }
 
@@ -16,20 +16,52 @@ pub(crate) fn edge(voxels: usize) -> Option<usize> {
     (edge > 0 && edge * edge * edge == voxels).then_some(edge)
 }
 
-/// The axial, coronal and sagittal middle slices of `[edge, edge, edge]` voxels (z from feet to
-/// head, y from front to back, x from the patient's right to left), the head upward.
-pub(crate) fn middle_slices(voxels: &[u16], edge: usize) -> Result<[Slice; 3], png::EncodingError> {
-    let middle = edge / 2;
-    let voxel = |z: usize, y: usize, x: usize| voxels.get((z * edge + y) * edge + x).copied().unwrap_or(0);
-    let slice = |plane, at: &dyn Fn(usize, usize) -> u16| -> Result<Slice, png::EncodingError> {
-        let grey = (0..edge * edge).map(|i| grey(at(i / edge, i % edge))).collect::<Vec<u8>>();
-        Ok(Slice { plane, uri: format!("data:image/png;base64,{}", base64(&png(&grey, edge as u32)?)) })
+/// The axial, coronal and sagittal slices of `[edge, edge, edge]` voxels (z from feet to head, y from front to back, x from
+/// the patient's right to left) through a place `[x, y, z]`, the head upward, from the colour of a voxel.
+fn slices<const C: usize>(
+    edge: usize,
+    [x, y, z]: [usize; 3],
+    color: ColorType,
+    of: impl Fn(usize) -> [u8; C],
+) -> Result<[Slice; 3], png::EncodingError> {
+    let slice = |plane, at: &dyn Fn(usize, usize) -> [usize; 3]| -> Result<Slice, png::EncodingError> {
+        let index = |i: usize| {
+            let [x, y, z] = at(i / edge, i % edge);
+            (z * edge + y) * edge + x
+        };
+        let pixels: Vec<u8> = (0..edge * edge).flat_map(|i| of(index(i))).collect();
+        Ok(Slice {
+            plane,
+            uri: format!("data:image/png;base64,{}", base64(&png(&pixels, edge as u32, color)?)),
+        })
     };
     Ok([
-        slice("axial", &|row, column| voxel(middle, row, column))?,
-        slice("coronal", &|row, column| voxel(edge - 1 - row, middle, column))?,
-        slice("sagittal", &|row, column| voxel(edge - 1 - row, column, middle))?,
+        slice("axial", &|row, column| [column, row, z])?,
+        slice("coronal", &|row, column| [column, y, edge - 1 - row])?,
+        slice("sagittal", &|row, column| [x, column, edge - 1 - row])?,
     ])
+}
+
+/// The middle slices of a volume, grey.
+pub(crate) fn middle_slices(voxels: &[u16], edge: usize) -> Result<[Slice; 3], png::EncodingError> {
+    slices(edge, [edge / 2; 3], ColorType::Grayscale, |at| [grey(voxels.get(at).copied().unwrap_or(0))])
+}
+
+/// The slices of a volume (black without one) through a place, under a map: the stronger it is, the less is seen of the
+/// volume, from dark red by orange to pale yellow.
+pub(crate) fn overlaid(
+    voxels: Option<&[u16]>,
+    map: &[u8],
+    edge: usize,
+    place: [usize; 3],
+) -> Result<[Slice; 3], png::EncodingError> {
+    slices(edge, place, ColorType::Rgb, |at| {
+        let under = f32::from(voxels.and_then(|voxels| voxels.get(at)).map_or(0, |&voxel| grey(voxel)));
+        let share = f32::from(map.get(at).copied().unwrap_or(0)) / 255.0;
+        let over = [3.0 * share, 3.0 * share - 1.0, 3.0 * share - 2.0].map(|c| 255.0 * c.clamp(0.0, 1.0));
+        let cover = (1.5 * share).min(0.85);
+        over.map(|over| (under * (1.0 - cover) + over * cover).round() as u8)
+    })
 }
 
 /// 16 bits to 8, rounded: 65535 / 255 = 257.
@@ -37,15 +69,15 @@ fn grey(voxel: u16) -> u8 {
     ((u32::from(voxel) + 128) / 257) as u8
 }
 
-fn png(grey: &[u8], edge: u32) -> Result<Vec<u8>, png::EncodingError> {
+fn png(pixels: &[u8], edge: u32, color: ColorType) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, edge, edge);
-    encoder.set_color(ColorType::Grayscale);
+    encoder.set_color(color);
     encoder.set_depth(BitDepth::Eight);
     encoder.set_compression(Compression::High);
     encoder.set_filter(Filter::Paeth);
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(grey)?;
+    writer.write_image_data(pixels)?;
     writer.finish()?;
     Ok(bytes)
 }

@@ -3,25 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ctpipe_engine::{MANIFEST, Manifest, StageError, Task};
-use ctpipe_tables::json::{self, IngestSummary, MetricsFile, ModelFile, SplitSummary};
+use ctpipe_tables::json::{self, IngestSummary, MetricsFile, ModelFile, SaliencyFile, SplitSummary};
 use ctpipe_tables::shards::Volumes;
-use ctpipe_tables::{EpochRow, PredictionRow, SeriesRow, SplitRow, Table, VolumeRow};
+use ctpipe_tables::{EpochRow, PredictionRow, SaliencyRow, SeriesRow, SplitRow, Table, VolumeRow};
 
 use crate::error::Result;
 use crate::failed;
 
 /// All that the report is made of, but the voxels.
+#[derive(Default)]
 pub(crate) struct Inputs {
     pub(crate) ingest: IngestSummary,
     pub(crate) series: Vec<SeriesRow>,
     pub(crate) volumes: Vec<VolumeRow>,
-    pub(crate) shards: Volumes,
+    pub(crate) shards: Option<Volumes>,
     pub(crate) split: SplitSummary,
     pub(crate) split_rows: Vec<SplitRow>,
     pub(crate) model: ModelFile,
     pub(crate) history: Vec<EpochRow>,
     pub(crate) metrics: MetricsFile,
     pub(crate) predictions: Vec<PredictionRow>,
+    pub(crate) saliency: Vec<SaliencyRow>,
+    pub(crate) saliency_file: SaliencyFile,
     pub(crate) artifacts: Vec<Artifact>,
 }
 
@@ -49,13 +52,15 @@ impl Inputs {
                 ingest: json::read(&series.join(IngestSummary::FILE))?,
                 series: SeriesRow::read(series)?,
                 volumes: VolumeRow::read(volumes)?,
-                shards: Volumes::open(volumes)?,
+                shards: Some(Volumes::open(volumes)?),
                 split: json::read(&split.join(SplitSummary::FILE))?,
                 split_rows: SplitRow::read(split)?,
                 model: json::read(&model.join(ModelFile::FILE))?,
                 history: EpochRow::read(model)?,
                 metrics: json::read(&metrics.join(MetricsFile::FILE))?,
                 predictions: PredictionRow::read(metrics)?,
+                saliency: SaliencyRow::read(metrics)?,
+                saliency_file: json::read(&metrics.join(SaliencyFile::FILE))?,
                 artifacts,
             })
         };
@@ -65,6 +70,18 @@ impl Inputs {
     /// The epoch whose weights were kept.
     pub(crate) fn best_epoch(&self) -> Option<&EpochRow> {
         self.history.iter().find(|row| row.best)
+    }
+
+    /// A series' voxels.
+    pub(crate) fn voxels(&self, series_uid: &str) -> Result<Vec<u16>> {
+        let read = self.shards.as_ref().map(|shards| shards.read(&[series_uid])).transpose()?;
+        Ok(read.unwrap_or_default().concat())
+    }
+
+    /// Series that evaluate made maps for.
+    pub(crate) fn explained(&self) -> usize {
+        let uids: BTreeSet<&str> = self.saliency.iter().map(|row| row.series_uid.as_str()).collect();
+        uids.iter().filter(|uid| !uid.is_empty()).count()
     }
 
     /// Patients that are in more than one part. There must be none.

@@ -1,104 +1,80 @@
-//! How codes and numbers are said. Knows neither tables nor the page.
+//! How codes, numbers and figures are said. Knows neither tables nor the page.
 
 use ctpipe_tables::json::{Figure, MetricsFile};
 
-/// A code of ingest or preprocess, and what it means.
-pub(crate) const CODES: [(&str, &str); 35] = [
-    ("not_ct", "its modality is not CT"),
-    (
-        "not_a_ct_image",
-        "it says CT but is a segmentation, a secondary capture or another object that is no CT image",
-    ),
-    ("localizer", "it is an overview (scout, topogram), or has one among its slices"),
-    ("derived_reformat", "it was made of other slices: a reformat, projection or rendering"),
-    ("not_in_hu", "its values are not HU"),
-    ("not_single_channel", "it is in colour"),
-    ("no_pixel_data", "its files hold no pixel data"),
-    ("multi_frame", "its file holds several frames that do not say where they lie"),
-    ("too_few_slices", "it has fewer slices than are asked for"),
-    ("thickness_missing", "the slice thickness is not given, nor a distance of slices to take for it"),
-    ("thickness_out_of_range", "the slice thickness is outside of the range asked for"),
-    (
-        "geometry_missing",
-        "position, orientation, pixel spacing, rows or columns of some slice are missing or not usable",
-    ),
-    ("mixed_orientation", "its slices have different orientations, as when a localizer is among them"),
-    ("mixed_size", "its slices differ in rows, columns or pixel spacing"),
-    ("oblique", "its slices lie between the patient's axes"),
-    ("repeated_position", "two different slices lie at one position"),
-    ("missing_slice", "there is a gap in the stack where a slice should be"),
-    ("repeated_instance", "one SOP instance UID appears more than once"),
-    ("no_label", "there is no label for it"),
-    ("no_patient", "the column that tells patients apart is empty"),
-    ("no_files", "there is a label but no series with its UID"),
-    ("label_not_0_or_1", "its label is neither 0 nor 1"),
-    ("conflicting_labels", "the labels name it more than once and disagree"),
-    ("study_mismatch", "the labels give it another study UID than its files do"),
-    ("series_uid_missing", "its files carry no series UID"),
-    ("mixed_study", "its files belong to more than one study"),
-    ("bad_split", "its split in the labels is not train, val or test"),
-    ("several_patients", "its files carry several patient IDs"),
-    ("no_slices", "it has no slices"),
-    ("unreadable_file", "some of its files cannot be read"),
-    ("decode_failed", "the pixel data could not be decoded"),
-    ("pixel_data_truncated", "the pixel data is shorter than rows and columns say"),
-    ("unsupported_transfer_syntax", "its transfer syntax is retired or unknown"),
-    ("unsupported_pixels", "the pixel data is in a form that is not supported"),
-    ("rescale_not_usable", "its rescale slope is zero or no number"),
+use crate::texts::Texts;
+
+/// Reasons of ingest and preprocess against a series; what each means is in the catalogue.
+pub(crate) const CODES: [&str; 35] = [
+    "not_ct",
+    "not_a_ct_image",
+    "localizer",
+    "derived_reformat",
+    "not_in_hu",
+    "not_single_channel",
+    "no_pixel_data",
+    "multi_frame",
+    "too_few_slices",
+    "thickness_missing",
+    "thickness_out_of_range",
+    "geometry_missing",
+    "mixed_orientation",
+    "mixed_size",
+    "oblique",
+    "repeated_position",
+    "missing_slice",
+    "repeated_instance",
+    "no_label",
+    "no_patient",
+    "no_files",
+    "label_not_0_or_1",
+    "conflicting_labels",
+    "study_mismatch",
+    "series_uid_missing",
+    "mixed_study",
+    "bad_split",
+    "several_patients",
+    "no_slices",
+    "unreadable_file",
+    "decode_failed",
+    "pixel_data_truncated",
+    "unsupported_transfer_syntax",
+    "unsupported_pixels",
+    "rescale_not_usable",
 ];
 
-/// A warning's code, and what it means. A series with warnings is used.
-pub(crate) const WARNINGS: [(&str, &str); 9] = [
-    ("repeated_slice", "slices were there twice, pixel by pixel; one of each is used"),
-    (
-        "irregular_spacing",
-        "the distances between its slices differ by more than a tenth; true positions are used",
-    ),
-    ("gantry_tilt", "the gantry was tilted; the slices are sheared back"),
-    ("shifted_slices", "its slices are shifted against each other; true positions are used"),
-    ("thickness_from_spacing", "the slice thickness is not given; the distance of slices is taken for it"),
-    ("sparse_slices", "its slices lie further apart than twice their thickness"),
-    ("few_slices", "it has fewer than 64 slices, so that slices had to be interpolated"),
-    ("repeated_label", "the labels name it more than once"),
-    ("unusual_matrix", "its rows and columns are not the usual 512 × 512"),
+/// Warnings; a series with warnings is used; what each means is in the catalogue.
+pub(crate) const WARNINGS: [&str; 9] = [
+    "repeated_slice",
+    "irregular_spacing",
+    "gantry_tilt",
+    "shifted_slices",
+    "thickness_from_spacing",
+    "sparse_slices",
+    "few_slices",
+    "repeated_label",
+    "unusual_matrix",
 ];
 
-/// A flag of preprocess, and what it means. A volume with flags is used.
-pub(crate) const FLAGS: [(&str, &str); 6] = [
-    ("air_off", "air is more than 50 HU from -1000: the rescale or the calibration is in doubt"),
-    ("soft_tissue_off", "there is no soft tissue, or it is not within 0 to 90 HU"),
-    ("much_padding", "more than half of its pixels are padding"),
-    ("noisy", "its noise is above 60 HU"),
-    ("short_coverage", "it covers less than 150 mm from the feet to the head: hardly a whole chest"),
-    ("lungs_not_found", "lungs were asked for and not found; the body was taken"),
-];
+/// Flags of preprocess; a volume with flags is used; what each means is in the catalogue.
+pub(crate) const FLAGS: [&str; 6] =
+    ["air_off", "soft_tissue_off", "much_padding", "noisy", "short_coverage", "lungs_not_found"];
 
 /// What a code means, where this version knows it.
-pub(crate) fn meaning(code: &str) -> Option<&'static str> {
-    CODES.iter().chain(&WARNINGS).chain(&FLAGS).find(|(known, _)| *known == code).map(|(_, words)| *words)
-}
-
-/// `too_few_slices: it has fewer slices than are asked for`, codes joined by `; `.
-pub(crate) fn reasons(codes: &[String]) -> String {
-    let said = |code: &String| match meaning(code) {
-        Some(words) => format!("{code}: {words}"),
-        None => code.clone(),
-    };
-    codes.iter().map(said).collect::<Vec<_>>().join("; ")
+pub(crate) fn meaning(texts: &Texts, code: &str) -> Option<String> {
+    let kinds = [("code", &CODES[..]), ("warning", &WARNINGS[..]), ("flag", &FLAGS[..])];
+    let kind = kinds.iter().find(|(_, codes)| codes.contains(&code))?.0;
+    Some(texts.say(&format!("{kind}.{code}")))
 }
 
 /// The class of a label.
-pub(crate) fn class(label: u32) -> &'static str {
-    if label == 0 { "normal" } else { "pathology" }
+pub(crate) fn class(texts: &Texts, label: u32) -> String {
+    texts.say(if label == 0 { "class.normal" } else { "class.pathology" })
 }
 
 /// The part's name as people say it.
-pub(crate) fn part(name: &str) -> &str {
-    match name {
-        "train" => "training",
-        "val" => "validation",
-        other => other,
-    }
+pub(crate) fn part(texts: &Texts, name: &str) -> String {
+    texts.find(&format!("part.{name}")).unwrap_or(name).to_owned()
 }
 
 /// A share in 0..=1 with two decimals; a third is spent where two would claim a perfect 0 or 1.
@@ -114,63 +90,67 @@ pub(crate) fn share(value: f64) -> String {
     }
 }
 
+/// Two decimals, and no fewer digits than that where there are few.
+pub(crate) fn number(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.01 { scientific(value) } else { format!("{value:.2}") }
+}
+
 /// "0.93 (95% CI 0.88 to 0.97)", or why there is no such figure.
-pub(crate) fn figure(figure: &Figure, level: f64) -> String {
-    said(figure, &format!("{} CI ", percent(level)))
+pub(crate) fn figure(texts: &Texts, figure: &Figure, level: f64) -> String {
+    let interval = texts.fill("figure.ci", &[("level", &percent(level))]);
+    said(texts, figure, &format!("{interval} "), share)
 }
 
 /// "0.93 (0.88 to 0.97)", for where the level is said once for all.
-pub(crate) fn short_figure(figure: &Figure) -> String {
-    said(figure, "")
+pub(crate) fn short_figure(texts: &Texts, figure: &Figure) -> String {
+    said(texts, figure, "", share)
 }
 
-fn said(figure: &Figure, interval: &str) -> String {
+/// The same of a figure that is no share.
+pub(crate) fn short_number(texts: &Texts, figure: &Figure) -> String {
+    said(texts, figure, "", number)
+}
+
+fn said(texts: &Texts, figure: &Figure, interval: &str, number: fn(f64) -> String) -> String {
     let Some(value) = figure.value else {
-        return why(figure);
+        return why(texts, figure);
     };
-    let value = share(value);
+    let value = number(value);
     let replicates = match figure.undefined_replicates {
-        Some(n) if n > 0 => format!("; undefined in {} replicates", count(n)),
+        Some(n) if n > 0 => format!("; {}", texts.counted("figure.undefined_in", n)),
         _ => String::new(),
     };
-    match (figure.ci_low, figure.ci_high) {
-        (Some(low), Some(high)) => {
-            format!("{value} ({interval}{} to {}{replicates})", share(low), share(high))
+    match self::interval(figure) {
+        Some((low, high)) => {
+            let range = texts.fill("figure.range", &[("low", &number(low)), ("high", &number(high))]);
+            format!("{value} ({interval}{range}{replicates})")
         }
-        _ => match &figure.undefined {
-            Some(reason) => format!("{value} (interval {reason})"),
-            None => format!("{value} (no interval{replicates})"),
+        None => match &figure.undefined {
+            Some(reason) => format!("{value} ({} {reason})", texts.say("figure.interval")),
+            None => value,
         },
     }
 }
 
-/// Why a figure has no value.
-pub(crate) fn why(figure: &Figure) -> String {
-    figure.undefined.clone().unwrap_or_else(|| "undefined (no reason is recorded)".to_owned())
+/// The interval that a figure is shown with: the bootstrap's, or of a proportion that is the same in all replicates
+/// Wilson's, since nothing is that certain.
+pub(crate) fn interval(figure: &Figure) -> Option<(f64, f64)> {
+    let by_bootstrap = figure.ci_low.zip(figure.ci_high);
+    match by_bootstrap {
+        Some((low, high)) if low == high => figure.wilson_low.zip(figure.wilson_high).or(by_bootstrap),
+        other => other,
+    }
+}
+
+/// Why a figure has no value: in the words of evaluate.
+pub(crate) fn why(texts: &Texts, figure: &Figure) -> String {
+    figure.undefined.clone().unwrap_or_else(|| texts.say("figure.no_reason"))
 }
 
 /// "95%".
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if (percent - percent.round()).abs() < 1e-9 { format!("{percent:.0}%") } else { format!("{percent:.1}%") }
-}
-
-/// "1,234,567".
-pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// "1 patient", "2 patients".
-pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
 /// "1e-4", "2.5e-4".
@@ -189,12 +169,11 @@ fn trimmed(text: &str) -> String {
 }
 
 /// Where the threshold came from, in words.
-pub(crate) fn threshold(metrics: &MetricsFile) -> String {
+pub(crate) fn threshold(texts: &Texts, metrics: &MetricsFile) -> String {
     let source = match metrics.threshold.source.as_str() {
-        "" => "of unknown source".to_owned(),
-        "fixed" => "fixed beforehand".to_owned(),
-        "f1 on val" => "chosen by F1 on the validation part, never on the test part".to_owned(),
-        other => format!("from: {other}"),
+        "" => texts.say("threshold.unknown"),
+        "fixed" => texts.say("threshold.fixed"),
+        other => texts.fill("threshold.on_val", &[("by", other.trim_end_matches(" on val"))]),
     };
     format!("{:.3}, {source}", metrics.threshold.value)
 }
@@ -202,6 +181,7 @@ pub(crate) fn threshold(metrics: &MetricsFile) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::texts::Language;
 
     fn of(value: Option<f64>, interval: Option<(f64, f64)>, undefined: Option<&str>) -> Figure {
         Figure {
@@ -209,20 +189,27 @@ mod tests {
             ci_low: interval.map(|i| i.0),
             ci_high: interval.map(|i| i.1),
             undefined: undefined.map(str::to_owned),
-            undefined_replicates: None,
+            ..Figure::default()
         }
     }
 
     #[test]
     fn a_figure_is_said_with_its_interval_or_with_why_it_has_none() {
-        let said = |f: &Figure| figure(f, 0.95);
+        let texts = Texts::new(Language::En);
+        let said = |f: &Figure| figure(&texts, f, 0.95);
         assert_eq!(said(&of(Some(0.934), Some((0.881, 0.9689)), None)), "0.93 (95% CI 0.88 to 0.97)");
-        assert_eq!(said(&of(Some(0.934), None, None)), "0.93 (no interval)");
+        assert_eq!(said(&of(Some(0.934), None, None)), "0.93");
         assert_eq!(
             said(&of(None, None, Some("undefined because there are no samples"))),
             "undefined because there are no samples"
         );
         assert_eq!(said(&Figure::default()), "undefined (no reason is recorded)");
+        let all_found = Figure {
+            wilson_low: Some(0.8389),
+            wilson_high: Some(1.0),
+            ..of(Some(1.0), Some((1.0, 1.0)), None)
+        };
+        assert_eq!(said(&all_found), "1.00 (95% CI 0.84 to 1.00)");
         let mut some = of(Some(0.5), Some((0.25, 0.75)), None);
         some.undefined_replicates = Some(1200);
         assert_eq!(said(&some), "0.50 (95% CI 0.25 to 0.75; undefined in 1,200 replicates)");
@@ -238,17 +225,17 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_rates_are_written_for_reading() {
-        assert_eq!([count(7), count(999), count(1000), count(1_234_567)], ["7", "999", "1,000", "1,234,567"]);
+    fn rates_are_written_for_reading() {
         assert_eq!([scientific(1e-4), scientific(2.5e-4), scientific(0.0)], ["1e-4", "2.5e-4", "0"]);
         assert_eq!([percent(0.95), percent(0.975)], ["95%", "97.5%"]);
+        assert_eq!([number(2.345), number(-0.002)], ["2.35", "-2e-3"]);
     }
 
     #[test]
-    fn an_unknown_code_is_shown_as_it_is() {
-        assert_eq!(
-            reasons(&["not_ct".into(), "from_the_future".into()]),
-            "not_ct: its modality is not CT; from_the_future"
-        );
+    fn every_code_has_words_and_an_unknown_one_has_none() {
+        let texts = Texts::new(Language::En);
+        let all = CODES.iter().chain(&WARNINGS).chain(&FLAGS);
+        assert!(all.clone().all(|code| meaning(&texts, code).is_some()) && texts.missing().is_empty());
+        assert_eq!(meaning(&texts, "from_the_future"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The parameters of a training: names, defaults, ranges. Computes nothing.
 
-use ctpipe_engine::{Kind, Param};
+use ctpipe_engine::parameters;
+use ctpipe_engine::parameters::{choice, float, int, switch, text};
 use ctpipe_network::{Arch, Config as Network, Device, Learning, LossKind, OptimizerKind, Precision};
 use serde::{Deserialize, Serialize};
 
@@ -41,50 +42,8 @@ pub enum Tracking {
     Mlflow,
 }
 
-/// Declares the parameters once: as a struct with its defaults, and as the engine needs them.
-macro_rules! parameters {
-    ($($name:ident: $type:ty = $default:expr, $kind:expr, $unit:literal, $doc:literal;)*) => {
-        /// All parameters of a training. The defaults are the reference's.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        #[allow(clippy::doc_markdown)] // the texts are shown on terminals, too
-        pub struct Config {
-            $(#[doc = $doc] pub $name: $type,)*
-        }
-
-        impl Default for Config {
-            fn default() -> Config {
-                Config { $($name: $default,)* }
-            }
-        }
-
-        /// The same as the engine needs it; a test holds the two against each other.
-        pub const PARAMS: &[Param] =
-            &[$(Param { name: stringify!($name), kind: $kind, unit: $unit, doc: $doc },)*];
-    };
-}
-
-const fn int(default: i64, min: i64, max: i64) -> Kind {
-    Kind::Int { default, min, max }
-}
-
-const fn float(default: f64, min: f64, max: f64) -> Kind {
-    Kind::Float { default, min, max }
-}
-
-const fn switch(default: bool) -> Kind {
-    Kind::Bool { default }
-}
-
-const fn choice(options: &'static [&'static str]) -> Kind {
-    Kind::Choice { default: options[0], options }
-}
-
-const fn text(default: &'static str) -> Kind {
-    Kind::Text { default }
-}
-
 parameters! {
+    /// All parameters of a training. The defaults are the reference's.
     arch: Arch = Arch::Cnn3d, choice(Arch::NAMES), "",
         "the network: cnn3d, or cnn3d_gap, which takes the mean of each channel before the linear layers";
     width: usize = 64, int(64, 1, 512), "channels",
@@ -242,10 +201,7 @@ mod tests {
 
     #[test]
     fn what_the_engine_is_told_is_what_the_library_does() {
-        let told: serde_json::Map<String, serde_json::Value> =
-            PARAMS.iter().map(|param| (param.name.to_owned(), param.default_value())).collect();
-        let read: Result<Config, _> = serde_json::from_value(told.into());
-        assert_eq!(read.ok(), Some(Config::default()));
+        assert!(ctpipe_engine::parameters::same_defaults::<Config>(PARAMS));
     }
 
     #[test]

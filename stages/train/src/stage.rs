@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ctpipe_engine::{Finding, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_network::{Config as Network, Device, Precision, Weights, instruction_set, why_no_gpu};
-use ctpipe_tables::json::{self, ModelFile};
+use ctpipe_tables::json::{self, LayerFile, ModelFile};
 use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{EpochRow, Part, SplitRow, Table};
 use serde_json::Value;
@@ -46,7 +46,7 @@ impl Stage for Train {
         "train"
     }
     fn version(&self) -> u32 {
-        4
+        5
     }
     fn doc(&self) -> &'static str {
         "trains CNN3D on the train part, choosing the epoch by the val part"
@@ -211,6 +211,15 @@ fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) ->
     let model = ModelFile {
         arch: network.arch.name().to_owned(),
         parameters: network.parameter_count() as u64,
+        layers: network
+            .outline()
+            .into_iter()
+            .map(|layer| LayerFile {
+                name: layer.name,
+                output: layer.output,
+                parameters: layer.parameters as u64,
+            })
+            .collect(),
         network: serde_json::to_value(network).map_err(StageError::failed)?,
         training,
         best_epoch: trained.best_epoch,

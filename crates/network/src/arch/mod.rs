@@ -74,12 +74,14 @@ pub(crate) struct Pass<'a, B: Operations> {
     pub(crate) mask: Option<&'a mut dyn FnMut([usize; 2]) -> Tensor<B, 2>>,
     /// Of each block, where it normalised by the batch.
     pub(crate) seen: Vec<BatchStatistics<B>>,
+    /// Shown what comes out of the last block, and goes on with what it gives back: where that is to be explained.
+    pub(crate) features: Option<&'a mut dyn FnMut(Tensor<B, 5>) -> Tensor<B, 5>>,
 }
 
 impl<B: Operations> Pass<'_, B> {
     /// Only answers: BatchNorm by the running statistics, nothing is dropped.
     pub(crate) fn answer(precision: Precision) -> Self {
-        Pass { by_batch: false, precision, mask: None, seen: Vec::new() }
+        Pass { by_batch: false, precision, mask: None, seen: Vec::new(), features: None }
     }
 
     /// Drops values of `x [rows, columns]`, each by itself.

@@ -52,6 +52,9 @@ pub(super) fn forward<B: Operations>(
         pass.seen.extend(statistics);
         x = y;
     }
+    if let Some(look) = &mut pass.features {
+        x = look(x);
+    }
     let [n, channels, d, h, w] = x.dims();
     pass.drop_rows(x.reshape([n * channels, d * h * w]))
 }

@@ -1,220 +1,280 @@
-//! Section 2: what went in, what was turned away and why, and who the accepted series are. No
+//! Page 2: what went in, what was turned away and why, who the accepted series are and to which part they went. No
 //! patient key and no free column of the labels is shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use ctpipe_tables::{SeriesRow, Status};
+use ctpipe_tables::{Part, SeriesRow, Status, VolumeRow};
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::Figure;
 use super::table::Table;
 use crate::inputs::Inputs;
+use crate::texts::Texts;
 use crate::words;
 
 /// Rows of a list before the rest is counted.
-pub(super) const SHOWN: usize = 200;
+const SHOWN: usize = 200;
 
 #[derive(Serialize)]
 pub(super) struct View {
+    figures: Vec<Figure>,
     totals: Table,
-    overview: Table,
-    accepted: Option<Table>,
+    parts: Table,
+    method: String,
+    split_notes: Vec<String>,
+    /// Patients in more than one part, as a sentence; there must be none.
+    leak: Option<String>,
+    /// Series of all parts.
+    split: u64,
     reasons: Option<Table>,
-    rejected: Option<Table>,
     warnings: Option<Table>,
     volume_reasons: Option<Table>,
-    volumes: Option<Table>,
+    problems: Option<Table>,
     notes: Vec<String>,
     glossary: Table,
+    count: usize,
+    /// All series, for the script that sorts and searches them.
+    series: Value,
 }
 
-pub(super) fn view(inputs: &Inputs) -> View {
+pub(super) fn view(texts: &Texts, inputs: &Inputs, figures: Vec<Figure>) -> View {
     let mut by_code: BTreeMap<String, u64> = BTreeMap::new();
     for code in inputs.volumes.iter().flat_map(|row| &row.reasons) {
         *by_code.entry(code.clone()).or_default() += 1;
     }
+    let leaking = inputs.patients_in_several_parts() as u64;
     View {
-        totals: totals(inputs),
-        overview: overview(&inputs.series),
-        accepted: accepted(&inputs.series).unless_empty(),
-        reasons: codes(
-            "Why ingest rejected series; one with several reasons counts under each",
-            &inputs.ingest.reasons,
-        ),
-        rejected: rejected(inputs).unless_empty(),
-        warnings: codes("Warnings; series with a warning are used", &inputs.ingest.warnings),
-        volume_reasons: codes("Why preprocess rejected series", &by_code),
-        volumes: volumes(inputs).unless_empty(),
+        figures,
+        totals: totals(texts, inputs),
+        parts: parts(texts, inputs),
+        method: texts
+            .find(&format!("split.{}", inputs.split.method))
+            .map_or_else(|| inputs.split.method.clone(), str::to_owned),
+        split_notes: inputs.split.notes.clone(),
+        leak: (leaking > 0).then(|| texts.counted("split.leak", leaking)),
+        split: inputs.split_rows.len() as u64,
+        reasons: codes(texts, "data.reasons", &inputs.ingest.reasons),
+        warnings: codes(texts, "data.warnings", &inputs.ingest.warnings),
+        volume_reasons: codes(texts, "data.volume_reasons", &by_code),
+        problems: problems(texts, inputs).unless_empty(),
         notes: inputs.ingest.notes.clone(),
-        glossary: glossary(),
+        glossary: glossary(texts),
+        count: inputs.series.len(),
+        series: all_series(texts, inputs),
     }
 }
 
-fn totals(inputs: &Inputs) -> Table {
+fn totals(texts: &Texts, inputs: &Inputs) -> Table {
     let found = &inputs.ingest;
     let no_volume =
         inputs.volumes.iter().filter(|row| row.status != Status::Accepted.as_str()).count() as u64;
     let rejected = inputs.series.iter().filter(|row| row.status != Status::Accepted.as_str()).count() as u64;
     let rows = [
-        ("Files in the DICOM folder", found.files),
-        ("of these not DICOM, ignored", found.not_dicom),
-        ("of these DICOM with a header that cannot be read", found.unreadable),
-        ("Series found", found.series),
-        ("Rows of the labels", found.labels),
-        ("Series accepted by ingest", found.accepted),
-        ("Patients among them", found.patients),
-        ("Series, or labels without a series, rejected by ingest", rejected),
-        ("Accepted series that preprocess rejected", no_volume),
-        ("Series with a volume", inputs.volumes.len() as u64 - no_volume),
+        ("totals.files", found.files),
+        ("totals.not_dicom", found.not_dicom),
+        ("totals.unreadable", found.unreadable),
+        ("totals.series", found.series),
+        ("totals.labels", found.labels),
+        ("totals.accepted", found.accepted),
+        ("totals.patients", found.patients),
+        ("totals.rejected", rejected),
+        ("totals.no_volume", no_volume),
+        ("totals.volumes", inputs.volumes.len() as u64 - no_volume),
     ];
-    let rows = rows.map(|(what, n)| vec![what.to_owned(), words::count(n)]).to_vec();
-    Table::new("What went in", &["What", "#Count"], rows)
+    let rows = rows.map(|(what, n)| vec![texts.say(what), texts.count(n)]).to_vec();
+    Table::new(texts, "data.totals", &["head.what", "#head.count"], rows)
 }
 
-pub(super) fn codes(caption: &str, counts: &BTreeMap<String, u64>) -> Option<Table> {
+pub(super) fn codes(texts: &Texts, caption: &str, counts: &BTreeMap<String, u64>) -> Option<Table> {
     let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
     // Most frequent first; the map has them by code already.
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
     let row = |(code, n): (&String, &u64)| {
-        vec![
-            code.clone(),
-            words::count(*n),
-            words::meaning(code).unwrap_or("(this report has no words for it)").to_owned(),
-        ]
+        let meaning = words::meaning(texts, code).unwrap_or_else(|| texts.say("data.unknown_code"));
+        vec![code.clone(), texts.count(*n), meaning]
     };
-    Table::new(caption, &["Code", "#Series", "Meaning"], counts.into_iter().map(row).collect()).unless_empty()
+    let heads = ["head.code", "#head.series", "head.meaning"];
+    Table::new(texts, caption, &heads, counts.into_iter().map(row).collect()).unless_empty()
 }
 
-fn rejected(inputs: &Inputs) -> Table {
-    let rejected = inputs.series.iter().filter(|row| row.status != Status::Accepted.as_str());
-    let row = |row: &SeriesRow| {
-        vec![uid(&row.series_uid), words::count(u64::from(row.slices)), words::reasons(&row.reasons)]
+/// What decoders said of series that gave no volume.
+fn problems(texts: &Texts, inputs: &Inputs) -> Table {
+    let said = |row: &VolumeRow| {
+        let problem = row.problem.as_deref()?;
+        let problem = if names_a_path(problem) { texts.say("data.names_a_path") } else { problem.to_owned() };
+        Some(vec![uid(texts, &row.series_uid), problem])
     };
-    Table::new(
-        "Series that ingest rejected",
-        &["Series UID", "#Files", "Reasons"],
-        rejected.map(row).collect(),
-    )
-    .at_most(SHOWN)
-}
-
-fn volumes(inputs: &Inputs) -> Table {
-    let rejected = inputs.volumes.iter().filter(|row| row.status != Status::Accepted.as_str());
-    let row = |row: &ctpipe_tables::VolumeRow| {
-        vec![
-            uid(&row.series_uid),
-            words::reasons(&row.reasons),
-            row.problem.as_deref().map_or("", without_path).to_owned(),
-        ]
-    };
-    let heads = ["Series UID", "Reasons", "In the decoder's words"];
-    Table::new("Series that preprocess rejected", &heads, rejected.map(row).collect()).at_most(SHOWN)
+    let rows = inputs.volumes.iter().filter_map(said).collect();
+    Table::new(texts, "data.problems", &["head.uid", "head.problem"], rows).at_most(texts, SHOWN)
 }
 
 /// What a decoder says may name the file, and folders are named after people.
-fn without_path(problem: &str) -> &str {
-    if problem.contains(['/', '\\']) { "(not shown: it names a path)" } else { problem }
+fn names_a_path(problem: &str) -> bool {
+    problem.contains(['/', '\\'])
 }
 
 /// A header that could not be read gives a series without a UID.
-pub(super) fn uid(uid: &str) -> String {
-    if uid.is_empty() { "(no UID)".to_owned() } else { uid.to_owned() }
+fn uid(texts: &Texts, uid: &str) -> String {
+    if uid.is_empty() { texts.say("data.no_uid") } else { uid.to_owned() }
 }
 
-/// Accepted series with their geometry.
-fn accepted(series: &[SeriesRow]) -> Table {
-    let mm = |value: Option<f64>| value.map_or("not given".to_owned(), |v| format!("{v:.2}"));
-    let row = |row: &SeriesRow| {
+/// Each part: series, patients, classes, sex and age.
+fn parts(texts: &Texts, inputs: &Inputs) -> Table {
+    let known: HashMap<&str, &SeriesRow> =
+        inputs.series.iter().map(|row| (row.series_uid.as_str(), row)).collect();
+    let row = |name: String, part: Option<Part>| {
+        let in_part = |split: &str| part.is_none_or(|part| split == part.as_str());
+        let rows: Vec<_> = inputs.split_rows.iter().filter(|row| in_part(&row.split)).collect();
+        let of: Vec<&SeriesRow> =
+            rows.iter().filter_map(|row| known.get(row.series_uid.as_str()).copied()).collect();
+        let mut patients: Vec<&str> = rows.iter().map(|row| row.patient_key.as_str()).collect();
+        patients.sort_unstable();
+        patients.dedup();
+        let labelled = |label| rows.iter().filter(|row| row.label == label).count() as u64;
+        let sex = |wanted| texts.count(of.iter().filter(|row| row.sex.as_deref() == wanted).count() as u64);
+        let count = |n: u64| texts.count(n);
         vec![
-            uid(&row.series_uid),
-            row.label.map_or("without a label", words::class).to_owned(),
-            words::count(u64::from(row.slices)),
-            format!("{} x {}", row.rows, row.columns),
-            mm(row.row_spacing),
-            mm(row.slice_spacing),
-            mm(row.slice_thickness),
+            name,
+            count(rows.len() as u64),
+            count(patients.len() as u64),
+            count(labelled(0)),
+            count(labelled(1)),
+            sex(Some("F")),
+            sex(Some("M")),
+            sex(Some("O")),
+            sex(None),
+            ages(texts, &of),
         ]
     };
-    let accepted = series.iter().filter(|row| row.status == Status::Accepted.as_str());
-    let heads =
-        ["Series UID", "Class", "#Slices", "#Matrix", "#Pixel, mm", "#Slice distance, mm", "#Thickness, mm"];
-    Table::new("Series that ingest accepted", &heads, accepted.map(row).collect()).at_most(SHOWN)
-}
-
-/// Accepted series by class: sex and age.
-fn overview(series: &[SeriesRow]) -> Table {
-    let accepted: Vec<&SeriesRow> =
-        series.iter().filter(|row| row.status == Status::Accepted.as_str()).collect();
-    let of =
-        |label: Option<u32>| accepted.iter().copied().filter(|row| row.label == label).collect::<Vec<_>>();
-    let mut rows = vec![class_row(words::class(0), &of(Some(0))), class_row(words::class(1), &of(Some(1)))];
-    let unlabelled = of(None);
-    if !unlabelled.is_empty() {
-        rows.push(class_row("without a label", &unlabelled));
-    }
-    rows.push(class_row("all", &accepted));
-    let heads = ["Class", "#Series", "#Female", "#Male", "#Other", "#Sex not given", "Age, years"];
-    Table::new("Accepted series", &heads, rows)
-}
-
-fn class_row(name: &str, rows: &[&SeriesRow]) -> Vec<String> {
-    let sex = |wanted: Option<&str>| {
-        words::count(rows.iter().filter(|row| row.sex.as_deref() == wanted).count() as u64)
-    };
-    vec![
-        name.to_owned(),
-        words::count(rows.len() as u64),
-        sex(Some("F")),
-        sex(Some("M")),
-        sex(Some("O")),
-        sex(None),
-        ages(rows),
-    ]
+    let mut rows: Vec<Vec<String>> =
+        Part::ALL.map(|part| row(words::part(texts, part.as_str()), Some(part))).to_vec();
+    rows.push(row(texts.say("part.all"), None));
+    let heads = [
+        "head.part",
+        "#head.series",
+        "#head.patients",
+        "#class.normal",
+        "#class.pathology",
+        "#head.female",
+        "#head.male",
+        "#head.other_sex",
+        "#head.no_sex",
+        "head.age",
+    ];
+    Table::new(texts, "data.parts", &heads, rows)
 }
 
 /// "median 61 (34 to 88); not given for 2".
-fn ages(rows: &[&SeriesRow]) -> String {
+fn ages(texts: &Texts, rows: &[&SeriesRow]) -> String {
     let mut ages: Vec<f64> = rows.iter().filter_map(|row| row.age).filter(|age| age.is_finite()).collect();
     ages.sort_by(f64::total_cmp);
     let (Some(youngest), Some(oldest)) = (ages.first(), ages.last()) else {
-        return "not given".to_owned();
+        return texts.say("age.none");
     };
-    let upper = ages.get(ages.len() / 2).copied().unwrap_or(*oldest);
-    let lower = ages.get((ages.len() - 1) / 2).copied().unwrap_or(*youngest);
-    let median = f64::midpoint(lower, upper);
-    let known = format!("median {median} ({youngest:.0} to {oldest:.0})");
+    let median = f64::midpoint(ages[(ages.len() - 1) / 2], ages[ages.len() / 2]);
+    let known = texts.fill(
+        "age.median",
+        &[
+            ("median", &median.to_string()),
+            ("low", &format!("{youngest:.0}")),
+            ("high", &format!("{oldest:.0}")),
+        ],
+    );
     match rows.len() - ages.len() {
         0 => known,
-        unknown => format!("{known}; not given for {}", words::count(unknown as u64)),
+        unknown => {
+            format!("{known}; {}", texts.fill("age.missing", &[("n", &texts.count(unknown as u64))]))
+        }
     }
 }
 
-fn glossary() -> Table {
-    let row = |kind: &str| {
-        let kind = kind.to_owned();
-        move |(code, meaning): &(&str, &str)| vec![(*code).to_owned(), kind.clone(), (*meaning).to_owned()]
+fn glossary(texts: &Texts) -> Table {
+    let kinds = [("code", &words::CODES[..]), ("warning", &words::WARNINGS[..]), ("flag", &words::FLAGS[..])];
+    let rows = kinds.iter().flat_map(|(kind, codes)| {
+        codes.iter().map(move |code| {
+            let meaning = words::meaning(texts, code).unwrap_or_default();
+            vec![(*code).to_owned(), texts.say(&format!("kind.{kind}")), meaning]
+        })
+    });
+    Table::new(texts, "data.glossary", &["head.code", "head.kind", "head.meaning"], rows.collect())
+}
+
+/// Every series, as columns and rows: null is not known.
+fn all_series(texts: &Texts, inputs: &Inputs) -> Value {
+    let parts: HashMap<&str, &str> =
+        inputs.split_rows.iter().map(|row| (row.series_uid.as_str(), row.split.as_str())).collect();
+    let volumes: HashMap<&str, &VolumeRow> =
+        inputs.volumes.iter().map(|row| (row.series_uid.as_str(), row)).collect();
+    let predictions: HashMap<&str, f64> =
+        inputs.predictions.iter().map(|row| (row.series_uid.as_str(), row.probability)).collect();
+    let rounded = |value: Option<f64>, digits: i32| {
+        let by = 10_f64.powi(digits);
+        value.map(|value| (value * by).round() / by)
     };
-    let mut rows: Vec<Vec<String>> = words::CODES.iter().map(row("rejected")).collect();
-    rows.extend(words::WARNINGS.iter().map(row("warning")));
-    rows.extend(words::FLAGS.iter().map(row("flag of a volume")));
-    Table::new("What each code means", &["Code", "Kind", "Meaning"], rows)
+    let row = |row: &SeriesRow| {
+        let key = row.series_uid.as_str();
+        let volume = volumes.get(key);
+        let mut codes = row.reasons.clone();
+        codes.extend(volume.iter().flat_map(|volume| volume.reasons.iter().chain(&volume.flags).cloned()));
+        codes.extend(row.warnings.clone());
+        let accepted = row.status == Status::Accepted.as_str()
+            && volume.is_none_or(|volume| volume.status == Status::Accepted.as_str());
+        json!([
+            uid(texts, key),
+            texts.say(if accepted { "status.accepted" } else { "status.rejected" }),
+            parts.get(key).map(|part| words::part(texts, part)),
+            row.label.map(|label| words::class(texts, label)),
+            rounded(predictions.get(key).copied(), 3),
+            row.age,
+            row.sex,
+            row.slices,
+            rounded(row.slice_thickness, 2),
+            rounded(row.row_spacing, 3),
+            row.manufacturer,
+            rounded(volume.and_then(|volume| volume.noise_hu), 1),
+            codes.join(", "),
+        ])
+    };
+    let columns = [
+        "head.uid",
+        "head.status",
+        "head.part",
+        "head.label",
+        "#head.probability",
+        "#head.age",
+        "head.sex",
+        "#head.slices",
+        "#head.thickness",
+        "#head.pixel",
+        "head.manufacturer",
+        "#measure.noise",
+        "head.codes",
+    ];
+    let columns = columns.map(|key| {
+        let name = texts.say(key.trim_start_matches('#'));
+        json!({ "name": name, "number": key.starts_with('#') })
+    });
+    json!({ "columns": columns, "rows": inputs.series.iter().map(row).collect::<Vec<_>>() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::texts::Language;
 
     #[test]
-    fn a_problem_that_names_a_path_is_not_shown() {
-        assert_eq!(without_path("slice 3: the pixel data ends early"), "slice 3: the pixel data ends early");
-        let named = "slice 3: cannot read the file: Could not open file '/data/Doe^Jane/3.dcm'";
-        assert_eq!(without_path(named), "(not shown: it names a path)");
+    fn a_problem_that_names_a_path_is_known_by_it() {
+        assert!(!names_a_path("slice 3: the pixel data ends early"));
+        assert!(names_a_path("slice 3: cannot read the file: Could not open file '/data/Doe^Jane/3.dcm'"));
     }
 
     #[test]
     fn an_even_number_of_ages_has_its_median_between_two() {
+        let texts = Texts::new(Language::En);
         let at = |age: Option<f64>| SeriesRow { age, ..SeriesRow::default() };
         let rows = [at(Some(70.0)), at(Some(30.0)), at(None), at(Some(61.0)), at(Some(60.0))];
-        assert_eq!(ages(&rows.iter().collect::<Vec<_>>()), "median 60.5 (30 to 70); not given for 1");
-        assert_eq!(ages(&[]), "not given");
+        assert_eq!(ages(&texts, &rows.iter().collect::<Vec<_>>()), "median 60.5 (30 to 70); not given for 1");
+        assert_eq!(ages(&texts, &[]), "not given");
     }
 }

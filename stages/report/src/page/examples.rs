@@ -1,4 +1,4 @@
-//! Section 7: some volumes of each class, chosen by part and UID and not by how they look. Cuts no
+//! Of page 2: some volumes of each class, chosen by part and UID and not by how they look. Cuts no
 //! slice itself.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::inputs::Inputs;
+use crate::texts::Texts;
 use crate::{failed, images, words};
 
 #[derive(Serialize)]
@@ -19,28 +20,27 @@ pub(crate) struct View {
 
 #[derive(Serialize)]
 struct Class {
-    name: &'static str,
+    name: String,
     examples: Vec<Example>,
 }
 
 #[derive(Serialize)]
 struct Example {
     series_uid: String,
-    part: String,
-    /// "0.83, called pathology"; `None` where there is no prediction.
-    prediction: Option<String>,
+    said: String,
     images: Vec<Image>,
 }
 
 #[derive(Serialize)]
 pub(super) struct Image {
-    plane: &'static str,
+    plane: String,
     uri: String,
     edge: usize,
 }
 
 /// Reads the volumes one by one; `go_on` is asked before each.
 pub(crate) fn examples(
+    texts: &Texts,
     inputs: &Inputs,
     asked: usize,
     go_on: impl Fn() -> Result<(), StageError>,
@@ -52,14 +52,24 @@ pub(crate) fn examples(
         let mut examples = Vec::new();
         for (series_uid, part) in chosen(inputs, label, asked) {
             go_on()?;
-            let prediction = predictions.get(series_uid).map(|row| {
-                format!("{:.3}, called {}", row.probability, words::class(u32::from(row.decision)))
-            });
-            let images = slices(inputs, series_uid).map_err(failed)?;
-            let part = part.map_or("in no part".to_owned(), |part| words::part(part).to_owned());
-            examples.push(Example { series_uid: series_uid.to_owned(), part, prediction, images });
+            let part = part.map_or_else(|| texts.say("part.none"), |part| words::part(texts, part));
+            let label = words::class(texts, label);
+            let said = match predictions.get(series_uid) {
+                Some(row) => texts.fill(
+                    "examples.said",
+                    &[
+                        ("part", &part),
+                        ("label", &label),
+                        ("probability", &format!("{:.3}", row.probability)),
+                        ("called", &words::class(texts, u32::from(row.decision))),
+                    ],
+                ),
+                None => texts.fill("examples.without", &[("part", &part), ("label", &label)]),
+            };
+            let images = slices(texts, inputs, series_uid).map_err(failed)?;
+            examples.push(Example { series_uid: series_uid.to_owned(), said, images });
         }
-        classes.push(Class { name: words::class(label), examples });
+        classes.push(Class { name: words::class(texts, label), examples });
     }
     Ok(View { asked, classes })
 }
@@ -90,12 +100,16 @@ fn chosen(inputs: &Inputs, label: u32, asked: usize) -> Vec<(&str, Option<&str>)
     chosen
 }
 
-pub(super) fn slices(inputs: &Inputs, series_uid: &str) -> Result<Vec<Image>, Error> {
-    let volumes = inputs.shards.read(&[series_uid])?;
-    let voxels = volumes.first().map_or(&[][..], Vec::as_slice);
+pub(super) fn slices(texts: &Texts, inputs: &Inputs, series_uid: &str) -> Result<Vec<Image>, Error> {
+    let voxels = inputs.voxels(series_uid)?;
     let edge = images::edge(voxels.len())
         .ok_or_else(|| Error::NotACube { series_uid: series_uid.to_owned(), voxels: voxels.len() })?;
-    let slices = images::middle_slices(voxels, edge)
+    let slices = images::middle_slices(&voxels, edge)
         .map_err(|source| Error::Image { series_uid: series_uid.to_owned(), source })?;
-    Ok(slices.into_iter().map(|slice| Image { plane: slice.plane, uri: slice.uri, edge }).collect())
+    let image = |slice: images::Slice| Image {
+        plane: texts.say(&format!("plane.{}", slice.plane)),
+        uri: slice.uri,
+        edge,
+    };
+    Ok(slices.into_iter().map(image).collect())
 }

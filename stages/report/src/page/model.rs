@@ -1,72 +1,91 @@
-//! Section 5: how the network learnt, epoch by epoch. Draws nothing itself.
+//! Page 3: the network, how it learnt, and what that looks like. Draws nothing itself.
 
 use serde::Serialize;
 
-use super::Figure;
 use super::table::Table;
+use super::{Figure, diagnosis};
 use crate::inputs::Inputs;
+use crate::texts::Texts;
 use crate::words;
 
 #[derive(Serialize)]
 pub(super) struct View {
     words: String,
+    layers: Option<Table>,
     figures: Vec<Figure>,
     facts: Table,
+    diagnosis: Vec<diagnosis::Finding>,
     history: Option<Table>,
     notes: Vec<String>,
 }
 
-pub(super) fn view(inputs: &Inputs, figures: Vec<Figure>) -> View {
+pub(super) fn view(texts: &Texts, inputs: &Inputs, figures: Vec<Figure>) -> View {
     let model = &inputs.model;
     let [normal, pathology] = model.class_weights;
-    let or_none = |text: &str| if text.is_empty() { "not recorded".to_owned() } else { text.to_owned() };
+    let or_none =
+        |text: &str| if text.is_empty() { texts.say("model.not_recorded") } else { text.to_owned() };
+    let best = if model.best_epoch == 0 { texts.say("model.none") } else { model.best_epoch.to_string() };
     let facts = [
-        ("Architecture", or_none(&model.arch)),
-        ("Parameters learnt", words::count(model.parameters)),
-        ("Epochs run", model.epochs.to_string()),
-        ("Epoch kept", if model.best_epoch == 0 { "none".to_owned() } else { model.best_epoch.to_string() }),
-        ("Ended by early stopping", if model.stopped_early { "yes" } else { "no" }.to_owned()),
-        ("Weight in the loss, normal", format!("{normal:.3}")),
-        ("Weight in the loss, pathology", format!("{pathology:.3}")),
-        ("Trained on", or_none(&model.device)),
+        ("model.arch", or_none(&model.arch)),
+        ("model.parameters", texts.count(model.parameters)),
+        ("model.epochs", model.epochs.to_string()),
+        ("model.best", best),
+        ("model.stopped_early", texts.say(if model.stopped_early { "word.yes" } else { "word.no" })),
+        ("model.weight_normal", format!("{normal:.3}")),
+        ("model.weight_pathology", format!("{pathology:.3}")),
+        ("model.device", or_none(&model.device)),
     ];
+    let facts = facts.map(|(what, value)| vec![texts.say(what), value]).to_vec();
     View {
-        words: in_words(inputs),
+        words: in_words(texts, inputs),
+        layers: layers(texts, inputs).unless_empty(),
         figures,
-        facts: Table::new(
-            "The network and its training",
-            &["What", "Value"],
-            facts.map(|(what, value)| vec![what.to_owned(), value]).to_vec(),
-        ),
-        history: history(inputs).unless_empty(),
+        facts: Table::new(texts, "model.facts", &["head.what", "head.value"], facts),
+        diagnosis: diagnosis::findings(texts, inputs),
+        history: history(texts, inputs).unless_empty(),
         notes: model.notes.clone(),
     }
 }
 
-fn in_words(inputs: &Inputs) -> String {
-    let model = &inputs.model;
-    if inputs.history.is_empty() {
-        return "No epoch was run: there is no history to show.".to_owned();
-    }
-    let epochs = words::counted(u64::from(model.epochs), "epoch", "epochs");
-    let end =
-        if model.stopped_early { "Early stopping ended the training after" } else { "It was trained for" };
-    let kept = match inputs.best_epoch() {
-        None => "No epoch is marked as the best.".to_owned(),
-        Some(best) => {
-            let auc = best.val_auc.map(|auc| format!("validation AUC {}", words::share(auc)));
-            let loss = best.val_loss.map(|loss| format!("validation loss {loss:.3}"));
-            let figures: Vec<String> = [auc, loss].into_iter().flatten().collect();
-            let figures =
-                if figures.is_empty() { String::new() } else { format!(" ({})", figures.join(", ")) };
-            format!("The weights of epoch {}{figures} were kept.", best.epoch)
-        }
+fn layers(texts: &Texts, inputs: &Inputs) -> Table {
+    let row = |layer: &ctpipe_tables::json::LayerFile| {
+        let shape: Vec<String> = layer.output.iter().map(ToString::to_string).collect();
+        vec![layer.name.clone(), shape.join(" × "), texts.count(layer.parameters)]
     };
-    format!("{end} {epochs}. {kept}")
+    let heads = ["head.layer", "head.output", "#head.parameters"];
+    Table::new(texts, "model.layers", &heads, inputs.model.layers.iter().map(row).collect())
 }
 
-fn history(inputs: &Inputs) -> Table {
-    let undefined = |value: Option<f64>| value.map_or("undefined".to_owned(), |value| format!("{value:.4}"));
+fn in_words(texts: &Texts, inputs: &Inputs) -> String {
+    let model = &inputs.model;
+    if inputs.history.is_empty() {
+        return texts.say("model.no_epoch");
+    }
+    let epochs = texts.counted("count.epochs", u64::from(model.epochs));
+    let end = if model.stopped_early { "model.ended_early" } else { "model.ended" };
+    let end = texts.fill(end, &[("epochs", &epochs)]);
+    let kept = match inputs.best_epoch() {
+        None => texts.say("model.no_best"),
+        Some(best) => {
+            let number = |value: Option<f64>| {
+                value.map_or_else(|| texts.say("word.undefined"), |value| format!("{value:.3}"))
+            };
+            texts.fill(
+                "model.kept",
+                &[
+                    ("epoch", &best.epoch.to_string()),
+                    ("auc", &number(best.val_auc)),
+                    ("loss", &number(best.val_loss)),
+                ],
+            )
+        }
+    };
+    format!("{end} {kept}")
+}
+
+fn history(texts: &Texts, inputs: &Inputs) -> Table {
+    let undefined =
+        |value: Option<f64>| value.map_or_else(|| texts.say("word.undefined"), |value| format!("{value:.4}"));
     let row = |row: &ctpipe_tables::EpochRow| {
         vec![
             row.epoch.to_string(),
@@ -74,10 +93,10 @@ fn history(inputs: &Inputs) -> Table {
             undefined(row.val_loss),
             undefined(row.val_auc),
             words::scientific(row.lr),
-            if row.best { "kept" } else { "" }.to_owned(),
+            if row.best { texts.say("model.is_kept") } else { String::new() },
         ]
     };
     let heads =
-        ["#Epoch", "#Training loss", "#Validation loss", "#Validation AUC", "#Learning rate", "Weights"];
-    Table::new("Every epoch", &heads, inputs.history.iter().map(row).collect())
+        ["#head.epoch", "#head.train_loss", "#head.val_loss", "#head.val_auc", "#head.lr", "head.weights"];
+    Table::new(texts, "model.history", &heads, inputs.history.iter().map(row).collect())
 }

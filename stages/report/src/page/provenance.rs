@@ -1,4 +1,4 @@
-//! Section 8: what made each input: parameters, keys and digests, and how to make it again. Clocks
+//! Page 5: what made each input: parameters, keys and digests, and how to make it again. Clocks
 //! and hosts, which manifests hold too, are left out.
 
 use std::fmt::Write as _;
@@ -8,17 +8,21 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::table::Table;
+use super::{checklist, defaults};
 use crate::inputs::Inputs;
+use crate::texts::Texts;
 use crate::{Options, VERSION};
 
 #[derive(Serialize)]
 pub(super) struct View {
     seed: Option<u64>,
+    graph: Table,
     stages: Vec<Made>,
     /// Ports whose input ctpipe did not make.
-    unknown: Vec<&'static str>,
-    report: Table,
+    unknown: Vec<String>,
+    own: Table,
     yaml: String,
+    checklist: Table,
 }
 
 #[derive(Serialize)]
@@ -33,31 +37,67 @@ struct Made {
     facts: Option<Table>,
 }
 
-pub(super) fn view(options: &Options, inputs: &Inputs) -> View {
+pub(super) fn view(texts: &Texts, options: &Options, inputs: &Inputs) -> View {
     let manifests: Vec<&Manifest> = inputs.artifacts.iter().filter_map(|a| a.manifest.as_ref()).collect();
-    let seed = manifests.iter().find_map(|m| m.key.seed);
     let own = vec![
         vec!["title".to_owned(), options.title.clone()],
+        vec!["language".to_owned(), options.language.code().to_owned()],
         vec!["examples".to_owned(), options.examples.to_string()],
+        vec!["flagged".to_owned(), options.flagged.to_string()],
     ];
+    let unknown = inputs.artifacts.iter().filter(|artifact| artifact.manifest.is_none());
+    let caption = texts.fill("provenance.own", &[("version", &VERSION.to_string())]);
     View {
-        seed,
-        stages: manifests.iter().map(|manifest| made(manifest)).collect(),
-        unknown: inputs.artifacts.iter().filter(|a| a.manifest.is_none()).map(|a| a.port).collect(),
-        report: Table::new(format!("Parameters of report, version {VERSION}"), &["Parameter", "Value"], own),
-        yaml: yaml(options, seed, &manifests),
+        seed: manifests.iter().find_map(|manifest| manifest.key.seed),
+        graph: graph(texts, &manifests),
+        stages: manifests.iter().map(|manifest| made(texts, manifest)).collect(),
+        unknown: unknown
+            .map(|artifact| texts.fill("provenance.unknown", &[("port", artifact.port)]))
+            .collect(),
+        own: Table::titled(texts, caption, &["head.parameter", "head.value"], own),
+        yaml: yaml(options, &manifests),
+        checklist: checklist::table(texts, inputs),
     }
 }
 
-fn made(manifest: &Manifest) -> Made {
-    let key = &manifest.key;
-    let pairs = |caption: &str, heads: [&str; 2], pairs: Vec<Vec<String>>| {
-        Table::new(format!("{caption} of {}", key.stage), &heads, pairs).unless_empty()
+/// Which stage read what: an input that another stage made is known by its content.
+fn graph(texts: &Texts, manifests: &[&Manifest]) -> Table {
+    let row = |manifest: &&Manifest| {
+        let reads: Vec<String> = manifest
+            .key
+            .inputs
+            .iter()
+            .map(|(port, digest)| {
+                let maker = manifests.iter().find(|other| other.content == *digest);
+                maker.map_or_else(|| port.clone(), |maker| format!("{port} ← {}", maker.key.stage))
+            })
+            .collect();
+        let key = manifest.key_hash.get(..12).unwrap_or(&manifest.key_hash);
+        vec![manifest.key.stage.clone(), reads.join(", "), key.to_owned()]
     };
-    let params = key.params.iter().map(|(name, value)| vec![name.clone(), said(value)]).collect();
+    let heads = ["head.stage", "head.reads", "head.key"];
+    Table::new(texts, "provenance.graph", &heads, manifests.iter().map(row).collect())
+}
+
+fn made(texts: &Texts, manifest: &Manifest) -> Made {
+    let key = &manifest.key;
+    let table = |caption: &str, heads: [&str; 2], rows: Vec<Vec<String>>| {
+        Table::titled(texts, texts.fill(caption, &[("stage", &key.stage)]), &heads, rows).unless_empty()
+    };
     let of_texts = |map: &std::collections::BTreeMap<String, String>| {
         map.iter().map(|(name, text)| vec![name.clone(), text.clone()]).collect::<Vec<_>>()
     };
+    let params = key.params.iter().map(|(name, value)| {
+        let default = defaults::of(&key.stage, name);
+        let told = match &default {
+            Some(default) if default == value => texts.say("provenance.is_default"),
+            Some(default) => said(texts, default),
+            None => String::new(),
+        };
+        vec![name.clone(), said(texts, value), told]
+    });
+    let caption = texts.fill("provenance.params", &[("stage", &key.stage)]);
+    let heads = ["head.parameter", "head.value", "head.default"];
     Made {
         // The kind, not the name in the pipeline: the name is not in the key.
         name: key.stage.clone(),
@@ -65,26 +105,27 @@ fn made(manifest: &Manifest) -> Made {
         key: manifest.key_hash.clone(),
         content: manifest.content.clone(),
         seed: key.seed,
-        params: pairs("Parameters", ["Parameter", "Value"], params),
-        inputs: pairs("Inputs", ["Input", "Content digest"], of_texts(&key.inputs)),
-        facts: pairs("Facts of the machine in the key", ["Fact", "Value"], of_texts(&key.facts)),
+        params: Table::titled(texts, caption, &heads, params.collect()).unless_empty(),
+        inputs: table("provenance.inputs", ["head.input", "head.digest"], of_texts(&key.inputs)),
+        facts: table("provenance.facts", ["head.fact", "head.value"], of_texts(&key.facts)),
     }
 }
 
 /// A parameter's value as people write it.
-fn said(value: &Value) -> String {
+fn said(texts: &Texts, value: &Value) -> String {
     match value {
-        Value::String(text) if text.is_empty() => "(empty)".to_owned(),
+        Value::String(text) if text.is_empty() => texts.say("provenance.empty"),
         Value::String(text) => text.clone(),
-        Value::Array(items) if items.is_empty() => "(none)".to_owned(),
-        Value::Array(items) => items.iter().map(said).collect::<Vec<_>>().join(", "),
+        Value::Array(items) if items.is_empty() => texts.say("provenance.empty"),
+        Value::Array(items) => items.iter().map(|item| said(texts, item)).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
 }
 
 /// The parameters as a part of `pipeline.yaml`; a JSON value is a YAML value too.
-fn yaml(options: &Options, seed: Option<u64>, manifests: &[&Manifest]) -> String {
+fn yaml(options: &Options, manifests: &[&Manifest]) -> String {
     let mut text = String::new();
+    let seed = manifests.iter().find_map(|manifest| manifest.key.seed);
     // Writing to a string does not fail.
     if let Some(seed) = seed {
         let _ = writeln!(text, "seed: {seed}");
@@ -97,7 +138,11 @@ fn yaml(options: &Options, seed: Option<u64>, manifests: &[&Manifest]) -> String
         }
     }
     let title = Value::from(options.title.as_str());
-    let _ =
-        writeln!(text, "  report:\n    params:\n      title: {title}\n      examples: {}", options.examples);
+    let Options { language, examples, flagged, .. } = options;
+    let _ = writeln!(
+        text,
+        "  report:\n    params:\n      title: {title}\n      language: {}\n      examples: {examples}\n      flagged: {flagged}",
+        language.code()
+    );
     text
 }

@@ -1,4 +1,4 @@
-//! Section 3: what the volumes are like, and pictures of those that are not as they should be. Judges
+//! Of page 2: what the volumes are like, and pictures of those that are not as they should be. Judges
 //! nothing: the flags are those of preprocess.
 
 use std::collections::BTreeMap;
@@ -7,11 +7,12 @@ use ctpipe_engine::StageError;
 use ctpipe_tables::{Status, VolumeRow};
 use serde::Serialize;
 
-use super::data::{SHOWN, codes, uid};
+use super::data::codes;
 use super::examples::{Image, slices};
 use super::table::Table;
+use crate::failed;
 use crate::inputs::Inputs;
-use crate::{failed, words};
+use crate::texts::Texts;
 
 #[derive(Serialize)]
 pub(crate) struct View {
@@ -22,7 +23,6 @@ pub(crate) struct View {
     montage: Vec<Picture>,
     /// Flagged volumes without a picture.
     more: usize,
-    rows: Option<Table>,
 }
 
 /// One flagged volume.
@@ -37,17 +37,18 @@ struct Picture {
 type Measure = (&'static str, fn(&VolumeRow) -> Option<f64>, usize);
 
 const MEASURES: [Measure; 7] = [
-    ("Air, HU", |row| row.air_hu, 0),
-    ("Soft tissue, HU", |row| row.soft_tissue_hu, 0),
-    ("Noise, HU", |row| row.noise_hu, 1),
-    ("Padding, %", |row| row.padding_share.map(|share| 100.0 * share), 1),
-    ("Left to right, mm", |row| row.coverage_x_mm, 0),
-    ("Front to back, mm", |row| row.coverage_y_mm, 0),
-    ("Feet to head, mm", |row| row.coverage_z_mm, 0),
+    ("measure.air", |row| row.air_hu, 0),
+    ("measure.soft_tissue", |row| row.soft_tissue_hu, 0),
+    ("measure.noise", |row| row.noise_hu, 1),
+    ("measure.padding", |row| row.padding_share.map(|share| 100.0 * share), 1),
+    ("measure.left_right", |row| row.coverage_x_mm, 0),
+    ("measure.front_back", |row| row.coverage_y_mm, 0),
+    ("measure.feet_head", |row| row.coverage_z_mm, 0),
 ];
 
 /// Reads the volumes of the first `pictures` that are flagged; `go_on` is asked before each.
 pub(crate) fn quality(
+    texts: &Texts,
     inputs: &Inputs,
     pictures: usize,
     go_on: impl Fn() -> Result<(), StageError>,
@@ -67,51 +68,32 @@ pub(crate) fn quality(
         montage.push(Picture {
             series_uid: row.series_uid.clone(),
             flags: row.flags.join(", "),
-            images: slices(inputs, &row.series_uid).map_err(failed)?,
+            images: slices(texts, inputs, &row.series_uid).map_err(failed)?,
         });
     }
     Ok(View {
         volumes: rows.len(),
         flagged: flagged.len(),
-        measures: measures(&rows).unless_empty(),
-        flags: codes("Flags; volumes with a flag are used", &counts),
+        measures: measures(texts, &rows).unless_empty(),
+        flags: codes(texts, "quality.flags", &counts),
         more: flagged.len() - montage.len(),
         montage,
-        rows: one_by_one(&rows).unless_empty(),
     })
 }
 
 /// Median and range of each measure.
-fn measures(rows: &[&VolumeRow]) -> Table {
+fn measures(texts: &Texts, rows: &[&VolumeRow]) -> Table {
     let row = |(head, measure, decimals): &Measure| {
         let mut values: Vec<f64> = rows.iter().filter_map(|row| measure(row)).collect();
         values.sort_by(f64::total_cmp);
         let (first, last) = (values.first()?, values.last()?);
         let median = f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]);
         let number = |value: f64| format!("{value:.decimals$}");
-        let missing = words::count((rows.len() - values.len()) as u64);
-        Some(vec![(*head).to_owned(), number(median), number(*first), number(*last), missing])
+        let missing = texts.count((rows.len() - values.len()) as u64);
+        Some(vec![texts.say(head), number(median), number(*first), number(*last), missing])
     };
-    let heads = ["Measure", "#Median", "#Least", "#Most", "#Without"];
-    Table::new("The volumes in figures", &heads, MEASURES.iter().filter_map(row).collect())
-}
-
-/// A row a volume.
-fn one_by_one(rows: &[&VolumeRow]) -> Table {
-    let heads: Vec<String> = std::iter::once("Series UID".to_owned())
-        .chain(MEASURES.iter().map(|(head, _, _)| format!("#{head}")))
-        .chain(["Flags".to_owned()])
-        .collect();
-    let cells = |row: &&VolumeRow| {
-        let number = |(_, measure, decimals): &Measure| {
-            measure(row).map_or("none".to_owned(), |value| format!("{value:.decimals$}"))
-        };
-        let numbers = MEASURES.iter().map(number);
-        std::iter::once(uid(&row.series_uid)).chain(numbers).chain([row.flags.join(", ")]).collect()
-    };
-    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
-    Table::new("Each volume, those with most flags first", &heads, rows.iter().map(cells).collect())
-        .at_most(SHOWN)
+    let heads = ["head.measure", "#head.median", "#head.least", "#head.most", "#head.without"];
+    Table::new(texts, "quality.figures", &heads, MEASURES.iter().filter_map(row).collect())
 }
 
 #[cfg(test)]
@@ -122,7 +104,11 @@ mod tests {
     fn a_measure_is_said_with_its_median_and_range_and_how_often_it_is_missing() {
         let row = |air_hu| VolumeRow { air_hu, ..VolumeRow::default() };
         let rows = [row(Some(-1000.0)), row(Some(-990.0)), row(None), row(Some(-1024.0)), row(Some(-996.0))];
-        let table = serde_json::to_value(measures(&rows.iter().collect::<Vec<_>>())).unwrap_or_default();
+        let table = serde_json::to_value(measures(
+            &Texts::new(crate::texts::Language::En),
+            &rows.iter().collect::<Vec<_>>(),
+        ))
+        .unwrap_or_default();
         assert_eq!(table["rows"], serde_json::json!([["Air, HU", "-998", "-1024", "-990", "1"]]));
     }
 }

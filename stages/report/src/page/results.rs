@@ -1,13 +1,14 @@
-//! Section 6: the figures of all three parts, side by side. Computes no figure.
+//! Page 4: the figures of all parts, at every threshold, by group, and beside an earlier model. Computes no figure.
 
 use ctpipe_tables::Part;
-use ctpipe_tables::json::{Figure as Metric, PartMetrics};
+use ctpipe_tables::json::{Calibration, Comparison, Figure as Metric, PartMetrics};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::table::Table;
-use super::{Figure, result};
+use super::{Figure, verdict};
 use crate::inputs::Inputs;
+use crate::texts::Texts;
 use crate::words;
 
 /// Wrong decisions listed before the rest is counted.
@@ -17,110 +18,294 @@ const SHOWN: usize = 50;
 pub(super) struct View {
     threshold: String,
     threshold_note: Option<String>,
+    /// How far it moves when val is resampled.
+    spread: Option<String>,
     intervals: String,
     figures: Table,
     roc: Vec<Figure>,
-    confusions: Vec<result::Matrix>,
+    pr: Vec<Figure>,
+    calibration: Vec<Figure>,
+    decision: Vec<Figure>,
+    forest: Vec<Figure>,
+    /// Test series for the slider; null where there is none.
+    slider: Value,
+    confusions: Vec<verdict::Matrix>,
+    calibrations: Table,
+    calibrator_notes: Vec<String>,
+    subgroups: Option<Table>,
+    comparison: Option<Table>,
+    comparison_notes: Vec<String>,
     reports: Vec<Table>,
-    /// Parts that have no classification report.
-    without_report: Vec<String>,
     wrong: Option<Table>,
 }
 
-pub(super) fn view(inputs: &Inputs, roc: Vec<Figure>) -> View {
+/// The charts of this page.
+pub(super) struct Charts {
+    pub(super) roc: Vec<Figure>,
+    pub(super) pr: Vec<Figure>,
+    pub(super) calibration: Vec<Figure>,
+    pub(super) decision: Vec<Figure>,
+    pub(super) forest: Vec<Figure>,
+}
+
+pub(super) fn view(texts: &Texts, inputs: &Inputs, charts: Charts) -> View {
     let metrics = &inputs.metrics;
-    let parts = Part::ALL.map(|part| (words::part(part.as_str()), metrics.part(part)));
-    let report =
-        |(name, part): &(&str, &PartMetrics)| classification_report(name, &part.classification_report);
-    let missing = |(name, part): &(&str, &PartMetrics)| {
-        classification_report(name, &part.classification_report).is_none().then(|| (*name).to_owned())
+    let level = words::percent(metrics.confidence_level);
+    let report = |part: Part| {
+        let report = &metrics.part(part).classification_report;
+        classification_report(texts, &words::part(texts, part.as_str()), report)
     };
     View {
-        threshold: words::threshold(metrics),
+        threshold: words::threshold(texts, metrics),
         threshold_note: metrics.threshold.note.clone(),
-        intervals: format!(
-            "Intervals hold with {} confidence, from {} of the bootstrap.",
-            words::percent(metrics.confidence_level),
-            words::counted(metrics.n_bootstrap, "replicate", "replicates")
+        spread: metrics.threshold.spread.as_ref().map(|spread| {
+            let three = |value: f64| format!("{value:.3}");
+            texts.fill("threshold.spread", &[("low", &three(spread.low)), ("high", &three(spread.high))])
+        }),
+        intervals: texts.fill(
+            "results.intervals",
+            &[("level", &level), ("replicates", &texts.counted("count.replicates", metrics.n_bootstrap))],
         ),
-        figures: figures(&parts, metrics.confidence_level),
-        roc,
-        confusions: parts.iter().map(|(name, part)| result::matrix(name, part)).collect(),
-        reports: parts.iter().filter_map(report).collect(),
-        without_report: parts.iter().filter_map(missing).collect(),
-        wrong: wrong(inputs).unless_empty(),
+        figures: figures(texts, inputs),
+        roc: charts.roc,
+        pr: charts.pr,
+        calibration: charts.calibration,
+        decision: charts.decision,
+        forest: charts.forest,
+        slider: slider(inputs),
+        confusions: Part::ALL
+            .map(|part| verdict::matrix(texts, part.as_str(), metrics.part(part)))
+            .into_iter()
+            .collect(),
+        calibrations: calibrations(texts, &metrics.test),
+        calibrator_notes: metrics.calibrators.notes.clone(),
+        subgroups: subgroups(texts, inputs).unless_empty(),
+        comparison: metrics.comparison.as_ref().map(|comparison| compared(texts, comparison)),
+        comparison_notes: metrics.comparison.iter().flat_map(|found| found.notes.clone()).collect(),
+        reports: Part::ALL.into_iter().filter_map(report).collect(),
+        wrong: wrong(texts, inputs).unless_empty(),
     }
 }
 
-fn figures(parts: &[(&str, &PartMetrics); 3], level: f64) -> Table {
-    let row = |name: &str, cell: &dyn Fn(&PartMetrics) -> String| {
-        let mut row = vec![name.to_owned()];
-        row.extend(parts.iter().map(|(_, part)| cell(part)));
+/// Probabilities and labels of the test part, for the script that counts at a threshold.
+fn slider(inputs: &Inputs) -> Value {
+    let mut rows: Vec<(f64, u32)> = inputs
+        .predictions
+        .iter()
+        .filter(|row| row.split == Part::Test.as_str())
+        .map(|row| (row.probability, row.label))
+        .collect();
+    if rows.is_empty() {
+        return Value::Null;
+    }
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (probabilities, labels): (Vec<f64>, Vec<u32>) = rows.into_iter().unzip();
+    json!({ "threshold": inputs.metrics.threshold.value, "p": probabilities, "y": labels })
+}
+
+fn figures(texts: &Texts, inputs: &Inputs) -> Table {
+    let metrics = &inputs.metrics;
+    let row = |name: String, cell: &dyn Fn(&PartMetrics) -> String| {
+        let mut row = vec![name];
+        row.extend(Part::ALL.map(|part| cell(metrics.part(part))));
         row
     };
-    let metric = |name: &str, of: fn(&PartMetrics) -> &Metric| row(name, &|p| words::short_figure(of(p)));
-    let rows = vec![
-        row("Series", &|p| words::count(p.samples)),
-        row("Patients", &|p| words::count(p.patients)),
-        metric("AUC", |p| &p.auc),
-        metric("Sensitivity", |p| &p.sensitivity),
-        metric("Specificity", |p| &p.specificity),
-        metric("Precision", |p| &p.precision),
-        metric("F1", |p| &p.f1),
-        metric("Accuracy", |p| &p.accuracy),
-        row("Loss", &|p| p.loss.map_or("undefined".to_owned(), |loss| format!("{loss:.3}"))),
+    let share = |key: &str, of: fn(&PartMetrics) -> &Metric| {
+        row(texts.say(key), &|part| words::short_figure(texts, of(part)))
+    };
+    let plain = |key: &str, of: fn(&PartMetrics) -> &Metric| {
+        row(texts.say(key), &|part| words::short_number(texts, of(part)))
+    };
+    let none = texts.say("word.undefined");
+    let mut rows = vec![
+        row(texts.say("head.series"), &|part| texts.count(part.samples)),
+        row(texts.say("head.patients"), &|part| texts.count(part.patients)),
+        share("figure.auc", |part| &part.auc),
+        row(texts.say("figure.delong"), &|part| match (&part.delong.ci_low, &part.delong.ci_high) {
+            (Some(low), Some(high)) => {
+                texts.fill("figure.range", &[("low", &words::share(*low)), ("high", &words::share(*high))])
+            }
+            _ => part.delong.undefined.clone().unwrap_or_else(|| none.clone()),
+        }),
+        row(
+            texts.fill("figure.partial_auc", &[("fpr", &metrics.partial_auc_max_fpr.to_string())]),
+            &|part| words::short_figure(texts, &part.partial_auc),
+        ),
+        share("figure.average_precision", |part| &part.average_precision),
+        share("figure.sensitivity", |part| &part.sensitivity),
+        share("figure.specificity", |part| &part.specificity),
+        share("figure.ppv", |part| &part.precision),
+        share("figure.npv", |part| &part.npv),
     ];
-    let caption = format!("Figures of each part, with {} intervals in brackets", words::percent(level));
-    Table::new(caption, &["Figure", "Training", "Validation", "Test"], rows)
+    if let Some(prevalence) = metrics.prevalence {
+        let at = words::percent(prevalence);
+        let mut add = |key: &str, of: fn(&PartMetrics) -> Option<&Metric>| {
+            rows.push(row(texts.fill(key, &[("prevalence", &at)]), &|part| {
+                of(part).map_or_else(|| none.clone(), |figure| words::short_figure(texts, figure))
+            }));
+        };
+        add("figure.ppv_at", |part| part.ppv_at_prevalence.as_ref());
+        add("figure.npv_at", |part| part.npv_at_prevalence.as_ref());
+    }
+    rows.extend([
+        share("figure.f1", |part| &part.f1),
+        share("figure.balanced_accuracy", |part| &part.balanced_accuracy),
+        share("figure.accuracy", |part| &part.accuracy),
+        plain("figure.mcc", |part| &part.mcc),
+        plain("figure.positive_likelihood_ratio", |part| &part.positive_likelihood_ratio),
+        plain("figure.negative_likelihood_ratio", |part| &part.negative_likelihood_ratio),
+        plain("figure.brier", |part| &part.brier),
+        row(texts.say("figure.loss"), &|part| {
+            part.loss.map_or_else(|| none.clone(), |loss| format!("{loss:.3}"))
+        }),
+    ]);
+    let caption = texts.fill("results.figures", &[("level", &words::percent(metrics.confidence_level))]);
+    Table::titled(texts, caption, &["head.figure", "part.train", "part.val", "part.test"], rows)
+}
+
+/// Of the test part: before, and after each way of calibrating on val.
+fn calibrations(texts: &Texts, test: &PartMetrics) -> Table {
+    let row = |key: &str, calibration: Option<&Calibration>| {
+        let undefined = || texts.say("word.undefined");
+        let number = |value: Option<f64>| value.map_or_else(undefined, |value| format!("{value:.4}"));
+        let brier = calibration.and_then(|found| found.brier.as_ref());
+        vec![
+            texts.say(key),
+            number(brier.map(|brier| brier.brier)),
+            number(brier.map(|brier| brier.reliability)),
+            number(brier.map(|brier| brier.resolution)),
+            number(calibration.and_then(|found| found.log_loss)),
+            number(calibration.and_then(|found| found.expected_calibration_error)),
+        ]
+    };
+    let of = &test.calibration;
+    let rows = vec![
+        row("calibration.before", Some(&of.before)),
+        row("calibration.temperature", of.temperature.as_ref()),
+        row("calibration.isotonic", of.isotonic.as_ref()),
+    ];
+    let heads = [
+        "head.probabilities",
+        "#figure.brier",
+        "#head.reliability",
+        "#head.resolution",
+        "#head.log_loss",
+        "#head.ece",
+    ];
+    Table::new(texts, "results.calibrations", &heads, rows)
+}
+
+fn subgroups(texts: &Texts, inputs: &Inputs) -> Table {
+    let row = |group: &ctpipe_tables::json::Subgroup| {
+        let differs: Vec<String> =
+            group.differs.iter().map(|name| texts.say(&format!("figure.{name}"))).collect();
+        vec![
+            self::group(texts, group),
+            texts.count(group.samples),
+            texts.count(group.pathology),
+            words::short_figure(texts, &group.auc),
+            words::short_figure(texts, &group.sensitivity),
+            words::short_figure(texts, &group.specificity),
+            differs.join(", "),
+        ]
+    };
+    let heads = [
+        "head.group",
+        "#head.series",
+        "#class.pathology",
+        "figure.auc",
+        "figure.sensitivity",
+        "figure.specificity",
+        "head.differs",
+    ];
+    Table::new(texts, "results.subgroups", &heads, inputs.metrics.subgroups.iter().map(row).collect())
+}
+
+/// "Sex: F".
+pub(crate) fn group(texts: &Texts, group: &ctpipe_tables::json::Subgroup) -> String {
+    let by = texts.say(&format!("by.{}", group.by));
+    let unknown = || texts.say("by.unknown");
+    let name = if group.group == "unknown" { unknown() } else { group.group.clone() };
+    format!("{by}: {name}")
+}
+
+fn compared(texts: &Texts, found: &Comparison) -> Table {
+    let none = || texts.say("word.undefined");
+    let p = |value: Option<f64>| {
+        value.map_or_else(none, |p| if p < 0.001 { "<0.001".to_owned() } else { format!("{p:.3}") })
+    };
+    let interval = match (found.delong.ci_low, found.delong.ci_high) {
+        (Some(low), Some(high)) => {
+            texts.fill("figure.range", &[("low", &words::number(low)), ("high", &words::number(high))])
+        }
+        _ => found.delong.undefined.clone().unwrap_or_else(none),
+    };
+    let count = |n: Option<u64>| n.map_or_else(none, |n| texts.count(n));
+    let rows = [
+        ("compare.samples", texts.count(found.samples)),
+        ("compare.unknown", texts.count(found.unknown_to_baseline)),
+        ("compare.auc_a", words::short_figure(texts, &found.auc_a)),
+        ("compare.auc_b", words::short_figure(texts, &found.auc_b)),
+        ("compare.delta_auc", words::short_number(texts, &found.delta_auc)),
+        ("compare.delong", interval),
+        ("compare.delong_p", p(found.delong.p_value)),
+        ("compare.delta_sensitivity", words::short_number(texts, &found.delta_sensitivity)),
+        ("compare.delta_specificity", words::short_number(texts, &found.delta_specificity)),
+        ("compare.only_a", count(found.mcnemar.only_a_right)),
+        ("compare.only_b", count(found.mcnemar.only_b_right)),
+        ("compare.mcnemar_p", p(found.mcnemar.p_value)),
+    ];
+    let rows = rows.map(|(what, value)| vec![texts.say(what), value]).to_vec();
+    Table::new(texts, "results.comparison", &["head.figure", "head.value"], rows)
 }
 
 /// From scikit-learn's form: classes first, then accuracy and the averages.
-fn classification_report(name: &str, report: &Value) -> Option<Table> {
+fn classification_report(texts: &Texts, part: &str, report: &Value) -> Option<Table> {
     const LAST: [&str; 3] = ["accuracy", "macro avg", "weighted avg"];
     let report = report.as_object()?;
     let classes = report.keys().map(String::as_str).filter(|key| !LAST.contains(key));
     let rows: Vec<Vec<String>> = classes
         .chain(LAST)
         .filter_map(|key| {
-            let entry = report.get(key)?;
-            let cells = match entry {
-                Value::Object(figures) => {
-                    ["precision", "recall", "f1-score", "support"].map(|name| number(name, figures.get(name)))
-                }
-                single => [String::new(), String::new(), number(key, Some(single)), String::new()],
+            let cells = match report.get(key)? {
+                Value::Object(figures) => ["precision", "recall", "f1-score", "support"]
+                    .map(|name| number(texts, name, figures.get(name))),
+                single => [String::new(), String::new(), number(texts, key, Some(single)), String::new()],
             };
-            let mut row = vec![class(key).to_owned()];
+            let mut row = vec![class(texts, key)];
             row.extend(cells);
             Some(row)
         })
         .collect();
-    let heads = ["Class", "#Precision", "#Recall", "#F1", "#Series"];
-    Table::new(format!("Classification report of the {name} part"), &heads, rows).unless_empty()
+    let heads = ["head.class", "#figure.ppv", "#head.recall", "#figure.f1", "#head.series"];
+    let caption = texts.fill("results.report", &[("part", part)]);
+    Table::titled(texts, caption, &heads, rows).unless_empty()
 }
 
-fn class(key: &str) -> &str {
+fn class(texts: &Texts, key: &str) -> String {
     match key {
-        "0" | "0.0" => words::class(0),
-        "1" | "1.0" => words::class(1),
-        "macro avg" => "mean of the classes",
-        "weighted avg" => "mean, weighted by series",
-        other => other,
+        "0" | "0.0" | "Normal" => words::class(texts, 0),
+        "1" | "1.0" | "Pathology" => words::class(texts, 1),
+        "accuracy" => texts.say("figure.accuracy"),
+        "macro avg" => texts.say("results.macro"),
+        "weighted avg" => texts.say("results.weighted"),
+        other => other.to_owned(),
     }
 }
 
-fn number(name: &str, value: Option<&Value>) -> String {
+fn number(texts: &Texts, name: &str, value: Option<&Value>) -> String {
     match value {
         Some(Value::Number(n)) => {
             let n = n.as_f64().unwrap_or(f64::NAN);
-            if name == "support" { words::count(n as u64) } else { words::share(n) }
+            if name == "support" { texts.count(n as u64) } else { words::share(n) }
         }
         Some(Value::String(text)) => text.clone(),
-        _ => "undefined".to_owned(),
+        _ => texts.say("word.undefined"),
     }
 }
 
 /// The test series on the wrong side of the threshold, the most certain mistake first.
-fn wrong(inputs: &Inputs) -> Table {
+fn wrong(texts: &Texts, inputs: &Inputs) -> Table {
     let threshold = inputs.metrics.threshold.value;
     let mut wrong: Vec<_> = inputs
         .predictions
@@ -133,27 +318,22 @@ fn wrong(inputs: &Inputs) -> Table {
         by_distance.then_with(|| a.series_uid.cmp(&b.series_uid))
     });
     let row = |row: &&ctpipe_tables::PredictionRow| {
-        let called = words::class(u32::from(row.decision));
         vec![
             row.series_uid.clone(),
-            words::class(row.label).to_owned(),
-            called.to_owned(),
+            words::class(texts, row.label),
+            words::class(texts, u32::from(row.decision)),
             format!("{:.3}", row.probability),
         ]
     };
-    let heads = ["Series UID", "Label", "Called", "#Probability of pathology"];
-    Table::new(
-        "Test series that were called wrongly, farthest from the threshold first",
-        &heads,
-        wrong.iter().map(row).collect(),
-    )
-    .at_most(SHOWN)
+    let heads = ["head.uid", "head.label", "head.called", "#head.probability"];
+    Table::new(texts, "results.wrong", &heads, wrong.iter().map(row).collect()).at_most(texts, SHOWN)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::texts::Language;
 
     #[test]
     fn a_report_of_scikit_learn_keeps_its_order_and_says_what_is_undefined() {
@@ -163,12 +343,14 @@ mod tests {
             "accuracy": 0.75,
             "macro avg": {"precision": 0.375, "recall": 0.5, "f1-score": 0.4286, "support": 4.0},
         });
-        let table = serde_json::to_value(classification_report("test", &json).unwrap()).unwrap();
+        let table =
+            serde_json::to_value(classification_report(&Texts::new(Language::En), "test", &json).unwrap())
+                .unwrap();
         let first: Vec<&str> =
             table["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap()).collect();
-        assert_eq!(first, ["normal", "pathology", "accuracy", "mean of the classes"]);
+        assert_eq!(first, ["normal", "pathology", "Accuracy", "Mean of the classes"]);
         assert_eq!(table["rows"][1][1], "undefined");
         assert_eq!(table["rows"][2][3], "0.75");
-        assert!(classification_report("test", &Value::Null).is_none());
+        assert!(classification_report(&Texts::new(Language::En), "test", &Value::Null).is_none());
     }
 }

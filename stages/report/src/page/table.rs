@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::texts::Texts;
+
 /// One table.
 #[derive(Serialize)]
 pub(super) struct Table {
@@ -21,21 +23,27 @@ struct Head {
 }
 
 impl Table {
-    /// Heads of columns of numbers begin with `#`, which is not shown.
-    pub(super) fn new(caption: impl Into<String>, heads: &[&str], rows: Vec<Vec<String>>) -> Table {
+    /// Caption and heads are keys of the catalogue; those of columns of numbers begin with `#`.
+    pub(super) fn new(texts: &Texts, caption: &str, heads: &[&str], rows: Vec<Vec<String>>) -> Table {
+        Table::titled(texts, texts.say(caption), heads, rows)
+    }
+
+    /// With a caption that is put together.
+    pub(super) fn titled(texts: &Texts, caption: String, heads: &[&str], rows: Vec<Vec<String>>) -> Table {
         let head = |head: &&str| {
             let number = head.strip_prefix('#');
-            Head { text: number.unwrap_or(head).to_owned(), number: number.is_some() }
+            Head { text: texts.say(number.unwrap_or(head)), number: number.is_some() }
         };
-        Table { caption: caption.into(), heads: heads.iter().map(head).collect(), rows, note: None }
+        Table { caption, heads: heads.iter().map(head).collect(), rows, note: None }
     }
 
     /// Keeps the first `most` rows and counts the rest.
-    pub(super) fn at_most(mut self, most: usize) -> Table {
+    pub(super) fn at_most(mut self, texts: &Texts, most: usize) -> Table {
         let more = self.rows.len().saturating_sub(most);
         if more > 0 {
             self.rows.truncate(most);
-            self.note = Some(format!("The first {most} are shown; there are {more} more."));
+            let (shown, more) = (texts.count(most as u64), texts.count(more as u64));
+            self.note = Some(texts.fill("table.more", &[("shown", &shown), ("more", &more)]));
         }
         self
     }
@@ -49,13 +57,15 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::texts::Language;
 
     #[test]
     fn a_long_table_is_cut_and_counted() {
+        let texts = Texts::new(Language::En);
         let rows = (0..7).map(|i| vec![i.to_string()]).collect();
-        let table = Table::new("seven", &["#n"], rows).at_most(5);
+        let table = Table::new(&texts, "head.series", &["#head.count"], rows).at_most(&texts, 5);
         assert_eq!(table.rows.len(), 5);
         assert_eq!(table.note.as_deref(), Some("The first 5 are shown; there are 2 more."));
-        assert!(table.heads[0].number && table.heads[0].text == "n");
+        assert!(table.heads[0].number && table.heads[0].text == "Count");
     }
 }

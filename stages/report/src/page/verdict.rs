@@ -1,26 +1,29 @@
-//! Section 1: the question and its answer on the test part. Computes no figure.
+//! Page 1: the question and its answer on the test part. Computes no figure.
 
 use ctpipe_tables::json::{Confusion, Figure, PartMetrics};
 use serde::Serialize;
 
 use crate::inputs::Inputs;
+use crate::texts::Texts;
 use crate::words;
 
 #[derive(Serialize)]
 pub(super) struct View {
-    /// "40 series of 38 patients".
-    samples: String,
+    tried_on: String,
     figures: Vec<Headline>,
     threshold: String,
     threshold_note: Option<String>,
     confusion: Matrix,
-    words: String,
+    /// Three sentences.
+    words: Vec<String>,
+    /// What it does not show.
+    limits: Vec<String>,
 }
 
 /// A figure in large type.
 #[derive(Serialize)]
 struct Headline {
-    name: &'static str,
+    name: String,
     /// `None` where it is undefined; then `detail` says why.
     value: Option<String>,
     detail: String,
@@ -34,75 +37,100 @@ pub(super) struct Matrix {
     counts: Option<Confusion>,
 }
 
-/// The confusion matrix of the part called `name`.
-pub(super) fn matrix(name: &str, part: &PartMetrics) -> Matrix {
-    let caption =
-        format!("Confusion matrix of the {name} part ({})", words::counted(part.samples, "series", "series"));
-    Matrix { caption, counts: part.confusion }
+/// The confusion matrix of a part.
+pub(super) fn matrix(texts: &Texts, part: &str, metrics: &PartMetrics) -> Matrix {
+    let series = texts.counted("count.series", metrics.samples);
+    let caption = texts.fill("matrix.caption", &[("part", &words::part(texts, part)), ("series", &series)]);
+    Matrix { caption, counts: metrics.confusion }
 }
 
-pub(super) fn view(inputs: &Inputs) -> View {
+pub(super) fn view(texts: &Texts, inputs: &Inputs) -> View {
     let metrics = &inputs.metrics;
     let test = &metrics.test;
-    let level = words::percent(metrics.confidence_level);
-    let headline = |name, figure: &Figure| {
-        let detail = match (figure.value, figure.ci_low, figure.ci_high) {
-            (None, ..) => words::why(figure),
-            (_, Some(low), Some(high)) => {
-                format!("{level} CI {} to {}", words::share(low), words::share(high))
+    let headline = |name: &str, figure: &Figure| {
+        let detail = match (figure.value, words::interval(figure)) {
+            (None, _) => words::why(texts, figure),
+            (_, Some((low, high))) => {
+                let range =
+                    texts.fill("figure.range", &[("low", &words::share(low)), ("high", &words::share(high))]);
+                let level = words::percent(metrics.confidence_level);
+                format!("{} {range}", texts.fill("figure.ci", &[("level", &level)]))
             }
-            _ => figure.undefined.clone().map_or("no interval".to_owned(), |why| format!("interval {why}")),
+            _ => format!(
+                "{} {}",
+                texts.say("figure.interval"),
+                figure.undefined.clone().unwrap_or_else(|| texts.say("figure.no_reason"))
+            ),
         };
-        Headline { name, value: figure.value.map(words::share), detail }
+        Headline { name: texts.say(name), value: figure.value.map(words::share), detail }
     };
     View {
-        samples: samples(test),
+        tried_on: texts.fill("verdict.tried_on", &[("samples", &samples(texts, test))]),
         figures: vec![
-            headline("AUC", &test.auc),
-            headline("Sensitivity", &test.sensitivity),
-            headline("Specificity", &test.specificity),
+            headline("figure.auc", &test.auc),
+            headline("figure.sensitivity", &test.sensitivity),
+            headline("figure.specificity", &test.specificity),
         ],
-        threshold: words::threshold(metrics),
+        threshold: words::threshold(texts, metrics),
         threshold_note: metrics.threshold.note.clone(),
-        confusion: matrix("test", test),
-        words: in_words(inputs),
+        confusion: matrix(texts, "test", test),
+        words: in_words(texts, inputs),
+        limits: limits(texts, inputs),
     }
 }
 
-fn samples(part: &PartMetrics) -> String {
-    let patients = words::counted(part.patients, "patient", "patients");
-    format!("{} series of {patients}", words::count(part.samples))
+/// "40 series of 38 patients".
+fn samples(texts: &Texts, part: &PartMetrics) -> String {
+    let series = texts.counted("count.series", part.samples);
+    texts.fill(
+        "count.of",
+        &[("series", &series), ("patients", &texts.counted("count.of_patients", part.patients))],
+    )
 }
 
-fn in_words(inputs: &Inputs) -> String {
+fn in_words(texts: &Texts, inputs: &Inputs) -> Vec<String> {
     let metrics = &inputs.metrics;
     let test = &metrics.test;
     if test.samples == 0 {
-        return "The test part is empty, so nothing can be said about how the network does on series \
-                that it has not seen. Every figure of the test part is undefined."
-            .to_owned();
+        return vec![texts.say("verdict.empty")];
     }
-    let learnt = if inputs.patients_in_several_parts() == 0 { "none of whom" } else { "some of whom" };
-    let mut said =
-        vec![format!("The network was tried once on {}, {learnt} it had learnt from.", samples(test))];
+    let learnt =
+        if inputs.patients_in_several_parts() == 0 { "verdict.tried_once" } else { "verdict.tried_leaking" };
+    let mut said = vec![texts.fill(learnt, &[("samples", &samples(texts, test))])];
     said.push(match test.auc.value {
-        Some(_) => format!(
-            "Of one pathological and one normal series drawn at random, it ranks the pathological one higher \
-             with a probability of {}. A coin would reach 0.50.",
-            words::figure(&test.auc, metrics.confidence_level)
-        ),
-        None => format!("The AUC is {}.", words::why(&test.auc)),
+        Some(_) => {
+            texts.fill("verdict.auc", &[("auc", &words::figure(texts, &test.auc, metrics.confidence_level))])
+        }
+        None => texts.fill("verdict.no_auc", &[("why", &words::why(texts, &test.auc))]),
     });
     if let Some(c) = test.confusion {
-        said.push(format!(
-            "At the threshold of {:.3} it finds {} of {} pathological series and calls {} of {} normal \
-             series pathological by mistake.",
-            metrics.threshold.value,
-            words::count(c.tp),
-            words::count(c.tp + c.r#fn),
-            words::count(c.fp),
-            words::count(c.fp + c.tn)
+        let count = |n| texts.count(n);
+        said.push(texts.fill(
+            "verdict.at_threshold",
+            &[
+                ("threshold", &format!("{:.3}", metrics.threshold.value)),
+                ("found", &count(c.tp)),
+                ("pathological", &count(c.tp + c.r#fn)),
+                ("mistaken", &count(c.fp)),
+                ("normal", &count(c.fp + c.tn)),
+            ],
         ));
     }
-    said.join(" ")
+    said
+}
+
+/// What a reader might take it for, and it is not.
+fn limits(texts: &Texts, inputs: &Inputs) -> Vec<String> {
+    let test = &inputs.metrics.test;
+    let mut limits = vec![texts.say("verdict.other_scanners"), texts.say("verdict.labels")];
+    if let Some(c) = test.confusion.filter(|_| inputs.metrics.prevalence.is_none()) {
+        let share = (c.tp + c.r#fn) as f64 / test.samples.max(1) as f64;
+        limits.push(
+            texts.fill("verdict.prevalence", &[("share", &words::percent((share * 100.0).round() / 100.0))]),
+        );
+    }
+    if test.samples > 0 && test.samples < 100 {
+        limits.push(texts.fill("verdict.few", &[("series", &texts.counted("count.series", test.samples))]));
+    }
+    limits
 }

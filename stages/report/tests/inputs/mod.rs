@@ -11,12 +11,14 @@ use ctpipe_engine::{
     Kind, Manifest, Options, Output, Param, Pipeline, Port, Selection, Spec, Stage, StageError, Task,
 };
 use ctpipe_report::Report;
+use ctpipe_tables::evaluation::Ends;
 use ctpipe_tables::json::{
-    self, Confusion, Figure, IngestSummary, MetricsFile, ModelFile, PartCounts, PartMetrics, RocPoint,
-    SplitSummary, ThresholdFile,
+    self, Calibration, Calibrations, Comparison, Confusion, Figure, IngestSummary, LayerFile, McNemar,
+    MetricsFile, ModelFile, NetBenefit, PairedDeLong, PartCounts, PartMetrics, PrPoint, Randomised,
+    ReliabilityBin, RocPoint, SaliencyFile, SplitSummary, Subgroup, ThresholdFile,
 };
 use ctpipe_tables::shards::{self, Packed, ShardWriter};
-use ctpipe_tables::{EpochRow, Part, PredictionRow, SeriesRow, SplitRow, Table, VolumeRow};
+use ctpipe_tables::{EpochRow, Part, PredictionRow, SaliencyRow, SeriesRow, SplitRow, Table, VolumeRow};
 
 /// Everything that the stages before the report write.
 #[derive(Clone)]
@@ -30,6 +32,8 @@ pub(crate) struct Set {
     pub(crate) history: Vec<EpochRow>,
     pub(crate) metrics: MetricsFile,
     pub(crate) predictions: Vec<PredictionRow>,
+    pub(crate) saliency: Vec<SaliencyRow>,
+    pub(crate) saliency_file: SaliencyFile,
 }
 
 pub(crate) fn figure(value: Option<f64>, interval: Option<(f64, f64)>, undefined: Option<&str>) -> Figure {
@@ -38,7 +42,7 @@ pub(crate) fn figure(value: Option<f64>, interval: Option<(f64, f64)>, undefined
         ci_low: interval.map(|i| i.0),
         ci_high: interval.map(|i| i.1),
         undefined: undefined.map(str::to_owned),
-        undefined_replicates: None,
+        ..Figure::default()
     }
 }
 
@@ -71,14 +75,18 @@ impl Default for Set {
                     value: 0.5,
                     source: "fixed".into(),
                     note: Some("the best threshold on val is undefined because there are no samples; 0.5 is taken instead".into()),
+                    ..ThresholdFile::default()
                 },
                 n_bootstrap: 1000,
                 confidence_level: 0.95,
                 train: empty_part(),
                 val: empty_part(),
                 test: empty_part(),
+                ..MetricsFile::default()
             },
             predictions: Vec::new(),
+            saliency: Vec::new(),
+            saliency_file: SaliencyFile::default(),
         }
     }
 }
@@ -153,12 +161,24 @@ impl Set {
         };
         set.history = (1..=12).map(epoch).collect();
         set.metrics = MetricsFile {
-            threshold: ThresholdFile { value: 0.412, source: "f1 on val".into(), note: None },
+            threshold: ThresholdFile { value: 0.412, source: "f1 on val".into(), ..ThresholdFile::default() },
             train: part(160, 151, (0.981, 0.962, 0.993), Confusion { tp: 75, fp: 4, tn: 78, r#fn: 3 }),
             val: part(40, 39, (0.942, 0.873, 0.991), Confusion { tp: 19, fp: 2, tn: 18, r#fn: 1 }),
             test: part(40, 38, (0.934, 0.881, 0.969), Confusion { tp: 18, fp: 3, tn: 17, r#fn: 2 }),
+            subgroups: vec![subgroup("F", 0.95, &[]), subgroup("<b>M</b>", 0.71, &["auc"])],
+            comparison: Some(comparison()),
             ..set.metrics
         };
+        for (case, uid) in
+            [("hit", "1.2.826.0.1.3680043.2.1125.4"), ("false_alarm", "1.2.826.0.1.3680043.2.1125.3")]
+        {
+            for method in ["smooth_grad", "grad_cam"] {
+                set.saliency.push(map(uid, case, method));
+            }
+        }
+        set.saliency.push(map("", "test", "gradient"));
+        set.saliency_file.randomised =
+            Some(Randomised { series_uid: "1.2.826.0.1.3680043.2.1125.4".into(), correlation: 0.07 });
         set
     }
 
@@ -194,6 +214,8 @@ impl Set {
             }
             _ => {
                 json::write(&self.metrics, &out.join(MetricsFile::FILE))?;
+                SaliencyRow::write(&self.saliency, out)?;
+                json::write(&self.saliency_file, &out.join(SaliencyFile::FILE))?;
                 PredictionRow::write(&self.predictions, out)
             }
         }
@@ -231,6 +253,48 @@ fn model() -> ModelFile {
         class_weights: [0.976, 1.026],
         device: "cpu".into(),
         notes: Vec::new(),
+        layers: vec![LayerFile { name: "conv.0".into(), output: vec![32, 64, 64, 64], parameters: 896 }],
+    }
+}
+
+fn subgroup(group: &str, auc: f64, differs: &[&str]) -> Subgroup {
+    let of = figure(Some(auc), Some((auc - 0.05, auc + 0.04)), None);
+    Subgroup {
+        by: "sex".into(),
+        group: group.into(),
+        samples: 20,
+        patients: 19,
+        pathology: 10,
+        auc: of.clone(),
+        sensitivity: of.clone(),
+        specificity: of,
+        differs: differs.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+fn comparison() -> Comparison {
+    Comparison {
+        samples: 38,
+        unknown_to_baseline: 2,
+        delta_auc: figure(Some(0.021), Some((-0.012, 0.06)), None),
+        delong: PairedDeLong { delta: Some(0.021), p_value: Some(0.2), ..PairedDeLong::default() },
+        mcnemar: McNemar { only_a_right: Some(3), only_b_right: Some(1), ..McNemar::default() },
+        notes: vec!["2 of these series had another label then".into()],
+        ..Comparison::default()
+    }
+}
+
+/// A map that is strong in one corner.
+fn map(series_uid: &str, case: &str, method: &str) -> SaliencyRow {
+    let strength = |i: usize| u8::try_from(255 - (i % 64 + i / 64 % 64 + i / 4096).min(255)).unwrap_or(0);
+    SaliencyRow {
+        series_uid: series_uid.into(),
+        case: case.into(),
+        method: method.into(),
+        size: 64,
+        largest: 0.5,
+        map: (0..64 * 64 * 64).map(strength).collect(),
+        ..SaliencyRow::default()
     }
 }
 
@@ -271,6 +335,21 @@ fn epoch(epoch: u32) -> EpochRow {
     }
 }
 
+fn calibration(off: f64) -> Calibration {
+    let bin = |i: u32| {
+        let mean_predicted = f64::from(i) / 5.0 + 0.1;
+        let observed_share = (mean_predicted - off).max(0.0);
+        let observed_interval =
+            Ends { low: (observed_share - 0.1).max(0.0), high: (observed_share + 0.1).min(1.0) };
+        ReliabilityBin { samples: 8, mean_predicted, observed_share, observed_interval }
+    };
+    Calibration {
+        expected_calibration_error: Some(off),
+        curve: (0..5).map(bin).collect(),
+        ..Calibration::default()
+    }
+}
+
 fn part(samples: u64, patients: u64, (auc, low, high): (f64, f64, f64), c: Confusion) -> PartMetrics {
     let ratio = |a: u64, b: u64| {
         let value = a as f64 / b as f64;
@@ -305,6 +384,22 @@ fn part(samples: u64, patients: u64, (auc, low, high): (f64, f64, f64), c: Confu
             "weighted avg": class(samples),
         }),
         roc: roc.collect(),
+        pr: [(1.0, 0.5), (0.8, 0.9), (0.2, 1.0)]
+            .map(|(recall, precision)| PrPoint { threshold: Some(1.0 - recall), recall, precision })
+            .to_vec(),
+        calibration: Calibrations {
+            before: calibration(0.12),
+            temperature: Some(calibration(0.05)),
+            isotonic: None,
+        },
+        decision_curve: (0..100)
+            .map(|i| {
+                let threshold = f64::from(i) / 100.0;
+                let treat_all = 0.5 - 0.5 * threshold / (1.0 - threshold);
+                NetBenefit { threshold, model: 0.45 - 0.3 * threshold, treat_all }
+            })
+            .collect(),
+        ..PartMetrics::default()
     }
 }
 

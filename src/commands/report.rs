@@ -1,0 +1,56 @@
+//! `ctpipe report`: where the current report is; `--open` shows it.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use ctpipe_engine::{Pipeline, Store};
+use serde_json::json;
+
+use crate::cli::{Global, Report};
+use crate::context;
+use crate::terminal::{print_json, say};
+
+/// What opens a page, by system: the first that there is.
+const OPENERS: [&str; 3] = ["xdg-open", "open", "wslview"];
+
+/// The current reports of a pipeline.
+pub(crate) fn pages(pipeline: &Pipeline) -> Vec<PathBuf> {
+    let store = Store::new(&pipeline.artifacts);
+    let reports = pipeline.nodes.iter().filter(|node| node.stage.kind() == "report");
+    let made = reports.filter(|node| matches!(store.current(&node.name), Ok(Some(_))));
+    made.map(|node| pipeline.artifacts.join(&node.name).join("report.html")).collect()
+}
+
+pub(crate) fn report(global: &Global, args: &Report) -> anyhow::Result<u8> {
+    let pages = pages(&context::pipeline(global)?);
+    if pages.is_empty() {
+        anyhow::bail!("there is no report yet: `ctpipe run` makes it");
+    }
+    if global.json {
+        print_json(&json!({ "reports": pages }))?;
+    } else {
+        for page in &pages {
+            say!("{}", page.display());
+        }
+    }
+    if args.open {
+        pages.iter().try_for_each(open)?;
+    }
+    Ok(0)
+}
+
+fn open(page: &PathBuf) -> anyhow::Result<()> {
+    for opener in OPENERS {
+        let started = Command::new(opener)
+            .arg(page)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        match started {
+            Ok(status) if status.success() => return Ok(()),
+            _ => {}
+        }
+    }
+    anyhow::bail!("none of {} could open {}: open it in a browser", OPENERS.join(", "), page.display())
+}

@@ -1,0 +1,85 @@
+//! This model beside an earlier one, on the series of the test part that both know. Judges neither.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ctpipe_metrics::{Model, compare};
+use ctpipe_tables::json::{self, Comparison, MetricsFile};
+use ctpipe_tables::{Part, PredictionRow, Table};
+
+use crate::config::Config;
+use crate::metrics::{Columns, told, told_or_why};
+
+/// What an earlier evaluation said.
+pub(crate) struct Baseline {
+    predictions: Vec<PredictionRow>,
+    threshold: f64,
+}
+
+impl Baseline {
+    /// Reads an artifact of evaluate.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn read(folder: &Path) -> Result<Baseline, ctpipe_tables::Error> {
+        // Of its metrics the threshold alone, which every version of the file has.
+        let metrics: serde_json::Value = json::read(&folder.join(MetricsFile::FILE))?;
+        Ok(Baseline {
+            predictions: PredictionRow::read(folder)?,
+            threshold: metrics["threshold"]["value"].as_f64().unwrap_or(0.5),
+        })
+    }
+
+    /// # Errors
+    /// When a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
+    pub(crate) fn compare(
+        &self,
+        predictions: &[PredictionRow],
+        threshold: f64,
+        (config, seed): (&Config, u64),
+    ) -> Result<Comparison, serde_json::Error> {
+        let known: HashMap<&str, &PredictionRow> =
+            self.predictions.iter().map(|row| (row.series_uid.as_str(), row)).collect();
+        let test: Vec<&PredictionRow> =
+            predictions.iter().filter(|row| row.split == Part::Test.as_str()).collect();
+        let (rows, theirs): (Vec<&PredictionRow>, Vec<&PredictionRow>) =
+            test.iter().filter_map(|row| Some((*row, *known.get(row.series_uid.as_str())?))).unzip();
+        let mut notes = Vec::new();
+        let learnt = theirs.iter().filter(|row| row.split != Part::Test.as_str()).count();
+        if learnt > 0 {
+            notes.push(format!(
+                "{learnt} of these series were not in the test part of the baseline: it may have learnt from them, \
+                 and looks better than it is"
+            ));
+        }
+        let relabelled = rows.iter().zip(&theirs).filter(|(a, b)| a.label != b.label).count();
+        if relabelled > 0 {
+            notes.push(format!(
+                "{relabelled} of these series had another label then; today's labels are taken for both"
+            ));
+        }
+        let unknown = test.len() - rows.len();
+        let scores: Vec<f64> = theirs.iter().map(|row| row.probability).collect();
+        let columns = Columns::of(rows.into_iter());
+        let found = compare(
+            &columns.labels,
+            Model { scores: &columns.scores, threshold },
+            Model { scores: &scores, threshold: self.threshold },
+            &columns.patients,
+            config.scheme(seed),
+        );
+        Ok(Comparison {
+            samples: columns.labels.len() as u64,
+            unknown_to_baseline: unknown as u64,
+            baseline_threshold: self.threshold,
+            auc_a: told(found.auc_a)?,
+            auc_b: told(found.auc_b)?,
+            delta_auc: told(found.delta_auc)?,
+            delong: told_or_why(found.delong)?,
+            delta_sensitivity: told(found.delta_sensitivity)?,
+            delta_specificity: told(found.delta_specificity)?,
+            mcnemar: told_or_why(found.mcnemar)?,
+            notes,
+        })
+    }
+}

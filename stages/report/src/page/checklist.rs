@@ -1,0 +1,66 @@
+//! Of page 5: the checklist of before, during and after a training, with what was done for each point. Judges by what the
+//! artifacts say, and says so where they do not.
+
+use ctpipe_tables::Status;
+
+use super::table::Table;
+use crate::inputs::Inputs;
+use crate::texts::Texts;
+use crate::words;
+
+pub(super) fn table(texts: &Texts, inputs: &Inputs) -> Table {
+    let metrics = &inputs.metrics;
+    let model = &inputs.model;
+    let count = |n: u64| texts.count(n);
+    let rejected = inputs.series.iter().filter(|row| row.status != Status::Accepted.as_str()).count() as u64;
+    let flagged = inputs.volumes.iter().filter(|row| !row.flags.is_empty()).count() as u64;
+    let labelled = |label| inputs.split_rows.iter().filter(|row| row.label == label).count() as u64;
+    let training = |name: &str| {
+        let value = model.training.get(name);
+        value.map_or_else(|| texts.say("word.undefined"), |value| value.to_string().replace('"', ""))
+    };
+    let calibrated = &metrics.test.calibration;
+    let error =
+        |found: Option<f64>| found.map_or_else(|| texts.say("word.undefined"), |error| format!("{error:.3}"));
+    let differing = metrics.subgroups.iter().filter(|group| !group.differs.is_empty()).count() as u64;
+    let rows = [
+        ("before", "data", vec![("n", count(inputs.series.len() as u64)), ("rejected", count(rejected))]),
+        ("before", "quality", vec![("flagged", count(flagged))]),
+        ("before", "leak", vec![("n", count(inputs.patients_in_several_parts() as u64))]),
+        ("before", "balance", vec![("normal", count(labelled(0))), ("pathology", count(labelled(1)))]),
+        ("during", "loss", vec![("loss", training("loss")), ("sampler", training("use_weighted_sampler"))]),
+        (
+            "during",
+            "watched",
+            vec![("by", training("early_stopping_on")), ("epochs", model.epochs.to_string())],
+        ),
+        ("during", "kept", vec![("epoch", model.best_epoch.to_string())]),
+        ("after", "threshold", vec![("threshold", words::threshold(texts, metrics))]),
+        ("after", "once", vec![("n", count(metrics.test.samples))]),
+        ("after", "intervals", vec![("n", count(metrics.n_bootstrap))]),
+        (
+            "after",
+            "calibration",
+            vec![
+                ("before", error(calibrated.before.expected_calibration_error)),
+                ("after", error(calibrated.temperature.as_ref().and_then(|c| c.expected_calibration_error))),
+            ],
+        ),
+        (
+            "after",
+            "subgroups",
+            vec![("n", count(metrics.subgroups.len() as u64)), ("differ", count(differing))],
+        ),
+        ("after", "saliency", vec![("n", count(inputs.explained() as u64))]),
+        ("after", "again", Vec::new()),
+    ];
+    let rows = rows.into_iter().map(|(when, what, with)| {
+        let with: Vec<(&str, &str)> = with.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        vec![
+            texts.say(&format!("checklist.{what}.point")),
+            texts.say(&format!("when.{when}")),
+            texts.fill(&format!("checklist.{what}.done"), &with),
+        ]
+    });
+    Table::new(texts, "provenance.checklist", &["head.point", "head.when", "head.done"], rows.collect())
+}

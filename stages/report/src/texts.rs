@@ -1,0 +1,210 @@
+//! Every text of the page, in one catalogue a language (`texts/`). Knows no figure and no table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+/// What the page is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Language {
+    /// English.
+    #[default]
+    En,
+    /// Russian.
+    Ru,
+}
+
+impl Language {
+    /// As HTML names it.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Language::En => "en",
+            Language::Ru => "ru",
+        }
+    }
+
+    fn catalogue(self) -> &'static str {
+        match self {
+            Language::En => include_str!("../texts/en.json"),
+            Language::Ru => include_str!("../texts/ru.json"),
+        }
+    }
+
+    /// Which of a text's forms goes with a number.
+    fn form(self, n: u64) -> usize {
+        match self {
+            Language::En => usize::from(n != 1),
+            // Unicode CLDR: one, few, many.
+            Language::Ru => match (n % 10, n % 100) {
+                (1, tens) if tens != 11 => 0,
+                (2..=4, tens) if !(12..=14).contains(&tens) => 1,
+                _ => 2,
+            },
+        }
+    }
+
+    /// Between thousands.
+    fn separator(self) -> char {
+        match self {
+            Language::En => ',',
+            Language::Ru => '\u{a0}',
+        }
+    }
+}
+
+/// The texts of a language.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    language: Language,
+    of: BTreeMap<String, String>,
+    /// Keys that were asked for and are not there, which a test holds to be none.
+    missing: Mutex<BTreeSet<String>>,
+}
+
+impl Texts {
+    pub(crate) fn new(language: Language) -> Texts {
+        // A test reads both; a catalogue that were none would show its keys.
+        let of = serde_json::from_str(language.catalogue()).unwrap_or_default();
+        Texts { language, of, missing: Mutex::default() }
+    }
+
+    pub(crate) fn language(&self) -> Language {
+        self.language
+    }
+
+    /// A text as it stands, if it is there.
+    pub(crate) fn find(&self, key: &str) -> Option<&str> {
+        self.of.get(key).map(String::as_str)
+    }
+
+    /// A text as it stands.
+    pub(crate) fn say(&self, key: &str) -> String {
+        self.find(key).map_or_else(
+            || {
+                if let Ok(mut missing) = self.missing.lock() {
+                    missing.insert(key.to_owned());
+                }
+                key.to_owned()
+            },
+            str::to_owned,
+        )
+    }
+
+    /// A text with `{name}` in it replaced.
+    pub(crate) fn fill(&self, key: &str, with: &[(&str, &str)]) -> String {
+        with.iter().fold(self.say(key), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    }
+
+    /// The form of a text that goes with a number, which is `{n}` in it: "{n} patient|{n} patients".
+    pub(crate) fn counted(&self, key: &str, n: u64) -> String {
+        let text = self.say(key);
+        let forms: Vec<&str> = text.split('|').collect();
+        let form = forms.get(self.language.form(n)).or(forms.last()).copied().unwrap_or_default();
+        form.replace("{n}", &self.count(n))
+    }
+
+    /// 12,345.
+    pub(crate) fn count(&self, n: u64) -> String {
+        let digits = n.to_string();
+        let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+        for (i, digit) in digits.chars().enumerate() {
+            if i > 0 && (digits.len() - i).is_multiple_of(3) {
+                text.push(self.language.separator());
+            }
+            text.push(digit);
+        }
+        text
+    }
+
+    #[cfg(test)]
+    pub(crate) fn missing(&self) -> Vec<String> {
+        self.missing.lock().map(|missing| missing.iter().cloned().collect()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::words::{CODES, FLAGS, WARNINGS};
+
+    fn placeholders(text: &str) -> BTreeSet<&str> {
+        let between = |open, close| {
+            text.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(name, _)| name)
+        };
+        // `[name]` is for the script.
+        between('{', '}').chain(between('[', ']')).collect()
+    }
+
+    #[test]
+    fn every_text_is_there_in_both_languages_with_the_same_places_and_all_forms() {
+        let [en, ru] = [Language::En, Language::Ru].map(Texts::new);
+        let keys = |texts: &Texts| texts.of.keys().cloned().collect::<Vec<_>>();
+        assert!(en.of.len() > 100);
+        assert_eq!(keys(&en), keys(&ru));
+        for (key, text) in &en.of {
+            let other = &ru.of[key];
+            assert_eq!(placeholders(text), placeholders(other), "{key}");
+            assert!(!other.trim().is_empty(), "{key}");
+            let forms = |text: &str| text.split('|').count();
+            assert_eq!(
+                (forms(text), forms(other)),
+                if text.contains('|') { (2, 3) } else { (1, 1) },
+                "{key}"
+            );
+        }
+    }
+
+    /// Keys stand in the sources as they are, or end in a code that is put together.
+    #[test]
+    fn no_text_is_left_over() {
+        let sources = concat!(
+            include_str!("../templates/report.html"),
+            include_str!("../templates/macros.html"),
+            include_str!("charts/data.rs"),
+            include_str!("charts/results.rs"),
+            include_str!("charts/training.rs"),
+            include_str!("words.rs"),
+            include_str!("book.rs"),
+            include_str!("page.rs"),
+            include_str!("page/cases.rs"),
+            include_str!("page/checklist.rs"),
+            include_str!("page/data.rs"),
+            include_str!("page/diagnosis.rs"),
+            include_str!("page/examples.rs"),
+            include_str!("page/model.rs"),
+            include_str!("page/provenance.rs"),
+            include_str!("page/quality.rs"),
+            include_str!("page/results.rs"),
+            include_str!("page/table.rs"),
+            include_str!("page/verdict.rs"),
+        );
+        // Heads of columns of numbers begin with #.
+        let stands_there =
+            |key: &str| sources.contains(&format!("\"{key}\"")) || sources.contains(&format!("\"#{key}\""));
+        let is_code = |key: &str| match key.split_once('.') {
+            Some(("code", code)) => CODES.contains(&code),
+            Some(("warning", code)) => WARNINGS.contains(&code),
+            Some(("flag", code)) => FLAGS.contains(&code),
+            _ => false,
+        };
+        let put_together = |key: &str| {
+            key.rmatch_indices('.').any(|(at, _)| sources.contains(&format!("\"{}.{{", &key[..at])))
+        };
+        let texts = Texts::new(Language::En);
+        let over: Vec<&String> =
+            texts.of.keys().filter(|key| !stands_there(key) && !put_together(key) && !is_code(key)).collect();
+        assert!(over.is_empty(), "{over:?}");
+    }
+
+    #[test]
+    fn russian_numbers_have_three_forms() {
+        let texts = Texts::new(Language::Ru);
+        let said = [1, 2, 5, 11, 12, 21, 22, 25, 111, 1004].map(|n| Language::Ru.form(n));
+        assert_eq!(said, [0, 1, 2, 2, 2, 0, 1, 2, 2, 1]);
+        assert_eq!(texts.count(1_234_567), "1\u{a0}234\u{a0}567");
+        assert_eq!(Texts::new(Language::En).count(1000), "1,000");
+    }
+}

@@ -7,7 +7,7 @@ CTPIPE := target/debug/ctpipe
 SHORTER := $(if $(SHORT),--set train.epochs=2)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build pipeline install lint test test-isa test-peers bench-engine bench-dicom bench-train bench-learning gpu-check test-gpu-code soak fuzz clean
+.PHONY: help tools build pipeline install lint test test-isa test-peers bench-engine bench-dicom bench-train bench-learning bench-report gpu-check test-gpu-code soak fuzz clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ bench-engine: build ## the engine beside DVC and find on 100 000 files (3 minute
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3 python3-venv; } \
 	  || { echo "install Python first: apt-get install python3 python3-venv"; exit 1; }
 	@python3 benches/engine.py --ctpipe $(CTPIPE) --work target/bench/engine
+
+bench-report: pipeline $(VENV)/ok ## the report of 10 000 series
+	@$(VENV)/bin/python benches/report.py --ctpipe $(CTPIPE) --artifacts artifacts
 
 bench-dicom: build $(VENV)/ok ## DICOM to shards beside SimpleITK, pydicom and pylibjpeg (10 minutes, 6 GB of disk)
 	@$(CARGO) build --quiet --locked --examples

@@ -2,97 +2,10 @@
 //! programs, and a test holds the two together.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use crate::described::{Described, described, records};
 use crate::rows::Part;
-
-/// Declares records that are written and read as they stand, and describe themselves. A field with a `serde` attribute may be
-/// missing.
-macro_rules! records {
-    ($($(#[doc = $about:literal])+ $name:ident {
-        $($(#[doc = $doc:literal])+ $(#[serde($($serde:tt)*)])? $field:ident: $type:ty,)+
-    })*) => {
-        $($(#[doc = $about])+
-        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-        pub struct $name { $($(#[doc = $doc])+ $(#[serde($($serde)*)])? pub $field: $type,)+ }
-
-        impl Described for $name {
-            fn schema(definitions: &mut Map<String, Value>) -> Value {
-                let mut properties = Map::new();
-                let mut required = Vec::new();
-                $(
-                    let mut schema = <$type as Described>::schema(definitions);
-                    if schema.get("$ref").is_some() {
-                        // What stands beside a reference is not looked at.
-                        schema = json!({ "allOf": [schema] });
-                    }
-                    schema["description"] = concat!($($doc),+).trim().into();
-                    properties.insert(stringify!($field).to_owned(), schema);
-                    let optional: &[&str] = &[$(stringify!($($serde)*))?];
-                    if optional.is_empty() {
-                        required.push(Value::from(stringify!($field)));
-                    }
-                )+
-                let record = json!({
-                    "type": "object",
-                    "description": concat!($($about),+).trim(),
-                    "properties": properties,
-                    "required": required,
-                    "additionalProperties": false,
-                });
-                definitions.insert(stringify!($name).to_owned(), record);
-                json!({ "$ref": concat!("#/definitions/", stringify!($name)) })
-            }
-        })*
-    };
-}
-
-/// A type that knows its JSON schema; records stand among the definitions.
-trait Described {
-    fn schema(definitions: &mut Map<String, Value>) -> Value;
-}
-
-macro_rules! described {
-    ($($type:ty = $schema:tt,)*) => {
-        $(impl Described for $type {
-            fn schema(_: &mut Map<String, Value>) -> Value {
-                json!($schema)
-            }
-        })*
-    };
-}
-
-described! {
-    f64 = { "type": "number" },
-    u64 = { "type": "integer" },
-    u32 = { "type": "integer" },
-    String = { "type": "string" },
-    // scikit-learn's report, or why there is none.
-    Value = { "type": ["object", "string"] },
-    Confusion = {
-        "type": "object",
-        "properties": {
-            "tp": { "type": "integer" },
-            "fp": { "type": "integer" },
-            "tn": { "type": "integer" },
-            "fn": { "type": "integer" }
-        },
-        "required": ["tp", "fp", "tn", "fn"],
-        "additionalProperties": false
-    },
-}
-
-impl<T: Described> Described for Option<T> {
-    fn schema(definitions: &mut Map<String, Value>) -> Value {
-        json!({ "anyOf": [T::schema(definitions), { "type": "null" }] })
-    }
-}
-
-impl<T: Described> Described for Vec<T> {
-    fn schema(definitions: &mut Map<String, Value>) -> Value {
-        json!({ "type": "array", "items": T::schema(definitions) })
-    }
-}
 
 records! {
     /// One figure with its intervals; `value` is null where it is undefined, and then it is said why.
@@ -486,6 +399,20 @@ records! {
         /// Spearman's rank correlation of the two maps over all voxels.
         correlation: f64,
     }
+}
+
+described! {
+    Confusion = {
+        "type": "object",
+        "properties": {
+            "tp": { "type": "integer" },
+            "fp": { "type": "integer" },
+            "tn": { "type": "integer" },
+            "fn": { "type": "integer" }
+        },
+        "required": ["tp", "fp", "tn", "fn"],
+        "additionalProperties": false
+    },
 }
 
 /// Counts at the threshold.

@@ -3,6 +3,7 @@
 
 mod column;
 mod csv;
+mod described;
 pub mod error;
 pub mod evaluation;
 pub mod json;

@@ -1,8 +1,9 @@
 //! This model beside an earlier one, on the series of the test part that both know. Judges neither.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use ctpipe_engine::StageError;
 use ctpipe_metrics::{Model, compare};
 use ctpipe_tables::json::{self, Comparison, MetricsFile};
 use ctpipe_tables::{Part, PredictionRow, Table};
@@ -21,13 +22,14 @@ impl Baseline {
     ///
     /// # Errors
     /// When it is none.
-    pub(crate) fn read(folder: &Path) -> Result<Baseline, ctpipe_tables::Error> {
+    pub(crate) fn read(folder: &Path) -> Result<Baseline, StageError> {
         // Of its metrics the threshold alone, which every version of the file has.
-        let metrics: serde_json::Value = json::read(&folder.join(MetricsFile::FILE))?;
-        Ok(Baseline {
-            predictions: PredictionRow::read(folder)?,
-            threshold: metrics["threshold"]["value"].as_f64().unwrap_or(0.5),
-        })
+        let path = folder.join(MetricsFile::FILE);
+        let metrics: serde_json::Value = json::read(&path).map_err(StageError::failed)?;
+        let threshold = metrics["threshold"]["value"].as_f64().ok_or_else(|| {
+            StageError::failed(format!("{} has no threshold.value: it is not of evaluate", path.display()))
+        })?;
+        Ok(Baseline { predictions: PredictionRow::read(folder).map_err(StageError::failed)?, threshold })
     }
 
     /// # Errors
@@ -45,10 +47,17 @@ impl Baseline {
         let (rows, theirs): (Vec<&PredictionRow>, Vec<&PredictionRow>) =
             test.iter().filter_map(|row| Some((*row, *known.get(row.series_uid.as_str())?))).unzip();
         let mut notes = Vec::new();
-        let learnt = theirs.iter().filter(|row| row.split != Part::Test.as_str()).count();
+        // By patient: what was learnt of one series helps with another.
+        let taught: HashSet<&str> = self
+            .predictions
+            .iter()
+            .filter(|row| row.split != Part::Test.as_str())
+            .map(|row| row.patient_key.as_str())
+            .collect();
+        let learnt = theirs.iter().filter(|row| taught.contains(row.patient_key.as_str())).count();
         if learnt > 0 {
             notes.push(format!(
-                "{learnt} of these series were not in the test part of the baseline: it may have learnt from them, \
+                "{learnt} of these series are of patients outside of the baseline's test part: it may have learnt from them, \
                  and looks better than it is"
             ));
         }

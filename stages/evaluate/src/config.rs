@@ -60,11 +60,11 @@ parameters! {
     cost_false_negative: f64 = 1.0, float(1.0, 0.0, 1e9), "", "cost: of calling a pathological series normal";
     sensitivity_at_least: f64 = 0.9, float(0.9, 0.0, 1.0), "", "sensitivity: what the threshold has to reach on val";
     specificity_at_least: f64 = 0.9, float(0.9, 0.0, 1.0), "", "specificity: what the threshold has to reach on val";
-    prevalence: f64 = 0.0, float(0.0, 0.0, 1.0), "",
+    prevalence: f64 = 0.0, float(0.0, 0.0, 0.9999), "",
         "share of pathology where the model is to be used, for PPV and NPV there; 0 for the data's own alone";
     partial_auc_max_fpr: f64 = 0.2, float(0.2, 0.001, 1.0), "",
         "false positive rate up to which the partial AUC goes";
-    n_bootstrap: usize = 1000, int(1000, 1, 1_000_000), "", "replicates of the bootstrap; patients are resampled";
+    n_bootstrap: usize = 1000, int(1000, 100, 1_000_000), "", "replicates of the bootstrap; patients are resampled";
     resampling: Resampling = Resampling::Patients, choice(&["patients", "stratified"]), "",
         "patients, or stratified: as many as there are with normal series, with pathological ones and with both";
     confidence_level: f64 = 0.95, float(0.95, 0.5, 0.9999), "", "of every interval";

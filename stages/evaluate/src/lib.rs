@@ -11,7 +11,7 @@ mod subgroups;
 
 use std::collections::BTreeMap;
 
-use ctpipe_engine::{Level, Output, Param, Params, Port, Stage, StageError, Task};
+use ctpipe_engine::{Level, MANIFEST, Manifest, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_network::{Device, Network, Precision};
 use ctpipe_tables::json::{self, MetricsFile, ModelFile, SaliencyFile};
 use ctpipe_tables::{Part, PredictionRow, SaliencyRow, SeriesRow, Table};
@@ -81,6 +81,15 @@ impl Stage for Evaluate {
     }
 
     fn check(&self, params: &Params) -> Result<(), String> {
+        let cost = |name: &str| params.get(name).and_then(Value::as_f64);
+        if params.get("threshold_by").and_then(Value::as_str) == Some("cost")
+            && cost("cost_false_positive") == Some(0.0)
+            && cost("cost_false_negative") == Some(0.0)
+        {
+            return Err(
+                "threshold_by cost needs cost_false_positive or cost_false_negative above 0".to_owned()
+            );
+        }
         self.facts(params).map(|_| ())
     }
 
@@ -89,6 +98,9 @@ impl Stage for Evaluate {
         let device = Device::resolve(&config.device).map_err(StageError::failed)?;
         let model: ModelFile =
             json::read(&task.input("model")?.join(ModelFile::FILE)).map_err(StageError::failed)?;
+        if let Some(said) = other_split(task)? {
+            task.log(Level::Warning, said);
+        }
         let weights = predict::load(task, &model, device)?;
         let network = Network::new(&weights, device).map_err(StageError::failed)?;
         let mut predictions = predict::predict(task, &network)?;
@@ -102,7 +114,7 @@ impl Stage for Evaluate {
                 subgroups(&predictions, &series, &metrics.test, threshold, by).map_err(StageError::failed)?;
         }
         if let Some(folder) = task.optional_input("baseline") {
-            let baseline = Baseline::read(folder).map_err(StageError::failed)?;
+            let baseline = Baseline::read(folder)?;
             let comparison = baseline.compare(&predictions, threshold, by).map_err(StageError::failed)?;
             for note in &comparison.notes {
                 task.log(Level::Warning, format!("baseline: {note}"));
@@ -132,6 +144,23 @@ impl Stage for Evaluate {
         json::write(&made, &task.out().join(SaliencyFile::FILE)).map_err(StageError::failed)?;
         json::write(&metrics, &task.out().join(MetricsFile::FILE)).map_err(StageError::failed)
     }
+}
+
+/// What is to be said where the model has learnt from another split than the one it is evaluated on.
+fn other_split(task: &Task<'_>) -> Result<Option<String>, StageError> {
+    let manifest = |port: &str| -> Result<Option<Manifest>, StageError> {
+        let folder = task.input(port)?;
+        let there = folder.join(MANIFEST).exists();
+        there.then(|| Manifest::read(folder)).transpose().map_err(StageError::failed)
+    };
+    let (Some(model), Some(split)) = (manifest("model")?, manifest("split")?) else {
+        return Ok(None);
+    };
+    let learnt = model.key.inputs.get("split").is_none_or(|learnt| *learnt == split.content);
+    Ok((!learnt).then(|| {
+        "the model has learnt from another split than this one: it may know patients of the test part"
+            .to_owned()
+    }))
 }
 
 fn sentence(metrics: &MetricsFile) -> String {

@@ -143,6 +143,7 @@ pub fn choose_threshold(predictions: &[PredictionRow], config: &Config, seed: u6
                 "the threshold by {said} on val is {undefined}; {} is taken instead",
                 config.threshold
             )),
+            source: "fallback".to_owned(),
             ..fixed
         },
     }
@@ -209,6 +210,11 @@ fn part_metrics(
         |of: fn(&ctpipe_metrics::Confusion, f64) -> Result<f64, ctpipe_metrics::Undefined>| {
             prevalence.map(|prevalence| plain(counts.and_then(|counts| of(&counts, prevalence))))
         };
+    // Net benefit reads a threshold as a probability, so probabilities must mean what they say.
+    let pairs = columns.differences().into_iter().zip(scores);
+    let calibrated: Option<Vec<f64>> =
+        pairs.map(|(difference, &score)| calibrators.apply(config.calibration, difference, score)).collect();
+    let probabilities = calibrated.as_ref().unwrap_or(scores);
     let classes: Vec<u8> = labels.iter().map(|&label| u8::from(label)).collect();
     Ok(PartMetrics {
         samples: summary.samples as u64,
@@ -240,7 +246,7 @@ fn part_metrics(
         pr_band: told(pr_band(&part, &band, scheme).unwrap_or_default())?,
         calibration: calibrations(columns, config, calibrators)?,
         decision_curve: told(
-            decision_curve(labels, scores, &grid(DECISIONS, DECISIONS)).unwrap_or_default(),
+            decision_curve(labels, probabilities, &grid(DECISIONS, DECISIONS)).unwrap_or_default(),
         )?,
     })
 }
@@ -315,7 +321,7 @@ mod tests {
     fn without_val_the_fixed_threshold_is_taken_and_said() {
         let mut test = rows("test", &[(0, 0.2), (1, 0.8)]);
         let metrics = evaluate(&mut test, &config(), 1, None).unwrap();
-        assert_eq!((metrics.threshold.value, metrics.threshold.source.as_str()), (0.5, "fixed"));
+        assert_eq!((metrics.threshold.value, metrics.threshold.source.as_str()), (0.5, "fallback"));
         assert!(metrics.threshold.note.unwrap().contains("undefined because"));
         assert_eq!(test.iter().map(|row| row.decision).collect::<Vec<_>>(), [false, true]);
     }

@@ -67,9 +67,9 @@ pub fn subgroups(
             ];
             let differs = |(name, figure, whole): (&str, &Estimate, &Figure)| {
                 // Resamples of a group that is ordered without error are, too: such an interval has no width, and
-                // says nothing. A proportion has another one.
-                let interval = figure.wilson.or(figure.interval.ok())?;
-                (interval.low < interval.high && interval.excludes(whole.value?)).then(|| name.to_owned())
+                // says nothing. A proportion has another one, which the report shows then.
+                let wide = figure.interval.ok().filter(|interval| interval.low < interval.high);
+                wide.or(figure.wilson)?.excludes(whole.value?).then(|| name.to_owned())
             };
             found.push(Subgroup {
                 by: by.to_owned(),

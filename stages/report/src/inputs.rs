@@ -1,6 +1,7 @@
 //! Reads all that the report is made of into one struct. Judges nothing and draws nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use ctpipe_engine::{MANIFEST, Manifest, StageError, Task};
 use ctpipe_tables::json::{self, IngestSummary, MetricsFile, ModelFile, SaliencyFile, SplitSummary};
@@ -59,8 +60,10 @@ impl Inputs {
                 history: EpochRow::read(model)?,
                 metrics: json::read(&metrics.join(MetricsFile::FILE))?,
                 predictions: PredictionRow::read(metrics)?,
-                saliency: SaliencyRow::read(metrics)?,
-                saliency_file: json::read(&metrics.join(SaliencyFile::FILE))?,
+                saliency: read_if_there(metrics, SaliencyRow::FILE, || SaliencyRow::read(metrics))?,
+                saliency_file: read_if_there(metrics, SaliencyFile::FILE, || {
+                    json::read(&metrics.join(SaliencyFile::FILE))
+                })?,
                 artifacts,
             })
         };
@@ -70,6 +73,19 @@ impl Inputs {
     /// The epoch whose weights were kept.
     pub(crate) fn best_epoch(&self) -> Option<&EpochRow> {
         self.history.iter().find(|row| row.best)
+    }
+
+    /// Does what was learnt from and what was evaluated on belong together, as far as the manifests say?
+    pub(crate) fn belong_together(&self) -> bool {
+        let manifest =
+            |port: &str| self.artifacts.iter().find(|artifact| artifact.port == port)?.manifest.as_ref();
+        let read = |reader: &str, port: &str| {
+            let (Some(reader), Some(made)) = (manifest(reader), manifest(port)) else {
+                return true;
+            };
+            reader.key.inputs.get(port).is_none_or(|content| *content == made.content)
+        };
+        read("model", "split") && read("metrics", "split") && read("metrics", "model")
     }
 
     /// A series' voxels.
@@ -92,6 +108,15 @@ impl Inputs {
         }
         parts.values().filter(|parts| parts.len() > 1).count()
     }
+}
+
+/// What evaluations of earlier versions lack.
+fn read_if_there<T: Default>(
+    folder: &Path,
+    file: &str,
+    read: impl FnOnce() -> ctpipe_tables::Result<T>,
+) -> ctpipe_tables::Result<T> {
+    if folder.join(file).exists() { read() } else { Ok(T::default()) }
 }
 
 /// The ports, in the order of the pipeline.

@@ -127,6 +127,9 @@ fn said(texts: &Texts, figure: &Figure, interval: &str, number: fn(f64) -> Strin
         }
         None => match &figure.undefined {
             Some(reason) => format!("{value} ({} {reason})", texts.say("figure.interval")),
+            None if figure.ci_low.is_some() => {
+                format!("{value} ({} {})", texts.say("figure.interval"), texts.say("figure.all_alike"))
+            }
             None => value,
         },
     }
@@ -135,11 +138,8 @@ fn said(texts: &Texts, figure: &Figure, interval: &str, number: fn(f64) -> Strin
 /// The interval that a figure is shown with: the bootstrap's, or of a proportion that is the same in all replicates
 /// Wilson's, since nothing is that certain.
 pub(crate) fn interval(figure: &Figure) -> Option<(f64, f64)> {
-    let by_bootstrap = figure.ci_low.zip(figure.ci_high);
-    match by_bootstrap {
-        Some((low, high)) if low == high => figure.wilson_low.zip(figure.wilson_high).or(by_bootstrap),
-        other => other,
-    }
+    let by_bootstrap = figure.ci_low.zip(figure.ci_high).filter(|(low, high)| low < high);
+    by_bootstrap.or(figure.wilson_low.zip(figure.wilson_high))
 }
 
 /// Why a figure has no value: in the words of evaluate.
@@ -173,6 +173,7 @@ pub(crate) fn threshold(texts: &Texts, metrics: &MetricsFile) -> String {
     let source = match metrics.threshold.source.as_str() {
         "" => texts.say("threshold.unknown"),
         "fixed" => texts.say("threshold.fixed"),
+        "fallback" => texts.say("threshold.fallback"),
         other => texts.fill("threshold.on_val", &[("by", other.trim_end_matches(" on val"))]),
     };
     format!("{:.3}, {source}", metrics.threshold.value)
@@ -210,6 +211,8 @@ mod tests {
             ..of(Some(1.0), Some((1.0, 1.0)), None)
         };
         assert_eq!(said(&all_found), "1.00 (95% CI 0.84 to 1.00)");
+        let ordered = of(Some(1.0), Some((1.0, 1.0)), None);
+        assert_eq!(said(&ordered), "1.00 (interval undefined because all replicates are alike)");
         let mut some = of(Some(0.5), Some((0.25, 0.75)), None);
         some.undefined_replicates = Some(1200);
         assert_eq!(said(&some), "0.50 (95% CI 0.25 to 0.75; undefined in 1,200 replicates)");

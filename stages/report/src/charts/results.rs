@@ -104,15 +104,21 @@ pub(crate) fn calibration(texts: &Texts, metrics: &MetricsFile) -> Option<Chart>
         .square()
         .with(perfect.legend(texts.say("chart.perfect")))
         .with(before.legend(texts.say("chart.before")));
-    if let Some(after) = &of.temperature {
+    // The one that is used; without one, the temperature, to be compared with.
+    let (after, name) = match metrics.calibrators.used.as_str() {
+        "isotonic" => (&of.isotonic, "calibration.isotonic"),
+        _ => (&of.temperature, "calibration.temperature"),
+    };
+    let name = texts.say(name);
+    if let Some(after) = after {
         let after = Points::new(points(after)).colour(Colour::First).shape(Shape::Dot);
-        plot = plot.with(after.legend(texts.say("chart.after")));
+        plot = plot.with(after.legend(name.clone()));
     }
     let error = |calibration: Option<&Calibration>| {
         let error = calibration.and_then(|found| found.expected_calibration_error);
         error.map_or_else(|| texts.say("word.undefined"), |error| format!("{error:.3}"))
     };
-    let with = [("before", error(Some(&of.before))), ("after", error(of.temperature.as_ref()))];
+    let with = [("before", error(Some(&of.before))), ("after", error(after.as_ref())), ("name", name)];
     let with = with.each_ref().map(|(name, value)| (*name, value.as_str()));
     Some(plot.alternative(texts.fill("chart.calibration.said", &with)).draw())
 }
@@ -173,7 +179,7 @@ pub(crate) fn forest(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
         let n = texts.counted("count.series", of.samples);
         let mut row =
             Row::new(format!("{} ({n})", group(texts, of)), of.auc.value, value).flagged(differs(of));
-        if let (Some(low), Some(high)) = (of.auc.ci_low, of.auc.ci_high) {
+        if let Some((low, high)) = words::interval(&of.auc) {
             row = row.interval(low, high);
         }
         forest = forest.with(row.hover(words::short_figure(texts, &of.auc)));

@@ -65,6 +65,7 @@ pub(super) fn findings(texts: &Texts, inputs: &Inputs) -> Vec<Finding> {
     if let (Some(sensitivity), Some(specificity)) =
         (metrics.val.sensitivity.value, metrics.val.specificity.value)
         && (sensitivity - specificity).abs() > UNEVEN
+        && !["cost", "sensitivity", "specificity"].iter().any(|by| metrics.threshold.source.starts_with(by))
     {
         found.push(finding(
             "imbalance",
@@ -72,7 +73,8 @@ pub(super) fn findings(texts: &Texts, inputs: &Inputs) -> Vec<Finding> {
         ));
     }
     if found.is_empty() {
-        found.push(finding("fine", &[]));
+        let judged = best.val_loss.is_some() || val_auc.is_some();
+        found.push(finding(if judged { "fine" } else { "unknown" }, &[]));
     }
     found
 }

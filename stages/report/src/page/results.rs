@@ -77,7 +77,7 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs, charts: Charts) -> View {
             .map(|part| verdict::matrix(texts, part.as_str(), metrics.part(part)))
             .into_iter()
             .collect(),
-        calibrations: calibrations(texts, &metrics.test),
+        calibrations: calibrations(texts, &metrics.calibrators.used, &metrics.test),
         calibrator_notes: metrics.calibrators.notes.clone(),
         subgroups: subgroups(texts, inputs).unless_empty(),
         comparison: metrics.comparison.as_ref().map(|comparison| compared(texts, comparison)),
@@ -164,13 +164,14 @@ fn figures(texts: &Texts, inputs: &Inputs) -> Table {
 }
 
 /// Of the test part: before, and after each way of calibrating on val.
-fn calibrations(texts: &Texts, test: &PartMetrics) -> Table {
-    let row = |key: &str, calibration: Option<&Calibration>| {
+fn calibrations(texts: &Texts, used: &str, test: &PartMetrics) -> Table {
+    let row = |name: &str, key: &str, calibration: Option<&Calibration>| {
         let undefined = || texts.say("word.undefined");
         let number = |value: Option<f64>| value.map_or_else(undefined, |value| format!("{value:.4}"));
         let brier = calibration.and_then(|found| found.brier.as_ref());
+        let title = texts.say(key);
         vec![
-            texts.say(key),
+            if name == used { texts.fill("calibration.used", &[("name", &title)]) } else { title },
             number(brier.map(|brier| brier.brier)),
             number(brier.map(|brier| brier.reliability)),
             number(brier.map(|brier| brier.resolution)),
@@ -180,9 +181,9 @@ fn calibrations(texts: &Texts, test: &PartMetrics) -> Table {
     };
     let of = &test.calibration;
     let rows = vec![
-        row("calibration.before", Some(&of.before)),
-        row("calibration.temperature", of.temperature.as_ref()),
-        row("calibration.isotonic", of.isotonic.as_ref()),
+        row("none", "calibration.before", Some(&of.before)),
+        row("temperature", "calibration.temperature", of.temperature.as_ref()),
+        row("isotonic", "calibration.isotonic", of.isotonic.as_ref()),
     ];
     let heads = [
         "head.probabilities",
@@ -244,6 +245,7 @@ fn compared(texts: &Texts, found: &Comparison) -> Table {
     let rows = [
         ("compare.samples", texts.count(found.samples)),
         ("compare.unknown", texts.count(found.unknown_to_baseline)),
+        ("compare.threshold_b", words::number(found.baseline_threshold)),
         ("compare.auc_a", words::short_figure(texts, &found.auc_a)),
         ("compare.auc_b", words::short_figure(texts, &found.auc_b)),
         ("compare.delta_auc", words::short_number(texts, &found.delta_auc)),

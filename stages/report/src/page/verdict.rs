@@ -56,11 +56,10 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs) -> View {
                 let level = words::percent(metrics.confidence_level);
                 format!("{} {range}", texts.fill("figure.ci", &[("level", &level)]))
             }
-            _ => format!(
-                "{} {}",
-                texts.say("figure.interval"),
-                figure.undefined.clone().unwrap_or_else(|| texts.say("figure.no_reason"))
-            ),
+            _ => {
+                let alike = || texts.say("figure.all_alike");
+                format!("{} {}", texts.say("figure.interval"), figure.undefined.clone().unwrap_or_else(alike))
+            }
         };
         Headline { name: texts.say(name), value: figure.value.map(words::share), detail }
     };
@@ -94,8 +93,11 @@ fn in_words(texts: &Texts, inputs: &Inputs) -> Vec<String> {
     if test.samples == 0 {
         return vec![texts.say("verdict.empty")];
     }
-    let learnt =
-        if inputs.patients_in_several_parts() == 0 { "verdict.tried_once" } else { "verdict.tried_leaking" };
+    let learnt = match (inputs.belong_together(), inputs.patients_in_several_parts()) {
+        (false, _) => "verdict.tried_unknown",
+        (true, 0) => "verdict.tried",
+        (true, _) => "verdict.tried_leaking",
+    };
     let mut said = vec![texts.fill(learnt, &[("samples", &samples(texts, test))])];
     said.push(match test.auc.value {
         Some(_) => {

@@ -3,6 +3,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import traceback
 
 import numpy as np
 import pyarrow.ipc
@@ -35,6 +36,22 @@ stages:
 
 class Skip(Exception):
     pass
+
+
+def tally(checks):
+    """Runs each check on its argument and says what came of it; how many failed."""
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for check, argument in checks:
+        try:
+            said, outcome = check(argument), "passed"
+        except Skip as why:
+            said, outcome = str(why), "skipped"
+        except Exception:
+            said, outcome = traceback.format_exc(), "failed"
+        counts[outcome] += 1
+        print(f"{outcome}: {check.__name__}: {said}", flush=True)
+    print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()))
+    return counts["failed"]
 
 
 class Place:

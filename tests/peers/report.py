@@ -26,11 +26,10 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
 from PIL import Image, ImageChops, ImageFilter, ImageStat, PngImagePlugin
 
-from common import Place, Skip
+from common import Place, Skip, tally
 
 REFERENCES = pathlib.Path(__file__).resolve().parent / "report_screenshots"
 WIDTHS = (360, 820, 1280)
@@ -706,23 +705,11 @@ def main():
     report = Report(arguments.ctpipe and arguments.ctpipe.resolve())
     if not report.given and not arguments.ctpipe:
         parser.error("name a binary (--ctpipe) or a report (CTPIPE_REPORT)")
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
     try:
-        for check in CHECKS:
-            if arguments.only and check.__name__ not in arguments.only:
-                continue
-            try:
-                said, outcome = check(report), "passed"
-            except Skip as why:
-                said, outcome = str(why), "skipped"
-            except Exception:
-                said, outcome = traceback.format_exc(), "failed"
-            counts[outcome] += 1
-            print(f"{outcome}: {check.__name__}: {said}", flush=True)
+        failed = tally((check, report) for check in CHECKS if not arguments.only or check.__name__ in arguments.only)
     finally:
         report.close()
-    print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()))
-    sys.exit(1 if counts["failed"] else 0)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

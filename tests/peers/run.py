@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import traceback
 
 import numpy as np
 import safetensors.numpy
@@ -29,7 +28,7 @@ import evaluation
 import report
 import schema
 import training
-from common import DATA, PROJECT, TOOLS, WINDOW, Place, Skip, averaged
+from common import DATA, PROJECT, TOOLS, WINDOW, Place, Skip, averaged, tally
 
 
 def itk_volume(files_folder, series_uid):
@@ -266,19 +265,9 @@ def main():
         (schema.judges_as_ctpipe_does, ctpipe),
         (dicom.nothing_personal_goes_anywhere, ctpipe),
     ]
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for check, argument in checks:
-        try:
-            said, outcome = check(argument), "passed"
-        except Skip as why:
-            said, outcome = str(why), "skipped"
-        except Exception:
-            said, outcome = traceback.format_exc(), "failed"
-        counts[outcome] += 1
-        print(f"{outcome}: {check.__name__}: {said}", flush=True)
+    failed = tally(checks)
     in_browser.close()
-    print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()))
-    sys.exit(1 if counts["failed"] else 0)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ fn band(
     grid.sort_by(f64::total_cmp);
 
     let ranking = Ranking::new(part.labels, part.scores)?;
+    ranking.is_an_order()?;
     let clusters = Clusters::new(part.patients).stratified(part.labels, resampling)?;
     let ranking = ranking.by_patient(&clusters.of_sample);
     let curve = |drawn: &[u32]| {

@@ -1,6 +1,8 @@
 //! Two models on the same samples: differences of their figures, by resampling both at once and by
 //! tests. Does not know which model is the newer.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::bootstrap::Scheme;
@@ -9,7 +11,7 @@ use crate::confusion::{Confusion, check_threshold};
 use crate::figure::{Figure, Resampled};
 use crate::ranking::check;
 use crate::sums::{Samples, Sums};
-use crate::undefined::value_or_reason;
+use crate::undefined::{ensure, value_or_reason};
 use crate::{PairedDeLong, Undefined, delong_paired};
 
 /// What a model says of the samples.
@@ -42,21 +44,27 @@ pub struct Comparison {
     pub mcnemar: Result<McNemar, Undefined>,
 }
 
-/// The test of `McNemar` (1947): whether one model is right more often than the other. It takes the samples as
-/// independent; with several of a patient the intervals over patients are the ones to read.
+/// Whether one model is right more often than the other: the exact test of `McNemar` (1947), by patient.
+///
+/// If neither model is better, then of each patient whichever model has more samples right might as well have
+/// been the other. So the sign of every patient's difference is tossed (Fisher's randomisation test of
+/// paired observations), and the p-value is the share of all outcomes whose sum is at least as far from 0.
+/// Where each patient has one sample, that is `McNemar`'s test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct McNemar {
     /// Samples that a predicts rightly and b wrongly.
     pub only_a_right: u64,
     /// Samples that b predicts rightly and a wrongly.
     pub only_b_right: u64,
-    /// Exact, two-sided: twice the probability of at most the smaller count of tosses of a fair coin, at
-    /// most 1.
+    /// Exact, two-sided.
     pub p_value: f64,
-    /// Without half the probability of the count itself on either side (mid-p; Fagerland, Lydersen and
+    /// Without half the probability of the difference itself on either side (mid-p; Fagerland, Lydersen and
     /// Laake 2013): the exact test is conservative, this one hardly.
     pub mid_p_value: f64,
 }
+
+/// A figure of both models on a resample.
+type Of<'a> = &'a dyn Fn(&Samples, &Samples, &(Sums, Sums)) -> Result<f64, Undefined>;
 
 /// Model a against model b on the same samples of the same patients.
 ///
@@ -82,8 +90,8 @@ pub fn compare(
         Ok((a, b, resampled))
     });
 
-    let auc = |of: fn(&(Sums, Sums)) -> Result<f64, Undefined>| match &prepared {
-        Ok((_, _, resampled)) => resampled.figure(of),
+    let auc = |of: Of<'_>| match &prepared {
+        Ok((a, b, resampled)) => resampled.figure(|sums| of(a, b, sums)),
         Err(reason) => Figure::undefined(*reason),
     };
     let delta = |of: fn(&Confusion) -> Result<f64, Undefined>| match &prepared {
@@ -93,67 +101,114 @@ pub fn compare(
         Err(reason) => Figure::undefined(*reason),
     };
     Comparison {
-        auc_a: auc(|(a, _)| a.auc()),
-        auc_b: auc(|(_, b)| b.auc()),
-        delta_auc: auc(|(a, b)| Ok(a.auc()? - b.auc()?)),
+        auc_a: auc(&|a, _, (of_a, _)| a.auc(of_a)),
+        auc_b: auc(&|_, b, (_, of_b)| b.auc(of_b)),
+        delta_auc: auc(&|a, b, (of_a, of_b)| Ok(a.auc(of_a)? - b.auc(of_b)?)),
         delong: delong_paired(labels, a.scores, b.scores, patients, bootstrap.confidence_level),
         delta_sensitivity: delta(Confusion::sensitivity),
         delta_specificity: delta(Confusion::specificity),
-        mcnemar: mcnemar(labels, a, b),
+        mcnemar: mcnemar(labels, a, b, patients),
     }
 }
 
-/// [`McNemar`]'s test of the predictions at the two thresholds.
+/// [`McNemar`]'s test of the predictions at the two thresholds. `patients` is as in [`Part`](crate::Part).
 ///
 /// # Errors
 ///
 /// [`Undefined::ThresholdNotANumber`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
 /// [`Undefined::NonFiniteScore`] for the input itself.
-pub fn mcnemar(labels: &[bool], a: Model<'_>, b: Model<'_>) -> Result<McNemar, Undefined> {
+pub fn mcnemar(
+    labels: &[bool],
+    a: Model<'_>,
+    b: Model<'_>,
+    patients: &[usize],
+) -> Result<McNemar, Undefined> {
     for model in [a, b] {
         check(labels, model.scores)?;
         check_threshold(model.threshold)?;
     }
-    let (mut only_a_right, mut only_b_right) = (0, 0);
-    for ((&label, &of_a), &of_b) in labels.iter().zip(a.scores).zip(b.scores) {
+    let found = patients.len();
+    let mismatch = Undefined::LengthMismatch { labels: labels.len(), what: "patient indices", found };
+    ensure(found == labels.len(), mismatch)?;
+    // Of each patient: samples that a alone has right, and b alone.
+    let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+    for (((&label, &of_a), &of_b), &patient) in labels.iter().zip(a.scores).zip(b.scores).zip(patients) {
         let right = ((of_a >= a.threshold) == label, (of_b >= b.threshold) == label);
-        only_a_right += u64::from(right == (true, false));
-        only_b_right += u64::from(right == (false, true));
+        if right.0 != right.1 {
+            let (only_a, only_b) = counts.entry(patient).or_default();
+            *(if right.0 { only_a } else { only_b }) += 1;
+        }
     }
-    Ok(McNemar::new(only_a_right, only_b_right))
+    Ok(McNemar::of(counts.into_values()))
 }
 
 impl McNemar {
-    /// The test of the two counts of samples on which the models disagree.
+    /// Of the samples on which the models disagree, one a patient.
     pub fn new(only_a_right: u64, only_b_right: u64) -> Self {
-        let (count, tosses) = (only_a_right.min(only_b_right), only_a_right + only_b_right);
-        let at_count = toss_probability(count, tosses);
-        // P(count - 1) = P(count) count / (tosses - count + 1), and so on down.
-        let mut term = at_count;
-        let below: f64 = (1..=count)
-            .rev()
-            .map(|k| {
-                term *= k as f64 / (tosses - k + 1) as f64;
-                term
-            })
-            .take_while(|&term| term > 0.0)
-            .sum();
+        let of = |count: u64, counts| (0..count).map(move |_| counts);
+        Self::of(of(only_a_right, (1, 0)).chain(of(only_b_right, (0, 1))))
+    }
+
+    /// Of each patient's samples that a alone has right, and b alone.
+    fn of(patients: impl Iterator<Item = (u64, u64)>) -> Self {
+        let (mut only_a_right, mut only_b_right) = (0, 0);
+        let mut differences = Vec::new();
+        for (only_a, only_b) in patients {
+            only_a_right += only_a;
+            only_b_right += only_b;
+            differences.push(only_a.abs_diff(only_b));
+        }
+        let heads = tossed(&differences);
+        // The sum of signed differences is twice that of the heads less that of all.
+        let all: u64 = differences.iter().sum();
+        let observed = u64::midpoint(all, only_a_right.abs_diff(only_b_right)) as usize;
+        let at = heads.get(observed).copied().unwrap_or_default();
+        let beyond: f64 = heads.iter().skip(observed + 1).rev().sum();
         Self {
             only_a_right,
             only_b_right,
-            p_value: (2.0 * (below + at_count)).min(1.0),
-            mid_p_value: (2.0 * below + at_count).min(1.0),
+            p_value: (2.0 * (at + beyond)).min(1.0),
+            mid_p_value: (2.0 * beyond + at).min(1.0),
         }
     }
 }
 
-/// The probability of so many heads among tosses of a fair coin, `tosses` over `heads` / 2^`tosses`, with
-/// a relative error of about 1e-16 times the root of the tosses. O(heads).
-fn toss_probability(heads: u64, tosses: u64) -> f64 {
-    let mut halvings = tosses;
+/// `[k]`: the probability that those numbers for which a fair coin falls heads sum up to k. O(n log n) for ones, and
+/// O(sum) for each number above 1.
+fn tossed(numbers: &[u64]) -> Vec<f64> {
+    let ones = numbers.iter().filter(|&&number| number == 1).count();
+    let mut of_sum = tosses(ones);
+    for &number in numbers.iter().filter(|&&number| number > 1) {
+        let mut next = vec![0.0; of_sum.len() + number as usize];
+        for (sum, probability) in of_sum.iter().enumerate() {
+            next[sum] += 0.5 * probability;
+            next[sum + number as usize] += 0.5 * probability;
+        }
+        of_sum = next;
+    }
+    of_sum
+}
+
+/// `[k]`: the probability of k heads among n tosses of a fair coin, with a relative error of about 1e-16 n.
+fn tosses(n: usize) -> Vec<f64> {
+    let mut of_heads = vec![0.0; n + 1];
+    let middle = n / 2;
+    let mut probability = in_the_middle(n);
+    for heads in middle..=n {
+        of_heads[heads] = probability;
+        of_heads[n - heads] = probability;
+        probability *= (n - heads) as f64 / (heads + 1) as f64;
+    }
+    of_heads
+}
+
+/// The probability of n / 2 heads, rounded down, among n tosses.
+fn in_the_middle(n: usize) -> f64 {
+    let heads = n / 2;
+    let mut halvings = n;
     let mut product = 1.0_f64;
     for k in 1..=heads {
-        product *= (tosses - heads + k) as f64 / k as f64;
+        product *= (n - heads + k) as f64 / k as f64;
         // Halved as it grows, so that it neither overflows nor underflows on the way.
         while product > 1.0 && halvings > 0 {
             product *= 0.5;

@@ -3,7 +3,9 @@
 
 use serde::Serialize;
 
+use crate::interval::wilson_of_fewer;
 use crate::ranking::{Cut, Ranking};
+use crate::roc::both_classes;
 use crate::undefined::{check_share, ensure};
 use crate::{Class, Interval, Undefined, wilson};
 
@@ -97,18 +99,19 @@ impl Confusion {
     ///
     /// # Errors
     ///
+    /// [`Undefined::OneClass`], where it would tell of the class that is there alone;
     /// [`Undefined::NoPredictionOf`] Pathology.
     pub fn precision(&self) -> Result<f64, Undefined> {
-        self.precision_of(Class::Pathology).value()
+        self.predictive_value_of(Class::Pathology).value()
     }
 
     /// TN / (TN + FN), the negative predictive value at the prevalence of the samples.
     ///
     /// # Errors
     ///
-    /// [`Undefined::NoPredictionOf`] Normal.
+    /// As [`Confusion::precision`], with [`Undefined::NoPredictionOf`] Normal.
     pub fn npv(&self) -> Result<f64, Undefined> {
-        self.precision_of(Class::Normal).value()
+        self.predictive_value_of(Class::Normal).value()
     }
 
     /// 2 TP / (2 TP + FP + FN), the harmonic mean of precision and sensitivity (van Rijsbergen 1979).
@@ -116,8 +119,9 @@ impl Confusion {
     ///
     /// # Errors
     ///
-    /// [`Undefined::ClassAbsent`] Pathology.
+    /// [`Undefined::OneClass`].
     pub fn f1(&self) -> Result<f64, Undefined> {
+        self.both_classes()?;
         self.f1_of(Class::Pathology)
     }
 
@@ -237,6 +241,18 @@ impl Confusion {
         Share { part: of.hits, whole: of.hits + of.false_alarms, otherwise }
     }
 
+    /// As [`Confusion::precision_of`], of samples of both classes.
+    pub(crate) fn predictive_value_of(&self, class: Class) -> Share {
+        match self.both_classes() {
+            Ok(()) => self.precision_of(class),
+            Err(otherwise) => Share { part: 0, whole: 0, otherwise },
+        }
+    }
+
+    fn both_classes(&self) -> Result<(), Undefined> {
+        both_classes(self.support_of(Class::Pathology), self.support_of(Class::Normal))
+    }
+
     pub(crate) fn f1_of(&self, class: Class) -> Result<f64, Undefined> {
         let of = self.seen_from(class);
         let part = 2 * of.hits;
@@ -275,7 +291,7 @@ struct SeenFrom {
 /// A proportion of counts, and why it has no value where the whole is 0.
 pub(crate) struct Share {
     part: u64,
-    whole: u64,
+    pub(crate) whole: u64,
     otherwise: Undefined,
 }
 
@@ -287,6 +303,11 @@ impl Share {
 
     pub(crate) fn wilson(&self, confidence_level: f64) -> Result<Interval, Undefined> {
         wilson(self.part, self.whole, confidence_level)
+    }
+
+    /// As [`Share::wilson`], of so many patients.
+    pub(crate) fn wilson_of(&self, patients: u64, confidence_level: f64) -> Result<Interval, Undefined> {
+        wilson_of_fewer((self.part, self.whole), patients, confidence_level)
     }
 }
 

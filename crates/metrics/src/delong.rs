@@ -7,7 +7,8 @@ use crate::clusters::Clusters;
 use crate::interval::Interval;
 use crate::placements::Placements;
 use crate::ranking::Ranking;
-use crate::{Class, Part, Resampling, Undefined, normal};
+use crate::roc::both_classes;
+use crate::{Class, Part, Resampling, Undefined, Why, normal};
 
 /// An AUC with its standard error. In JSON `auc`, `standard_error`, `ci_low`, `ci_high`, and
 /// `undefined` where there is no interval.
@@ -57,7 +58,7 @@ pub struct PairedDeLong {
 ///
 /// # Errors
 ///
-/// [`Undefined::OneClass`]; [`Undefined::TooFewPatientsOf`] a class; [`Undefined::ConfidenceLevel`];
+/// [`Undefined::OneClass`]; [`Undefined::AllScoresEqual`]; [`Undefined::TooFewPatientsOf`] a class; [`Undefined::ConfidenceLevel`];
 /// [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`] for the
 /// input itself.
 pub fn delong(part: &Part<'_>, confidence_level: f64) -> Result<DeLong, Undefined> {
@@ -98,8 +99,16 @@ pub fn delong_paired(
     Ok(PairedDeLong { auc_a, auc_b, delta, standard_error, interval, z, p_value })
 }
 
+/// As [`auc`](crate::auc) wants them.
+fn both_classes_and_an_order(labels: &[bool], ranking: &Ranking) -> Result<(), Undefined> {
+    let positives = labels.iter().filter(|&&label| label).count();
+    both_classes(positives as u64, (labels.len() - positives) as u64)?;
+    ranking.is_an_order()
+}
+
 fn placements(labels: &[bool], scores: &[f64], clusters: &Clusters) -> Result<Placements, Undefined> {
     let ranking = Ranking::new(labels, scores)?.by_patient(&clusters.of_sample);
+    both_classes_and_an_order(labels, &ranking)?;
     Ok(Placements::new(&ranking, clusters.count()))
 }
 
@@ -173,15 +182,14 @@ struct FlatDeLong {
     standard_error: f64,
     ci_low: Option<f64>,
     ci_high: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    undefined: Option<String>,
+    #[serde(flatten)]
+    why: Option<Why>,
 }
 
 impl From<DeLong> for FlatDeLong {
     fn from(DeLong { auc, standard_error, interval }: DeLong) -> Self {
         let (ci_low, ci_high) = (interval.map(|i| i.low).ok(), interval.map(|i| i.high).ok());
-        let undefined = interval.err().map(|reason| reason.to_string());
-        Self { auc, standard_error, ci_low, ci_high, undefined }
+        Self { auc, standard_error, ci_low, ci_high, why: interval.err().map(Why::from) }
     }
 }
 
@@ -195,8 +203,8 @@ struct FlatPairedDeLong {
     ci_high: Option<f64>,
     z: Option<f64>,
     p_value: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    undefined: Option<String>,
+    #[serde(flatten)]
+    why: Option<Why>,
 }
 
 impl From<PairedDeLong> for FlatPairedDeLong {
@@ -211,7 +219,7 @@ impl From<PairedDeLong> for FlatPairedDeLong {
             ci_high: interval.map(|i| i.high).ok(),
             z: z.ok(),
             p_value: p_value.ok(),
-            undefined: interval.err().map(|reason| reason.to_string()),
+            why: interval.err().map(Why::from),
         }
     }
 }

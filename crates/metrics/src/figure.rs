@@ -5,14 +5,14 @@ use serde::Serialize;
 use crate::bootstrap::Bootstrap;
 use crate::clusters::Clusters;
 use crate::interval::{Distribution, Interval, acceleration};
-use crate::undefined::Undefined;
+use crate::undefined::{Undefined, Why};
 
 /// A figure and its confidence intervals.
 ///
 /// In JSON `value`, `ci_low`, `ci_high`, `bca_low` and `bca_high`, `null` where there is none;
-/// `undefined` says why of the value and the percentile interval, `bca_undefined` of the other where
-/// the first is there. `wilson_low` and `wilson_high` are there for proportions, and
-/// `undefined_replicates` where it is not 0.
+/// `undefined` says why of the value and the percentile interval (and `reason`, as data), `bca_undefined` of the other where
+/// the first is there. `wilson_low`, `wilson_high` `wilson_patients_low` and `wilson_patients_high` are there for proportions, and
+/// `undefined_replicates` where it is not 0. `unbounded` is true where `ci_high` is infinite, and `null` for that.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(into = "FlatFigure")]
 pub struct Figure {
@@ -26,6 +26,9 @@ pub struct Figure {
     /// The score interval of [`wilson`](crate::wilson) where the figure is a proportion of counts. It
     /// takes samples as independent: too narrow where patients have several.
     pub wilson: Option<Interval>,
+    /// The same with the number of patients behind the proportion in the place of that of samples: as if all samples of
+    /// a patient were one. Where the bootstrap's interval has no width, it is the honest one to show.
+    pub wilson_patients: Option<Interval>,
     /// Replicates that are left out of both bootstrap intervals because the figure has no value in them.
     pub undefined_replicates: usize,
 }
@@ -34,7 +37,7 @@ impl Figure {
     /// A figure that has no value.
     pub(crate) fn undefined(reason: Undefined) -> Self {
         let (value, interval) = (Err(reason), Err(reason));
-        Self { value, interval, bca: interval, wilson: None, undefined_replicates: 0 }
+        Self { value, interval, bca: interval, wilson: None, wilson_patients: None, undefined_replicates: 0 }
     }
 }
 
@@ -73,22 +76,40 @@ impl<T: Send> Resampled<T> {
 
     /// The figure that `of` computes of the statistic.
     pub(crate) fn figure(&self, of: impl Fn(&T) -> Result<f64, Undefined>) -> Figure {
+        self.figure_of(&of, &of)
+    }
+
+    /// A ratio, which is infinite in a resample in which it divides by none.
+    pub(crate) fn ratio(&self, of: impl Fn(&T) -> Result<f64, Undefined>) -> Figure {
+        let resampled = |statistic: &T| match of(statistic) {
+            Err(Undefined::NoneOfPredictedAs { .. }) => Ok(f64::INFINITY),
+            other => other,
+        };
+        self.figure_of(&of, &resampled)
+    }
+
+    fn figure_of(
+        &self,
+        of: &dyn Fn(&T) -> Result<f64, Undefined>,
+        resampled: &dyn Fn(&T) -> Result<f64, Undefined>,
+    ) -> Figure {
         let value = match of(&self.observed) {
             Ok(value) => value,
             Err(reason) => return Figure::undefined(reason),
         };
-        let distribution = (self.replicates.as_ref().map_err(|reason| *reason))
-            .and_then(|replicates| Distribution::new(replicates.iter().map(&of), self.confidence_level));
+        let distribution = (self.replicates.as_ref().map_err(|reason| *reason)).and_then(|replicates| {
+            Distribution::new(replicates.iter().map(resampled), self.confidence_level)
+        });
         let (interval, bca, undefined_replicates) = match distribution {
             Ok(distribution) => (
                 Ok(distribution.percentile()),
-                acceleration(self.left_out.iter().map(&of), &self.strata)
+                acceleration(self.left_out.iter().map(of), &self.strata)
                     .and_then(|acceleration| distribution.bca(value, acceleration)),
                 distribution.undefined_replicates,
             ),
             Err(reason) => (Err(reason), Err(reason), 0),
         };
-        Figure { value: Ok(value), interval, bca, wilson: None, undefined_replicates }
+        Figure { value: Ok(value), interval, bca, wilson: None, wilson_patients: None, undefined_replicates }
     }
 }
 
@@ -104,19 +125,35 @@ struct FlatFigure {
     #[serde(skip_serializing_if = "Option::is_none")]
     wilson_high: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    undefined: Option<String>,
+    wilson_patients_low: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wilson_patients_high: Option<f64>,
+    #[serde(flatten)]
+    why: Option<Why>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bca_undefined: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    bca_reason: Option<Undefined>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     undefined_replicates: Option<usize>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unbounded: bool,
 }
 
 impl From<Figure> for FlatFigure {
-    fn from(Figure { value, interval, bca, wilson, undefined_replicates }: Figure) -> Self {
+    fn from(figure: Figure) -> Self {
+        let Figure { value, interval, bca, wilson, wilson_patients, undefined_replicates } = figure;
         let reason = value.err().or(interval.err());
-        let ends = |interval: Option<Interval>| (interval.map(|i| i.low), interval.map(|i| i.high));
+        let bca_reason = bca.err().filter(|_| reason.is_none());
+        // JSON has no infinity.
+        let end = |end: f64| Some(end).filter(|end| end.is_finite());
+        let ends = |interval: Option<Interval>| {
+            (interval.and_then(|i| end(i.low)), interval.and_then(|i| end(i.high)))
+        };
+        let unbounded = interval.is_ok_and(|interval| interval.high == f64::INFINITY);
         let ((ci_low, ci_high), (bca_low, bca_high)) = (ends(interval.ok()), ends(bca.ok()));
         let (wilson_low, wilson_high) = ends(wilson);
+        let (wilson_patients_low, wilson_patients_high) = ends(wilson_patients);
         Self {
             value: value.ok(),
             ci_low,
@@ -125,9 +162,13 @@ impl From<Figure> for FlatFigure {
             bca_high,
             wilson_low,
             wilson_high,
-            undefined: reason.map(|reason| reason.to_string()),
-            bca_undefined: bca.err().filter(|_| reason.is_none()).map(|reason| reason.to_string()),
+            wilson_patients_low,
+            wilson_patients_high,
+            why: reason.map(Why::from),
+            bca_undefined: bca_reason.map(|reason| reason.to_string()),
+            bca_reason,
             undefined_replicates: Some(undefined_replicates).filter(|&count| count > 0),
+            unbounded,
         }
     }
 }

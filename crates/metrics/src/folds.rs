@@ -4,10 +4,10 @@
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use crate::{Part, Undefined, auc};
+use crate::{Part, Undefined, Why, auc};
 
 /// The AUC over folds. In JSON each figure is `{"value": ..}`, `null` where it is undefined, and then
-/// `undefined` says why.
+/// `undefined` and `reason` say why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CrossValidation {
     /// The AUC of each fold, in the order given.
@@ -58,13 +58,13 @@ pub fn cross_validation(folds: &[Part<'_>]) -> CrossValidation {
 #[derive(Serialize)]
 struct Flat {
     value: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    undefined: Option<String>,
+    #[serde(flatten)]
+    why: Option<Why>,
 }
 
 impl From<&Result<f64, Undefined>> for Flat {
     fn from(value: &Result<f64, Undefined>) -> Self {
-        Self { value: value.ok(), undefined: value.err().map(|reason| reason.to_string()) }
+        Self { value: value.ok(), why: value.err().map(Why::from) }
     }
 }
 

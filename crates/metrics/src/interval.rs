@@ -63,9 +63,19 @@ pub(crate) fn tail(confidence_level: f64) -> Result<f64, Undefined> {
 ///
 /// [`Undefined::NoProportion`], [`Undefined::ConfidenceLevel`].
 pub fn wilson(successes: u64, trials: u64, confidence_level: f64) -> Result<Interval, Undefined> {
+    wilson_of_fewer((successes, trials), trials, confidence_level)
+}
+
+/// The same of a proportion that fewer independent ones stand behind than it has trials.
+pub(crate) fn wilson_of_fewer(
+    (successes, trials): (u64, u64),
+    independent: u64,
+    confidence_level: f64,
+) -> Result<Interval, Undefined> {
     let z = -normal::quantile(tail(confidence_level)?);
-    ensure(trials > 0 && successes <= trials, Undefined::NoProportion { successes, trials })?;
-    let (n, p) = (trials as f64, successes as f64 / trials as f64);
+    let sound = independent > 0 && trials > 0 && successes <= trials;
+    ensure(sound, Undefined::NoProportion { successes, trials })?;
+    let (n, p) = (independent as f64, successes as f64 / trials as f64);
     let centre = p + z * z / (2.0 * n);
     let reach = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
     let whole = 1.0 + z * z / n;
@@ -112,6 +122,10 @@ impl Distribution {
         let position = level * last as f64;
         let before = (position.floor() as usize).min(last);
         let after = (before + 1).min(last);
+        if self.sorted[after].is_infinite() {
+            // On the way to infinity everything is.
+            return self.sorted[if position > before as f64 { after } else { before }];
+        }
         self.sorted[before] + (position - before as f64) * (self.sorted[after] - self.sorted[before])
     }
 

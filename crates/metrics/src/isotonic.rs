@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Undefined;
 use crate::ranking::{Cut, Ranking};
+use crate::roc::both_classes;
 use crate::undefined::ensure;
 
 /// A probability for every score: straight lines between the knots, level outside them. In JSON an array
@@ -41,10 +42,13 @@ impl Isotonic {
     ///
     /// # Errors
     ///
-    /// [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`].
+    /// [`Undefined::OneClass`], of which it would be certain for ever; [`Undefined::NoSamples`],
+    /// [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`].
     pub fn fit(labels: &[bool], scores: &[f64]) -> Result<Self, Undefined> {
         let mut blocks: Vec<Block> = Vec::new();
         let cuts: Vec<Cut> = Ranking::new(labels, scores)?.cuts(|_| 1).collect();
+        let total = cuts.last().copied().unwrap_or(Cut::ABOVE_ALL);
+        both_classes(total.true_positives, total.false_positives)?;
         for (i, cut) in cuts.iter().enumerate().rev() {
             let above = i.checked_sub(1).map_or(&Cut::ABOVE_ALL, |above| &cuts[above]);
             let mut next = Block {

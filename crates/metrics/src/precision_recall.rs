@@ -23,12 +23,13 @@ pub struct PrPoint {
 ///
 /// # Errors
 ///
-/// [`Undefined::NoSampleOf`] Pathology; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
+/// [`Undefined::NoSampleOf`] Pathology; [`Undefined::AllScoresEqual`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
 /// [`Undefined::NonFiniteScore`] for the input itself.
 pub fn average_precision(labels: &[bool], scores: &[f64]) -> Result<f64, Undefined> {
     let ranking = Ranking::new(labels, scores)?;
     let sum = ranking.cuts(|_| 1).fold(PrecisionSum::default(), |sum, cut| sum.to(&cut));
-    average_of(sum.sum, sum.true_positives)
+    let average = average_of(sum.sum, sum.true_positives)?;
+    ranking.is_an_order().map(|()| average)
 }
 
 /// The precision-recall curve from the highest score to recall 1, thresholds descending.
@@ -41,9 +42,11 @@ pub fn average_precision(labels: &[bool], scores: &[f64]) -> Result<f64, Undefin
 ///
 /// As [`average_precision`].
 pub fn precision_recall_curve(labels: &[bool], scores: &[f64]) -> Result<Vec<PrPoint>, Undefined> {
-    let cuts: Vec<Cut> = Ranking::new(labels, scores)?.cuts(|_| 1).collect();
+    let ranking = Ranking::new(labels, scores)?;
+    let cuts: Vec<Cut> = ranking.cuts(|_| 1).collect();
     let positives = cuts.last().map_or(0, |total| total.true_positives);
     average_of(0.0, positives)?;
+    ranking.is_an_order()?;
     // Two precisions are equal where TP / FP is, which integers say exactly.
     let same_precision = |a: &Cut, b: &Cut| {
         u128::from(a.true_positives) * u128::from(b.false_positives)

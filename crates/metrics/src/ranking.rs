@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::Undefined;
+use crate::undefined::ensure;
 
 /// Samples from the highest score to the lowest.
 pub(crate) struct Ranking {
@@ -108,6 +109,16 @@ impl Ranking {
             ranked.0 = of_sample[ranked.weighted_by()] << 2 | flags;
         }
         self
+    }
+
+    /// That the scores tell any two samples apart.
+    ///
+    /// # Errors
+    ///
+    /// [`Undefined::AllScoresEqual`].
+    pub(crate) fn is_an_order(&self) -> Result<(), Undefined> {
+        let equal = self.scores.first() == self.scores.last();
+        ensure(!equal, Undefined::AllScoresEqual { samples: self.scores.len() })
     }
 
     /// The samples of each distinct score, highest first.

@@ -28,11 +28,13 @@ pub struct RocPoint {
 ///
 /// # Errors
 ///
-/// [`Undefined::OneClass`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
-/// [`Undefined::NonFiniteScore`] for the input itself.
+/// [`Undefined::OneClass`]; [`Undefined::AllScoresEqual`], where chance would be told as a result;
+/// [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`] for the input itself.
 pub fn auc(labels: &[bool], scores: &[f64]) -> Result<f64, Undefined> {
-    let area = Ranking::new(labels, scores)?.cuts(|_| 1).fold(Area::default(), |area, cut| area.to(&cut));
-    area_of(area.twice, area.true_positives, area.false_positives)
+    let ranking = Ranking::new(labels, scores)?;
+    let area = ranking.cuts(|_| 1).fold(Area::default(), |area, cut| area.to(&cut));
+    let area = area_of(area.twice, area.true_positives, area.false_positives)?;
+    ranking.is_an_order().map(|()| area)
 }
 
 /// The ROC curve from (0, 0) to (1, 1), thresholds descending from +inf.
@@ -45,9 +47,11 @@ pub fn auc(labels: &[bool], scores: &[f64]) -> Result<f64, Undefined> {
 ///
 /// As [`auc`].
 pub fn roc_curve(labels: &[bool], scores: &[f64]) -> Result<Vec<RocPoint>, Undefined> {
-    let cuts: Vec<Cut> = Ranking::new(labels, scores)?.cuts(|_| 1).collect();
+    let ranking = Ranking::new(labels, scores)?;
+    let cuts: Vec<Cut> = ranking.cuts(|_| 1).collect();
     let total = cuts.last().copied().unwrap_or(Cut::ABOVE_ALL);
     both_classes(total.true_positives, total.false_positives)?;
+    ranking.is_an_order()?;
 
     let is_corner = |i: usize| match i.checked_sub(1).map(|before| cuts.get(before..before + 3)) {
         Some(Some([before, at, after])) => {

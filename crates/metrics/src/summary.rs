@@ -22,6 +22,21 @@ pub struct Part<'a> {
     pub patients: &'a [usize],
 }
 
+/// What decisions a [`Part`] is summarised by; a bare threshold will do.
+#[derive(Debug, Clone, Copy)]
+pub struct Cut {
+    /// Samples with `score >= threshold` are predicted as Pathology.
+    pub threshold: f64,
+    /// Predictive values are wanted for this prevalence, too.
+    pub prevalence: Option<f64>,
+}
+
+impl From<f64> for Cut {
+    fn from(threshold: f64) -> Self {
+        Self { threshold, prevalence: None }
+    }
+}
+
 /// The figures of a [`Part`] at a fixed threshold.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
@@ -54,23 +69,30 @@ pub struct Summary {
     pub balanced_accuracy: Figure,
     /// See [`Confusion::mcc`].
     pub mcc: Figure,
-    /// See [`Confusion::positive_likelihood_ratio`]. It is infinite in resamples without a false
-    /// positive: those are left out, so read the interval's upper end with `undefined_replicates`.
+    /// See [`Confusion::positive_likelihood_ratio`]. It is infinite in resamples without a false positive, and
+    /// so may be the upper end of its interval.
     pub positive_likelihood_ratio: Figure,
     /// See [`Confusion::negative_likelihood_ratio`].
     pub negative_likelihood_ratio: Figure,
+    /// See [`Confusion::ppv_at`]; `None` where no prevalence was given. The prevalence is taken as known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ppv_at_prevalence: Option<Figure>,
+    /// See [`Confusion::npv_at`], and as `ppv_at_prevalence`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub npv_at_prevalence: Option<Figure>,
     /// See [`brier`](crate::brier); does not depend on the threshold.
     pub brier: Figure,
 }
 
-/// The figures of `part` at `threshold`, each with its intervals over patients.
+/// The figures of `part` at a threshold, each with its intervals over patients.
 ///
 /// One sort, then O(n) a replicate; replicates run on the current rayon pool and give the same
 /// result on any number of threads. A replicate in which a figure has no value (a resample of one
 /// class) is left out of that figure's intervals and counted; where that is more than half of them,
 /// the intervals are [`Undefined::TooFewReplicates`]. An unusable part (empty, lengths that differ, a
 /// score that is not finite) makes every figure undefined for that reason.
-pub fn summarise(part: &Part<'_>, threshold: f64, scheme: impl Into<Scheme>) -> Summary {
+pub fn summarise(part: &Part<'_>, cut: impl Into<Cut>, scheme: impl Into<Scheme>) -> Summary {
+    let Cut { threshold, prevalence } = cut.into();
     let Scheme { bootstrap, resampling } = scheme.into();
     let clusters = Clusters::new(part.patients);
     let patients = clusters.count();
@@ -95,27 +117,53 @@ pub fn summarise(part: &Part<'_>, threshold: f64, scheme: impl Into<Scheme>) -> 
     };
     let at_threshold =
         |of: fn(&Confusion) -> Result<f64, Undefined>| figure(&|samples, sums| of(&samples.counts(sums)?));
+    let ratio = |of: fn(&Confusion) -> Result<f64, Undefined>| match &prepared {
+        Ok((samples, resampled)) => resampled.ratio(|sums| of(&samples.counts(sums)?)),
+        Err(reason) => Figure::undefined(*reason),
+    };
+    let by_patient = prepared.as_ref().map(|(samples, _)| samples.by_patient()).unwrap_or_default();
+    let level = bootstrap.confidence_level;
     let proportion = |of: fn(&Confusion) -> Share| Figure {
-        wilson: confusion.and_then(|counts| of(&counts).wilson(bootstrap.confidence_level)).ok(),
+        wilson: confusion.and_then(|counts| of(&counts).wilson(level)).ok(),
+        wilson_patients: confusion
+            .and_then(|counts| of(&counts).wilson_of(behind(&by_patient, of), level))
+            .ok(),
         ..figure(&|samples, sums| of(&samples.counts(sums)?).value())
+    };
+    let predictive = |of: fn(&Confusion) -> Share, class: Class| {
+        let figure = proportion(of);
+        match confusion.and_then(|counts| counts.predictive_value_of(class).value()) {
+            Ok(_) => figure,
+            Err(reason) => Figure::undefined(reason),
+        }
+    };
+    let at_prevalence = |of: fn(&Confusion, f64) -> Result<f64, Undefined>| {
+        prevalence.map(|prevalence| figure(&|samples, sums| of(&samples.counts(sums)?, prevalence)))
     };
     Summary {
         samples: part.labels.len(),
         patients,
         threshold,
         confusion,
-        auc: figure(&|_, sums| sums.auc()),
-        average_precision: figure(&|_, sums| sums.average_precision()),
+        auc: figure(&Samples::auc),
+        average_precision: figure(&Samples::average_precision),
         sensitivity: proportion(|counts| counts.recall_of(Class::Pathology)),
         specificity: proportion(|counts| counts.recall_of(Class::Normal)),
-        precision: proportion(|counts| counts.precision_of(Class::Pathology)),
-        npv: proportion(|counts| counts.precision_of(Class::Normal)),
+        precision: predictive(|counts| counts.precision_of(Class::Pathology), Class::Pathology),
+        npv: predictive(|counts| counts.precision_of(Class::Normal), Class::Normal),
         f1: at_threshold(Confusion::f1),
         accuracy: proportion(Confusion::right),
         balanced_accuracy: at_threshold(Confusion::balanced_accuracy),
         mcc: at_threshold(Confusion::mcc),
-        positive_likelihood_ratio: at_threshold(Confusion::positive_likelihood_ratio),
-        negative_likelihood_ratio: at_threshold(Confusion::negative_likelihood_ratio),
+        positive_likelihood_ratio: ratio(Confusion::positive_likelihood_ratio),
+        negative_likelihood_ratio: ratio(Confusion::negative_likelihood_ratio),
+        ppv_at_prevalence: at_prevalence(Confusion::ppv_at),
+        npv_at_prevalence: at_prevalence(Confusion::npv_at),
         brier: figure(&Samples::brier),
     }
+}
+
+/// How many patients have a sample that the proportion is of.
+fn behind(by_patient: &[Confusion], of: fn(&Confusion) -> Share) -> u64 {
+    by_patient.iter().filter(|counts| of(counts).whole > 0).count() as u64
 }

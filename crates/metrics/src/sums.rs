@@ -77,10 +77,7 @@ impl Samples {
     /// influence is subtracted, its derivative by the patient's weight (the infinitesimal jackknife,
     /// Efron 1982, chapter 6), and that is what an acceleration is defined by (Efron 1987).
     pub(crate) fn left_out(&self, all: &Sums) -> Vec<Sums> {
-        let mut counts = vec![Confusion::default(); self.squared_errors.len()];
-        for (i, sample) in self.ranking.ties().flatten().enumerate() {
-            counts[sample.weighted_by()].count(sample.is_positive(), i < self.called);
-        }
+        let counts = self.by_patient();
         let placements = Placements::new(&self.ranking, counts.len());
         let influences = self.influences_on_precision(all, counts.len());
         let patients = counts.iter().zip(&placements.patients).zip(influences).zip(&self.squared_errors);
@@ -98,6 +95,15 @@ impl Samples {
                 }
             })
             .collect()
+    }
+
+    /// The counts of each patient's samples, `[patients]`.
+    pub(crate) fn by_patient(&self) -> Vec<Confusion> {
+        let mut counts = vec![Confusion::default(); self.squared_errors.len()];
+        for (i, sample) in self.ranking.ties().flatten().enumerate() {
+            counts[sample.weighted_by()].count(sample.is_positive(), i < self.called);
+        }
+        counts
     }
 
     /// The derivative of the average precision by each patient's weight.
@@ -124,6 +130,18 @@ impl Samples {
             }
         }
         influences
+    }
+
+    /// See [`auc`](crate::auc). Of a resample in which all scores happen to be equal it is 0.5.
+    pub(crate) fn auc(&self, sums: &Sums) -> Result<f64, Undefined> {
+        let area = sums.auc()?;
+        self.ranking.is_an_order().map(|()| area)
+    }
+
+    /// See [`average_precision`](crate::average_precision), and as [`Samples::auc`].
+    pub(crate) fn average_precision(&self, sums: &Sums) -> Result<f64, Undefined> {
+        let average = sums.average_precision()?;
+        self.ranking.is_an_order().map(|()| average)
     }
 
     /// The counts at the threshold, if it is a number.

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 /// The two classes. A label of `true` and a prediction of `true` are [`Class::Pathology`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Class 0, the negative class.
     Normal,
@@ -16,16 +17,19 @@ pub enum Class {
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Normal => "Normal",
-            Self::Pathology => "Pathology",
+            Self::Normal => "normal",
+            Self::Pathology => "pathology",
         })
     }
 }
 
 /// Why a figure has no value. Every message begins with "undefined because".
 ///
-/// Two values that carry NaN compare as different, as NaN itself does.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+/// In JSON a code with its numbers, for whoever says it in other words: `{"code": "one_class", "values":
+/// {"class": "normal", "samples": 3}}`; a number that is not finite is `null` there. Two values that carry
+/// NaN compare as different, as NaN itself does.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error, Serialize)]
+#[serde(tag = "code", content = "values", rename_all = "snake_case")]
 pub enum Undefined {
     /// The input is empty.
     #[error("undefined because there are no samples")]
@@ -62,6 +66,13 @@ pub enum Undefined {
         class: Class,
         /// How many samples there are.
         samples: u64,
+    },
+
+    /// A figure of the order that scores put samples in, of scores that put them in none.
+    #[error("undefined because all {samples} scores are equal, so nothing is ranked")]
+    AllScoresEqual {
+        /// How many there are.
+        samples: usize,
     },
 
     /// A recall (sensitivity, specificity) over no sample.
@@ -233,7 +244,20 @@ pub(crate) fn value_or_null<T: Serialize, S: Serializer>(
     value.as_ref().ok().serialize(serializer)
 }
 
-/// Serialises the value as it is, or `{"undefined": "undefined because ..."}`.
+/// How a missing value explains itself in JSON: a sentence as `undefined`, and as data as `reason`.
+#[derive(Debug, Serialize)]
+pub struct Why {
+    undefined: String,
+    reason: Undefined,
+}
+
+impl From<Undefined> for Why {
+    fn from(reason: Undefined) -> Self {
+        Self { undefined: reason.to_string(), reason }
+    }
+}
+
+/// Serialises the value as it is, or `{"undefined": "undefined because ...", "reason": {..}}`.
 pub(crate) fn value_or_reason<T: Serialize, S: Serializer>(
     value: &Result<T, Undefined>,
     serializer: S,
@@ -242,11 +266,11 @@ pub(crate) fn value_or_reason<T: Serialize, S: Serializer>(
     #[serde(untagged)]
     enum Either<'a, T> {
         Value(&'a T),
-        Reason { undefined: String },
+        Reason(Why),
     }
     match value {
         Ok(value) => Either::Value(value),
-        Err(reason) => Either::Reason { undefined: reason.to_string() },
+        Err(reason) => Either::Reason(Why::from(*reason)),
     }
     .serialize(serializer)
 }

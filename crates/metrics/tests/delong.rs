@@ -152,14 +152,15 @@ fn no_variance_is_said_and_not_taken_for_certainty() {
     let patients = [0, 1, 2, 3];
     let perfect = [0.1, 0.2, 0.8, 0.9];
     let of = |scores| delong(&Part { labels: &labels, scores, patients: &patients }, 0.95).unwrap();
-    for (scores, auc) in [(&perfect, 1.0), (&[0.5; 4], 0.5)] {
+    let reversed = [0.9, 0.8, 0.2, 0.1];
+    for (scores, auc) in [(&perfect, 1.0), (&reversed, 0.0)] {
         assert_eq!((of(scores).auc, of(scores).standard_error), (auc, 0.0));
         assert_eq!(of(scores).interval, Err(Undefined::NoVariance));
     }
 
-    // Perfect against no information: another AUC, and no variance to judge it by.
-    let differ = delong_paired(&labels, &perfect, &[0.5; 4], &patients, 0.95).unwrap();
-    assert_eq!((differ.delta, differ.standard_error), (0.5, 0.0));
+    // Perfect against its opposite: another AUC, and no variance to judge it by.
+    let differ = delong_paired(&labels, &perfect, &reversed, &patients, 0.95).unwrap();
+    assert_eq!((differ.delta, differ.standard_error), (1.0, 0.0));
     assert_eq!((differ.z, differ.p_value), (Err(Undefined::NoVariance), Err(Undefined::NoVariance)));
     let json = serde_json::to_value(differ).unwrap();
     assert_eq!(json["p_value"], serde_json::Value::Null);

@@ -1,13 +1,13 @@
 //! Proportions, tests, calibration, decision curves and thresholds against scipy, statsmodels, dcurves,
-//! textbooks and brute force (`fixtures/make_statistics.py`). Knows no bootstrap.
+//! textbooks and brute force (`fixtures/make_statistics.py`).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 
 use ctpipe_metrics::{
-    Chosen, Confusion, Criterion, McNemar, Model, Part, Temperature, auc, best_f1, brier,
+    Bootstrap, Chosen, Confusion, Criterion, McNemar, Model, Part, Temperature, auc, best_f1, brier,
     brier_decomposition, choose, cross_validation, decision_curve, expected_calibration_error, mcnemar,
-    reliability_curve, wilson,
+    reliability_curve, summarise, wilson,
 };
 use serde::Deserialize;
 
@@ -17,6 +17,7 @@ struct Statistics {
     wilson: Vec<(u64, u64, f64, f64, f64)>,
     /// Only a right, only b right, exact p, mid-p.
     mcnemar: Vec<(u64, u64, f64, f64)>,
+    by_patient: Vec<(Vec<(usize, usize)>, f64)>,
     cases: Vec<Case>,
 }
 
@@ -97,9 +98,41 @@ fn mcnemar_counts_where_one_model_alone_is_right() {
     let labels = [true, true, true, false, false, false];
     let a = Model { scores: &[0.9, 0.9, 0.1, 0.1, 0.1, 0.9], threshold: 0.5 };
     let b = Model { scores: &[1.0, 0.0, 0.0, 0.0, 3.0, 3.0], threshold: 2.0 }; // calls the last two alone
-    let counted = mcnemar(&labels, a, b).unwrap();
+    let counted = mcnemar(&labels, a, b, &[0, 1, 2, 3, 4, 5]).unwrap();
     assert_eq!((counted.only_a_right, counted.only_b_right), (3, 0));
     assert_eq!((counted.p_value, counted.mid_p_value), (0.25, 0.125));
+    // All of one patient, they are one toss: it falls one way or the other.
+    let together = mcnemar(&labels, a, b, &[7; 6]).unwrap();
+    assert_eq!((together.only_a_right, together.p_value, together.mid_p_value), (3, 1.0, 0.5));
+    // The first alone and two together: sums of +-1 +-2 are 3, 1, -1 and -3, once each.
+    let apart = mcnemar(&labels, a, b, &[1, 2, 2, 2, 2, 1]).unwrap();
+    assert_eq!((apart.only_a_right, apart.only_b_right), (3, 0));
+    assert_eq!((apart.p_value, apart.mid_p_value), (0.5, 0.25));
+}
+
+/// `scipy.stats.permutation_test` goes through all signs.
+#[test]
+fn mcnemar_by_patient_is_the_randomisation_test_of_scipy() {
+    for (counts, p_value) in statistics().by_patient {
+        let mut patients = Vec::new();
+        let mut right = (Vec::new(), Vec::new());
+        for (patient, (only_a, only_b)) in counts.into_iter().enumerate() {
+            // One that both have right, and then those on which they disagree.
+            for (a, b) in [(1.0, 1.0)]
+                .into_iter()
+                .chain(std::iter::repeat_n((1.0, 0.0), only_a))
+                .chain(std::iter::repeat_n((0.0, 1.0), only_b))
+            {
+                patients.push(patient);
+                right.0.push(a);
+                right.1.push(b);
+            }
+        }
+        let labels = vec![true; patients.len()];
+        let [a, b] = [&right.0, &right.1].map(|scores| Model { scores, threshold: 0.5 });
+        let ours = mcnemar(&labels, a, b, &patients).unwrap().p_value;
+        assert!((ours - p_value).abs() <= 1e-12, "{ours} {p_value}");
+    }
 }
 
 #[test]
@@ -229,7 +262,7 @@ fn where_nothing_should_be_called_the_threshold_is_the_next_number_above_the_sco
 #[test]
 fn folds_have_the_mean_and_the_deviation_of_numpy() {
     let labels = [false, true, false, true];
-    let folds = [[0.1, 0.9, 0.2, 0.8], [0.1, 0.9, 0.95, 0.8], [0.5, 0.5, 0.5, 0.5]];
+    let folds = [[0.1, 0.9, 0.2, 0.8], [0.1, 0.9, 0.95, 0.8], [0.5, 0.5, 0.6, 0.6]];
     let parts = folds.each_ref().map(|scores| Part { labels: &labels, scores, patients: &[0, 1, 2, 3] });
     let ours = cross_validation(&parts);
     assert_eq!(ours.folds, [Ok(1.0), Ok(0.5), Ok(0.5)]);
@@ -237,4 +270,19 @@ fn folds_have_the_mean_and_the_deviation_of_numpy() {
     // numpy.std([1, 0.5, 0.5], ddof=1)
     assert_near("deviation", ours.standard_deviation.unwrap(), 0.288_675_134_594_812_9);
     assert_eq!(ours.pooled, auc(&labels.repeat(3), &folds.concat()));
+}
+
+#[test]
+fn an_interval_by_patients_is_that_of_so_many_independent_ones() {
+    // 20 of 20 series of five patients are found: as sure as 5 of 5, for which statsmodels says 0.5655 (see the
+    // fixture), and not as 20 of 20.
+    let labels: Vec<bool> = (0..24).map(|i| i < 20).collect();
+    let scores: Vec<f64> = (0..24).map(|i| if i < 20 { 0.9 } else { 0.1 }).collect();
+    let patients: Vec<usize> = (0..24).map(|i| if i < 20 { i % 5 } else { i }).collect();
+    let part = Part { labels: &labels, scores: &scores, patients: &patients };
+    let bootstrap = Bootstrap { replicates: 100, confidence_level: 0.95, seed: 1 };
+    let found = summarise(&part, 0.5, &bootstrap).sensitivity;
+    let near = |ours: f64, theirs: f64| assert!((ours - theirs).abs() < 1e-10, "{ours} {theirs}");
+    near(found.wilson_patients.unwrap().low, 0.565_517_535_216_825_1);
+    near(found.wilson.unwrap().low, wilson(20, 20, 0.95).unwrap().low);
 }

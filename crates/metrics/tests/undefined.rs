@@ -42,7 +42,7 @@ fn reason(labels: &[bool], scores: &[f64]) -> Undefined {
         pr_band(&part, &[0.1], BOOTSTRAP.stratified()).unwrap_err(),
         delong(&part, 0.95).unwrap_err(),
         delong_paired(labels, scores, scores, &patients, 0.95).unwrap_err(),
-        mcnemar(labels, model, model).unwrap_err(),
+        mcnemar(labels, model, model, &patients).unwrap_err(),
         comparison.delta_auc.bca.unwrap_err(),
         comparison.delta_specificity.value.unwrap_err(),
         brier(labels, scores).unwrap_err(),
@@ -106,7 +106,7 @@ fn one_class_leaves_what_does_not_compare_the_classes() {
     assert_eq!(sick.auc.value, one_class(Class::Pathology));
     assert_eq!(sick.specificity.value, Err(Undefined::NoSampleOf { class: Class::Normal }));
     assert_eq!(sick.sensitivity.value, Ok(0.25));
-    assert_eq!(sick.precision.value, Ok(1.0));
+    assert_eq!(sick.precision.value, one_class(Class::Pathology));
     let everything = BestF1 { threshold: 0.1, f1: 1.0 };
     assert_eq!(best_f1(&[true; 4], &SCORES), Ok(everything));
 
@@ -115,23 +115,57 @@ fn one_class_leaves_what_does_not_compare_the_classes() {
     assert_eq!(well.auc.value, one_class(Class::Normal));
     assert_eq!(well.sensitivity.value, Err(no_pathology));
     assert_eq!(well.specificity.value, Ok(0.75));
-    assert_eq!(well.f1.value, Ok(0.0));
+    assert_eq!(well.f1.value, one_class(Class::Normal));
     assert_eq!(best_f1(&[false; 4], &SCORES), Err(no_pathology));
 }
 
 #[test]
-fn f1_needs_the_class_or_a_prediction_of_it() {
+fn f1_needs_both_classes_and_no_prediction() {
     let none = confusion(&[false; 4], &SCORES, 0.9).unwrap();
-    assert_eq!(none.f1(), Err(Undefined::ClassAbsent { class: Class::Pathology }));
+    assert_eq!(none.f1(), Err(Undefined::OneClass { class: Class::Normal, samples: 4 }));
     let missed = confusion(&LABELS, &SCORES, 0.9).unwrap();
     assert_eq!(missed.f1(), Ok(0.0));
     assert_eq!(missed.precision(), Err(Undefined::NoPredictionOf { class: Class::Pathology }));
 }
 
 #[test]
-fn all_scores_equal_is_an_auc_of_one_half() {
-    assert_eq!(auc(&LABELS, &[0.3; 4]), Ok(0.5));
-    assert_eq!(roc_curve(&LABELS, &[0.3; 4]).unwrap().len(), 2);
+fn all_scores_equal_is_no_auc_of_one_half() {
+    let equal = Err(Undefined::AllScoresEqual { samples: 4 });
+    assert_eq!(auc(&LABELS, &[0.3; 4]), equal);
+    assert_eq!(average_precision(&LABELS, &[0.3; 4]), equal);
+    assert_eq!(roc_curve(&LABELS, &[0.3; 4]).map(|_| 0.0), equal);
+    assert_eq!(precision_recall_curve(&LABELS, &[0.3; 4]).map(|_| 0.0), equal);
+    let part = Part { labels: &LABELS, scores: &[0.3; 4], patients: &PATIENTS };
+    assert_eq!(delong(&part, 0.95).map(|found| found.auc), equal);
+    assert_eq!(roc_band(&part, &[0.1], &BOOTSTRAP).map(|_| 0.0), equal);
+    // That one score differs is enough.
+    assert_eq!(auc(&LABELS, &[0.3, 0.3, 0.3, 0.4]).is_ok(), true);
+}
+
+#[test]
+fn of_one_class_nothing_is_told_that_compares_classes() {
+    let normal = confusion(&[false; 3], &[0.9, 0.1, 0.2], 0.5).unwrap();
+    let one_class = Err(Undefined::OneClass { class: Class::Normal, samples: 3 });
+    assert_eq!([normal.precision(), normal.npv(), normal.f1()], [one_class; 3]);
+    assert_eq!(normal.specificity(), Ok(2.0 / 3.0));
+    let found = Isotonic::fit(&[true; 3], &[0.9, 0.1, 0.2]).unwrap_err();
+    assert_eq!(found, Undefined::OneClass { class: Class::Pathology, samples: 3 });
+}
+
+#[test]
+fn a_ratio_that_divides_by_none_in_many_resamples_has_no_upper_end() {
+    // Of forty normal patients one is called pathological: it is drawn in two of three resamples.
+    let labels: Vec<bool> = (0..80).map(|i| i < 40).collect();
+    let scores: Vec<f64> = (0..80).map(|i| f64::from(u8::from(i < 30 || i == 79))).collect();
+    let patients: Vec<usize> = (0..80).collect();
+    let ratio = summary(&labels, &scores, &patients).positive_likelihood_ratio;
+    assert_eq!(ratio.value, Ok(30.0));
+    assert_eq!(ratio.undefined_replicates, 0);
+    let interval = ratio.interval.unwrap();
+    assert!(interval.low.is_finite() && interval.high == f64::INFINITY);
+    let json = serde_json::to_value(ratio).unwrap();
+    assert_eq!((&json["ci_high"], &json["unbounded"]), (&Value::Null, &json!(true)));
+    assert!(json["ci_low"].as_f64() > Some(5.0));
 }
 
 #[test]
@@ -233,7 +267,8 @@ fn five_patients_and_all_scores_equal_have_what_can_be_had() {
     assert!(five.sensitivity.wilson.is_some() && five.mcc.wilson.is_none());
 
     let equal = summary(&labels, &[0.5; 5], &patients);
-    assert_eq!((equal.auc.value, equal.average_precision.value), (Ok(0.5), Ok(0.6)));
+    let unordered = Err(Undefined::AllScoresEqual { samples: 5 });
+    assert_eq!((equal.auc.value, equal.average_precision.value), (unordered, unordered));
     assert_eq!(equal.npv.value, Err(Undefined::NoPredictionOf { class: Class::Normal }));
     assert_eq!(equal.mcc.value, equal.npv.value);
     assert_eq!(equal.brier.value, Ok(0.25));
@@ -314,8 +349,11 @@ fn a_comparison_without_a_result_says_why_in_json() {
     let comparison = compare(&LABELS, model, model, &[0; 4], &BOOTSTRAP);
     assert_eq!(comparison.auc_a.interval, Err(Undefined::OnePatient));
     let json = serde_json::to_value(comparison).unwrap();
-    assert_eq!(json["mcnemar"], json!({"undefined": Undefined::ThresholdNotANumber.to_string()}));
-    assert!(json["delong"]["undefined"].as_str().unwrap().contains("patients have a Pathology sample"));
+    assert_eq!(
+        json["mcnemar"],
+        json!({"undefined": Undefined::ThresholdNotANumber.to_string(), "reason": {"code": "threshold_not_a_number"}})
+    );
+    assert!(json["delong"]["undefined"].as_str().unwrap().contains("patients have a pathology sample"));
     assert_eq!(json["delta_sensitivity"]["value"], Value::Null);
 }
 
@@ -326,16 +364,27 @@ fn json_is_flat_and_says_why_a_number_is_missing() {
     let whole = json(&summary(&LABELS, &SCORES, &PATIENTS));
     assert_eq!(whole["confusion"], json!({"tp": 1, "fp": 0, "tn": 2, "fn": 1}));
     let accuracy = whole["accuracy"].as_object().unwrap();
-    let keys = ["bca_high", "bca_low", "ci_high", "ci_low", "value", "wilson_high", "wilson_low"];
+    let keys = [
+        "bca_high",
+        "bca_low",
+        "ci_high",
+        "ci_low",
+        "value",
+        "wilson_high",
+        "wilson_low",
+        "wilson_patients_high",
+        "wilson_patients_low",
+    ];
     assert_eq!(accuracy.keys().collect::<Vec<_>>(), keys);
     assert_eq!(accuracy["value"], json!(0.75));
     assert!(accuracy["ci_low"].is_f64() && accuracy["ci_high"].is_f64());
     assert!(whole["auc"]["undefined_replicates"].as_u64() > Some(0));
 
-    let missing = "undefined because all 4 samples are Pathology; samples of both classes are needed";
+    let missing = "undefined because all 4 samples are pathology; samples of both classes are needed";
     let sick = json(&summary(&[true; 4], &SCORES, &PATIENTS));
     let nothing = json!({
         "value": null, "ci_low": null, "ci_high": null, "bca_low": null, "bca_high": null, "undefined": missing,
+        "reason": {"code": "one_class", "values": {"class": "pathology", "samples": 4}},
     });
     assert_eq!(sick["auc"], nothing);
 
@@ -353,7 +402,7 @@ fn json_is_flat_and_says_why_a_number_is_missing() {
 fn json_of_the_report_has_the_names_of_scikit_learn() {
     let counts = confusion(&LABELS, &SCORES, 0.9).unwrap();
     let report = serde_json::to_value(ClassificationReport::new(&counts)).unwrap();
-    let why = "undefined because no sample is predicted as Pathology";
+    let why = "undefined because no sample is predicted as pathology";
     assert_eq!(
         report["Pathology"],
         json!({

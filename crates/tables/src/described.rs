@@ -65,6 +65,7 @@ described! {
     f64 = { "type": "number" },
     u64 = { "type": "integer" },
     u32 = { "type": "integer" },
+    bool = { "type": "boolean" },
     String = { "type": "string" },
     // scikit-learn's report, or why there is none.
     Value = { "type": ["object", "string"] },

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::described::{Described, described, records};
+use crate::note::{Note, Reason};
 use crate::rows::Part;
 
 records! {
@@ -28,15 +29,30 @@ records! {
         /// Upper end of that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wilson_high: Option<f64>,
+        /// Lower end of Wilson's interval with the number of patients in the place of that of series.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wilson_patients_low: Option<f64>,
+        /// Upper end of that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wilson_patients_high: Option<f64>,
         /// "undefined because ...".
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undefined: Option<String>,
+        /// The same as data: a code, and what belongs to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
         /// Why there is no BCa interval, where there is the other.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bca_undefined: Option<String>,
+        /// The same as data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bca_reason: Option<Reason>,
         /// Bootstrap replicates in which it was undefined.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undefined_replicates: Option<u64>,
+        /// Is the upper end infinite? Then `ci_high` is null.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unbounded: bool,
     }
 
     /// An AUC with DeLong's standard error.
@@ -52,6 +68,9 @@ records! {
         /// "undefined because ...".
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undefined: Option<String>,
+        /// The same as data: a code, and what belongs to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
     }
 
     /// A point of a ROC curve.
@@ -133,6 +152,9 @@ records! {
         /// "undefined because ...".
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undefined: Option<String>,
+        /// The same as data: a code, and what belongs to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
     }
 
     /// Calibration before, and after each way of calibrating on val; null where that could not be fitted.
@@ -233,8 +255,11 @@ records! {
     ThresholdFile {
         /// Probability at or above which a series is called pathological.
         value: f64,
-        /// `f1 on val` and its like, or `fixed`.
+        /// `f1 on val` and its like, `fixed`, or `fallback`.
         source: String,
+        /// What it was chosen by on val, as data; null where it was not.
+        #[serde(default)]
+        criterion: Option<Reason>,
         /// What it reaches on val of what it was chosen by.
         #[serde(default)]
         objective: Option<f64>,
@@ -243,7 +268,10 @@ records! {
         spread: Option<Spread>,
         /// Why the optimum on val could not be had, where it could not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        note: Option<String>,
+        note: Option<Note>,
+        /// Why there is no `spread`, where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spread_undefined: Option<Note>,
     }
 
     /// A place of the isotonic calibration.
@@ -263,7 +291,7 @@ records! {
         /// Isotonic regression, linear between its knots.
         isotonic: Option<Vec<Knot>>,
         /// Why one is missing, or to be doubted.
-        notes: Vec<String>,
+        notes: Vec<Note>,
     }
 
     /// A part of the test part.
@@ -305,6 +333,9 @@ records! {
         /// "undefined because ...".
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undefined: Option<String>,
+        /// The same as data: a code, and what belongs to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
     }
 
     /// McNemar's test of right and wrong decisions.
@@ -320,6 +351,9 @@ records! {
         /// "undefined because ...".
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undefined: Option<String>,
+        /// The same as data: a code, and what belongs to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
     }
 
     /// This model (a) against an earlier one (b) on the series of the test part that both know.
@@ -345,12 +379,12 @@ records! {
         /// At each model's own threshold.
         mcnemar: McNemar,
         /// What to bear in mind.
-        notes: Vec<String>,
+        notes: Vec<Note>,
     }
 
     /// `metrics.json` of evaluate.
     MetricsFile {
-        /// Of this file; 2.
+        /// Of this file; 3.
         schema_version: u32,
         /// Chosen on val, applied unchanged.
         threshold: ThresholdFile,
@@ -432,7 +466,7 @@ impl MetricsFile {
     /// Name in the artifact.
     pub const FILE: &str = "metrics.json";
     /// Of the shape of the file.
-    pub const SCHEMA_VERSION: u32 = 2;
+    pub const SCHEMA_VERSION: u32 = 3;
 
     /// JSON schema of the file, as `metrics.schema.json` keeps it.
     pub fn schema() -> Value {
@@ -443,6 +477,15 @@ impl MetricsFile {
         schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
         schema["definitions"] = definitions.into();
         schema
+    }
+
+    /// Is `calibrated` in `predictions.parquet` there: was one wanted, and could it be fitted?
+    pub fn calibrated(&self) -> bool {
+        match self.calibrators.used.as_str() {
+            "temperature" => self.calibrators.temperature.is_some(),
+            "isotonic" => self.calibrators.isotonic.is_some(),
+            _ => false,
+        }
     }
 
     /// The metrics of a part.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::note::Note;
 use crate::rows::Part;
 
 pub use crate::evaluation::{
@@ -59,8 +60,8 @@ pub struct IngestSummary {
     pub reasons: BTreeMap<String, u64>,
     /// Warning code to series.
     pub warnings: BTreeMap<String, u64>,
-    /// Warnings about the set as a whole, in words.
-    pub notes: Vec<String>,
+    /// Warnings about the set as a whole.
+    pub notes: Vec<Note>,
 }
 
 impl IngestSummary {
@@ -75,8 +76,8 @@ pub struct SplitSummary {
     pub method: String,
     /// Series, patients and labels of each part.
     pub parts: BTreeMap<Part, PartCounts>,
-    /// In words.
-    pub notes: Vec<String>,
+    /// What deserves a look.
+    pub notes: Vec<Note>,
 }
 
 impl SplitSummary {
@@ -121,8 +122,8 @@ pub struct ModelFile {
     pub class_weights: [f32; 2],
     /// Kind of device that it was trained on.
     pub device: String,
-    /// In words.
-    pub notes: Vec<String>,
+    /// What deserves a look.
+    pub notes: Vec<Note>,
 }
 
 /// One layer of the network.

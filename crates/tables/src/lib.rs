@@ -8,11 +8,13 @@ pub mod error;
 pub mod evaluation;
 pub mod json;
 pub mod labels;
+pub mod note;
 pub mod rows;
 pub mod shards;
 pub mod table;
 
 pub use error::{Error, Result};
+pub use note::{Note, Reason};
 pub use rows::{
     EpochRow, InstanceRow, Part, PredictionRow, SaliencyRow, SeriesRow, SplitRow, Status, VolumeRow,
 };

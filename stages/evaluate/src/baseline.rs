@@ -6,7 +6,7 @@ use std::path::Path;
 use ctpipe_engine::StageError;
 use ctpipe_metrics::{Model, compare};
 use ctpipe_tables::json::{self, Comparison, MetricsFile};
-use ctpipe_tables::{Part, PredictionRow, Table};
+use ctpipe_tables::{Note, Part, PredictionRow, Table};
 
 use crate::config::Config;
 use crate::metrics::{Columns, told, told_or_why};
@@ -56,16 +56,18 @@ impl Baseline {
             .collect();
         let learnt = theirs.iter().filter(|row| taught.contains(row.patient_key.as_str())).count();
         if learnt > 0 {
-            notes.push(format!(
+            let text = format!(
                 "{learnt} of these series are of patients outside of the baseline's test part: it may have learnt from them, \
                  and looks better than it is"
-            ));
+            );
+            notes.push(Note::new("baseline_knows", text, [("n", learnt.into())]));
         }
         let relabelled = rows.iter().zip(&theirs).filter(|(a, b)| a.label != b.label).count();
         if relabelled > 0 {
-            notes.push(format!(
+            let text = format!(
                 "{relabelled} of these series had another label then; today's labels are taken for both"
-            ));
+            );
+            notes.push(Note::new("relabelled", text, [("n", relabelled.into())]));
         }
         let unknown = test.len() - rows.len();
         let scores: Vec<f64> = theirs.iter().map(|row| row.probability).collect();

@@ -4,10 +4,10 @@ use ctpipe_metrics::{
     Isotonic, Temperature, Undefined, brier_decomposition, expected_calibration_error, log_loss,
     reliability_curve,
 };
-use ctpipe_tables::json;
+use ctpipe_tables::{Note, json};
 
 use crate::config::{CalibrateBy, Config};
-use crate::metrics::{Columns, told};
+use crate::metrics::{Columns, reason, told};
 
 /// Both ways of calibrating, fitted.
 pub(crate) struct Calibrators {
@@ -35,15 +35,29 @@ impl Calibrators {
     pub(crate) fn told(&self, used: CalibrateBy) -> Result<json::Calibrators, serde_json::Error> {
         let mut notes = Vec::new();
         match &self.temperature {
-            Err(undefined) => notes.push(format!("the temperature is {undefined}")),
-            Ok(fitted) if fitted.at_bound => notes.push(format!(
-                "the temperature is at the end of its range, {}: val says too little to fit one",
-                fitted.temperature
-            )),
+            Err(undefined) => {
+                let text = format!("the temperature is {undefined}");
+                notes.push(Note::new("no_temperature", text, [("why", told(reason(*undefined)?)?)]));
+            }
+            Ok(fitted) if fitted.at_bound => {
+                let temperature = fitted.temperature;
+                // Towards 0 every probability becomes 0 or 1; towards infinity all become one half.
+                let (code, why) = if temperature < 1.0 {
+                    (
+                        "temperature_low",
+                        "val is ordered without error, or nearly so, and says too little to fit one",
+                    )
+                } else {
+                    ("temperature_high", "on val the scores tell nothing of the label, or its opposite")
+                };
+                let text = format!("the temperature is at the end of its range, {temperature}: {why}");
+                notes.push(Note::new(code, text, [("temperature", temperature.into())]));
+            }
             Ok(_) => {}
         }
         if let Err(undefined) = &self.isotonic {
-            notes.push(format!("the isotonic calibration is {undefined}"));
+            let text = format!("the isotonic calibration is {undefined}");
+            notes.push(Note::new("no_isotonic", text, [("why", told(reason(*undefined)?)?)]));
         }
         Ok(json::Calibrators {
             used: told(used)?,
@@ -83,6 +97,7 @@ fn calibration(
     let brier = brier_decomposition(labels, probabilities, bins);
     Ok(json::Calibration {
         undefined: brier.err().map(|undefined| undefined.to_string()),
+        reason: brier.err().map(reason).transpose()?,
         brier: brier.ok().map(told).transpose()?,
         log_loss: log_loss(labels, probabilities).ok(),
         expected_calibration_error: expected_calibration_error(labels, probabilities, bins).ok(),

@@ -50,7 +50,7 @@ impl Stage for Evaluate {
         "evaluate"
     }
     fn version(&self) -> u32 {
-        4
+        5
     }
     fn doc(&self) -> &'static str {
         "predicts every part, chooses the threshold on val and applies it unchanged to test"
@@ -98,7 +98,7 @@ impl Stage for Evaluate {
         let device = Device::resolve(&config.device).map_err(StageError::failed)?;
         let model: ModelFile =
             json::read(&task.input("model")?.join(ModelFile::FILE)).map_err(StageError::failed)?;
-        if let Some(said) = other_split(task)? {
+        for said in what_it_may_know(task)? {
             task.log(Level::Warning, said);
         }
         let weights = predict::load(task, &model, device)?;
@@ -117,12 +117,12 @@ impl Stage for Evaluate {
             let baseline = Baseline::read(folder)?;
             let comparison = baseline.compare(&predictions, threshold, by).map_err(StageError::failed)?;
             for note in &comparison.notes {
-                task.log(Level::Warning, format!("baseline: {note}"));
+                task.log(Level::Warning, format!("baseline: {}", note.text));
             }
             metrics.comparison = Some(comparison);
         }
         if let Some(note) = &metrics.threshold.note {
-            task.log(Level::Warning, note.clone());
+            task.log(Level::Warning, note.text.clone());
         }
         task.log(Level::Info, sentence(&metrics));
         let how = saliency::Settings {
@@ -146,21 +146,29 @@ impl Stage for Evaluate {
     }
 }
 
-/// What is to be said where the model has learnt from another split than the one it is evaluated on.
-fn other_split(task: &Task<'_>) -> Result<Option<String>, StageError> {
+/// What is to be said where the model may know the test part: it has learnt from another split than the one it is
+/// evaluated on, or began with weights whose data nobody can tell here.
+fn what_it_may_know(task: &Task<'_>) -> Result<Vec<&'static str>, StageError> {
     let manifest = |port: &str| -> Result<Option<Manifest>, StageError> {
         let folder = task.input(port)?;
         let there = folder.join(MANIFEST).exists();
         there.then(|| Manifest::read(folder)).transpose().map_err(StageError::failed)
     };
     let (Some(model), Some(split)) = (manifest("model")?, manifest("split")?) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    let learnt = model.key.inputs.get("split").is_none_or(|learnt| *learnt == split.content);
-    Ok((!learnt).then(|| {
-        "the model has learnt from another split than this one: it may know patients of the test part"
-            .to_owned()
-    }))
+    let mut said = Vec::new();
+    if model.key.inputs.get("split").is_some_and(|learnt| *learnt != split.content) {
+        said.push(
+            "the model has learnt from another split than this one: it may know patients of the test part",
+        );
+    }
+    if model.key.inputs.contains_key("init_from") {
+        said.push(
+            "the model began with earlier weights (init_from): what those had learnt from may be in the test part",
+        );
+    }
+    Ok(said)
 }
 
 fn sentence(metrics: &MetricsFile) -> String {

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use ctpipe_metrics::{
-    Bootstrap, ClassificationReport, Criterion, Part as Scored, Resampling as Drawn, Scheme, choose,
+    Bootstrap, ClassificationReport, Criterion, Cut, Part as Scored, Resampling as Drawn, Scheme, choose,
     confusion, decision_curve, delong, partial_auc, pr_band, precision_recall_curve, roc_band, roc_curve,
     summarise, threshold_spread,
 };
 use ctpipe_network::Loss;
 use ctpipe_tables::json::{Figure, MetricsFile, PartMetrics, ThresholdFile};
-use ctpipe_tables::{Part, PredictionRow};
+use ctpipe_tables::{Note, Part, PredictionRow, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::calibration::{Calibrators, calibrations};
 use crate::config::{Config, Resampling, ThresholdBy};
@@ -33,17 +33,23 @@ pub(crate) fn told_or_why<T: DeserializeOwned, V: Serialize>(
 ) -> Result<T, serde_json::Error> {
     match value {
         Ok(value) => told(value),
-        Err(undefined) => serde_json::from_value(json!({ "undefined": undefined.to_string() })),
+        Err(undefined) => told(ctpipe_metrics::Why::from(undefined)),
     }
 }
 
+/// Why, as data.
+pub(crate) fn reason(undefined: ctpipe_metrics::Undefined) -> Result<Reason, serde_json::Error> {
+    told(undefined)
+}
+
 /// A figure without an interval.
-fn plain(value: Result<f64, ctpipe_metrics::Undefined>) -> Figure {
-    Figure {
+fn plain(value: Result<f64, ctpipe_metrics::Undefined>) -> Result<Figure, serde_json::Error> {
+    Ok(Figure {
         value: value.ok(),
         undefined: value.err().map(|undefined| undefined.to_string()),
+        reason: value.err().map(reason).transpose()?,
         ..Figure::default()
-    }
+    })
 }
 
 /// Some predictions, in the form that the statistics take.
@@ -95,25 +101,31 @@ impl Config {
         Scheme { bootstrap, resampling }
     }
 
-    /// What the threshold is chosen by, and in words; `None` where it is fixed.
-    fn criterion(&self) -> Option<(Criterion, String)> {
+    /// What the threshold is chosen by, in words and as data; `None` where it is fixed.
+    fn criterion(&self) -> Option<(Criterion, Note)> {
         let criterion = match self.threshold_by {
             _ if !self.optimize_threshold => return None,
             ThresholdBy::Fixed => return None,
-            ThresholdBy::F1 => (Criterion::F1, "f1".to_owned()),
-            ThresholdBy::Youden => (Criterion::Youden, "youden".to_owned()),
+            ThresholdBy::F1 => (Criterion::F1, Note::new("f1", "f1", [])),
+            ThresholdBy::Youden => (Criterion::Youden, Note::new("youden", "youden", [])),
             ThresholdBy::Cost => {
                 let (false_positive, false_negative) = (self.cost_false_positive, self.cost_false_negative);
                 let said = format!("cost (false positive {false_positive}, false negative {false_negative})");
-                (Criterion::Cost { false_positive, false_negative }, said)
+                let values =
+                    [("false_positive", false_positive.into()), ("false_negative", false_negative.into())];
+                (Criterion::Cost { false_positive, false_negative }, Note::new("cost", said, values))
             }
             ThresholdBy::Sensitivity => {
                 let at_least = self.sensitivity_at_least;
-                (Criterion::Sensitivity { at_least }, format!("sensitivity >= {at_least}"))
+                let said = format!("sensitivity >= {at_least}");
+                let said = Note::new("sensitivity", said, [("at_least", at_least.into())]);
+                (Criterion::Sensitivity { at_least }, said)
             }
             ThresholdBy::Specificity => {
                 let at_least = self.specificity_at_least;
-                (Criterion::Specificity { at_least }, format!("specificity >= {at_least}"))
+                let said = format!("specificity >= {at_least}");
+                let said = Note::new("specificity", said, [("at_least", at_least.into())]);
+                (Criterion::Specificity { at_least }, said)
             }
         };
         Some(criterion)
@@ -121,32 +133,49 @@ impl Config {
 }
 
 /// The threshold. Only val is asked.
-pub fn choose_threshold(predictions: &[PredictionRow], config: &Config, seed: u64) -> ThresholdFile {
+///
+/// # Errors
+/// When it does not fit the schema of `metrics.json`, which is a mistake in this crate.
+pub fn choose_threshold(
+    predictions: &[PredictionRow],
+    config: &Config,
+    seed: u64,
+) -> Result<ThresholdFile, serde_json::Error> {
     let fixed =
         ThresholdFile { value: config.threshold, source: "fixed".to_owned(), ..ThresholdFile::default() };
-    let Some((criterion, said)) = config.criterion() else {
-        return fixed;
+    let Some((criterion, by)) = config.criterion() else {
+        return Ok(fixed);
     };
+    let said = by.text;
+    let by = Reason { code: by.code, values: by.values };
     let val = Columns::part(predictions, Part::Val);
     match choose(&val.labels, &val.scores, criterion) {
-        Ok(chosen) => ThresholdFile {
-            value: chosen.threshold,
-            source: format!("{said} on val"),
-            objective: chosen.objective,
-            spread: threshold_spread(&val.scored(), criterion, config.scheme(seed))
-                .ok()
-                .and_then(|spread| told(spread).ok()),
-            note: None,
-        },
-        Err(undefined) => ThresholdFile {
-            note: Some(format!(
-                "the threshold by {said} on val is {undefined}; {} is taken instead",
-                config.threshold
-            )),
-            source: "fallback".to_owned(),
-            ..fixed
-        },
+        Ok(chosen) => {
+            let spread = threshold_spread(&val.scored(), criterion, config.scheme(seed));
+            Ok(ThresholdFile {
+                value: chosen.threshold,
+                source: format!("{said} on val"),
+                criterion: Some(by),
+                objective: chosen.objective,
+                spread_undefined: spread.as_ref().err().map(|&undefined| why_not(undefined)).transpose()?,
+                spread: spread.ok().map(told).transpose()?,
+                note: None,
+            })
+        }
+        Err(undefined) => {
+            let taken = config.threshold;
+            let text = format!("the threshold by {said} on val is {undefined}; {taken} is taken instead");
+            let values = [("by", told(by)?), ("why", told(reason(undefined)?)?), ("threshold", taken.into())];
+            let note = Some(Note::new("threshold_undefined", text, values));
+            Ok(ThresholdFile { note, source: "fallback".to_owned(), ..fixed })
+        }
     }
+}
+
+/// "undefined because ...", in words and as data.
+fn why_not(undefined: ctpipe_metrics::Undefined) -> Result<Note, serde_json::Error> {
+    let Reason { code, values } = reason(undefined)?;
+    Ok(Note { text: undefined.to_string(), code, values })
 }
 
 /// Chooses the threshold, calibrates, makes the decisions and computes every figure of every part.
@@ -159,7 +188,7 @@ pub fn evaluate(
     seed: u64,
     loss: Option<Loss>,
 ) -> Result<MetricsFile, serde_json::Error> {
-    let threshold = choose_threshold(predictions, config, seed);
+    let threshold = choose_threshold(predictions, config, seed)?;
     let calibrators = Calibrators::fit(&Columns::part(predictions, Part::Val));
     for row in predictions.iter_mut() {
         row.decision = row.probability >= threshold.value;
@@ -196,7 +225,8 @@ fn part_metrics(
 ) -> Result<PartMetrics, serde_json::Error> {
     let Columns { labels, scores, logits, .. } = columns;
     let (part, scheme) = (columns.scored(), config.scheme(seed));
-    let summary = summarise(&part, threshold, scheme);
+    let prevalence = (config.prevalence > 0.0).then_some(config.prevalence);
+    let summary = summarise(&part, Cut { threshold, prevalence }, scheme);
     let counts = confusion(labels, scores, threshold);
     let report = match &counts {
         Ok(counts) => serde_json::to_value(ClassificationReport::new(counts))?,
@@ -205,11 +235,6 @@ fn part_metrics(
     let grid =
         |points: usize, last: usize| -> Vec<f64> { (0..points).map(|at| at as f64 / last as f64).collect() };
     let band = grid(BAND, BAND - 1);
-    let prevalence = (config.prevalence > 0.0).then_some(config.prevalence);
-    let at_prevalence =
-        |of: fn(&ctpipe_metrics::Confusion, f64) -> Result<f64, ctpipe_metrics::Undefined>| {
-            prevalence.map(|prevalence| plain(counts.and_then(|counts| of(&counts, prevalence))))
-        };
     // Net benefit reads a threshold as a probability, so probabilities must mean what they say.
     let pairs = columns.differences().into_iter().zip(scores);
     let calibrated: Option<Vec<f64>> =
@@ -222,7 +247,7 @@ fn part_metrics(
         confusion: summary.confusion.ok().map(told).transpose()?,
         auc: told(summary.auc)?,
         delong: told_or_why(delong(&part, config.confidence_level))?,
-        partial_auc: plain(partial_auc(labels, scores, config.partial_auc_max_fpr)),
+        partial_auc: plain(partial_auc(labels, scores, config.partial_auc_max_fpr))?,
         average_precision: told(summary.average_precision)?,
         sensitivity: told(summary.sensitivity)?,
         specificity: told(summary.specificity)?,
@@ -234,8 +259,8 @@ fn part_metrics(
         mcc: told(summary.mcc)?,
         positive_likelihood_ratio: told(summary.positive_likelihood_ratio)?,
         negative_likelihood_ratio: told(summary.negative_likelihood_ratio)?,
-        ppv_at_prevalence: at_prevalence(ctpipe_metrics::Confusion::ppv_at),
-        npv_at_prevalence: at_prevalence(ctpipe_metrics::Confusion::npv_at),
+        ppv_at_prevalence: summary.ppv_at_prevalence.map(told).transpose()?,
+        npv_at_prevalence: summary.npv_at_prevalence.map(told).transpose()?,
         brier: told(summary.brier)?,
         loss: loss.filter(|_| !logits.is_empty()).map(|loss| loss.on_host(logits, &classes)),
         classification_report: report,
@@ -322,7 +347,7 @@ mod tests {
         let mut test = rows("test", &[(0, 0.2), (1, 0.8)]);
         let metrics = evaluate(&mut test, &config(), 1, None).unwrap();
         assert_eq!((metrics.threshold.value, metrics.threshold.source.as_str()), (0.5, "fallback"));
-        assert!(metrics.threshold.note.unwrap().contains("undefined because"));
+        assert!(metrics.threshold.note.unwrap().text.contains("undefined because"));
         assert_eq!(test.iter().map(|row| row.decision).collect::<Vec<_>>(), [false, true]);
     }
 }

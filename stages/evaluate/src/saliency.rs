@@ -293,7 +293,8 @@ pub(crate) fn explain(
         }
         if done == 0 {
             // Adebayo et al. 2018: a map that says something of what was learnt is another one without it.
-            let random = Weights::init(weights.config(), settings.seed);
+            // Not those that the training began with, which the pipeline's seed gives.
+            let random = Weights::init(weights.config(), !settings.seed);
             let random = Explainer::new(&random, device).map_err(StageError::failed)?;
             let other = maps.smooth_grad(&random, &volume)?;
             file.randomised = rank_correlation(&smooth, &other)

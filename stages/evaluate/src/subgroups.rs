@@ -5,34 +5,39 @@ use std::collections::{BTreeMap, HashMap};
 
 use ctpipe_metrics::{Figure as Estimate, summarise};
 use ctpipe_tables::json::{Figure, PartMetrics, Subgroup};
-use ctpipe_tables::{Part, PredictionRow, SeriesRow};
+use ctpipe_tables::{Part, PredictionRow, Reason, SeriesRow};
 
 use crate::config::Config;
 use crate::metrics::{Columns, told};
 
+/// A group: its place among those by the same, and its name.
+type Group = (usize, String);
+
 /// What a group is by, and that of a series; `None` where it is not known.
-type By = (&'static str, fn(&SeriesRow) -> Option<String>);
+type By = (&'static str, fn(&SeriesRow) -> Option<Group>);
 
 /// What the test part is divided by.
 const BY: [By; 4] = [
-    ("sex", |row| row.sex.clone()),
-    ("age", |row| row.age.map(|age| band(age, &[40.0, 50.0, 60.0, 70.0], 1.0))),
-    ("manufacturer", |row| row.manufacturer.clone()),
-    ("slice_thickness", |row| row.slice_thickness.map(|mm| band(mm, &[1.5, 3.0, 5.0], 0.0))),
+    ("sex", |row| row.sex.clone().map(|sex| (0, sex))),
+    ("age", |row| row.age.map(|age| band(age, &[40.0, 50.0, 60.0, 70.0], true))),
+    ("manufacturer", |row| row.manufacturer.clone().map(|maker| (0, maker))),
+    ("slice_thickness", |row| row.slice_thickness.map(|mm| band(mm, &[1.5, 3.0, 5.0], false))),
 ];
 
 /// Which of the ranges between these a value is in; whole numbers are said from the first to the last of them.
-fn band(value: f64, ends: &[f64], whole: f64) -> String {
+fn band(value: f64, ends: &[f64], whole: bool) -> Group {
     let above = ends.iter().take_while(|&&end| value >= end).count();
-    match (above.checked_sub(1).and_then(|below| ends.get(below)), ends.get(above)) {
-        (Some(low), Some(high)) => format!("{low}-{}", high - whole),
+    let name = match (above.checked_sub(1).and_then(|below| ends.get(below)), ends.get(above)) {
+        (Some(low), Some(high)) if whole => format!("{low}-{}", high - 1.0),
+        (Some(low), Some(high)) => format!("{low}-<{high}"),
         (None, Some(high)) => format!("<{high}"),
         (Some(low), None) => format!(">={low}"),
         (None, None) => String::new(),
-    }
+    };
+    (above, name)
 }
 
-/// Each group with enough series, but where there is one group alone.
+/// Each group, but where there is one alone. One of fewer series than `subgroup_min` has its numbers and no figures.
 ///
 /// # Errors
 /// When a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
@@ -46,19 +51,32 @@ pub fn subgroups(
     let known: HashMap<&str, &SeriesRow> = series.iter().map(|row| (row.series_uid.as_str(), row)).collect();
     let mut found = Vec::new();
     for (by, group_of) in BY {
-        let mut groups: BTreeMap<String, Vec<&PredictionRow>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Vec<&PredictionRow>> = BTreeMap::new();
         for row in predictions.iter().filter(|row| row.split == Part::Test.as_str()) {
             let group = known.get(row.series_uid.as_str()).and_then(|series| group_of(series));
-            groups.entry(group.unwrap_or_else(|| "unknown".to_owned())).or_default().push(row);
+            groups.entry(group.unwrap_or_else(|| (usize::MAX, "unknown".to_owned()))).or_default().push(row);
         }
         if groups.len() < 2 {
             continue;
         }
-        for (group, rows) in groups {
-            if rows.len() < config.subgroup_min {
+        for ((_, group), rows) in groups {
+            let columns = Columns::of(rows.into_iter());
+            let mut subgroup = Subgroup {
+                by: by.to_owned(),
+                group,
+                samples: columns.labels.len() as u64,
+                patients: columns.patients.iter().max().map_or(0, |last| *last as u64 + 1),
+                pathology: columns.labels.iter().filter(|&&label| label).count() as u64,
+                ..Subgroup::default()
+            };
+            if columns.labels.len() < config.subgroup_min {
+                let few = too_few(columns.labels.len(), config.subgroup_min);
+                subgroup.auc = few.clone();
+                subgroup.sensitivity = few.clone();
+                subgroup.specificity = few;
+                found.push(subgroup);
                 continue;
             }
-            let columns = Columns::of(rows.into_iter());
             let summary = summarise(&columns.scored(), threshold, config.scheme(seed));
             let pairs = [
                 ("auc", &summary.auc, &whole.auc),
@@ -69,22 +87,29 @@ pub fn subgroups(
                 // Resamples of a group that is ordered without error are, too: such an interval has no width, and
                 // says nothing. A proportion has another one, which the report shows then.
                 let wide = figure.interval.ok().filter(|interval| interval.low < interval.high);
-                wide.or(figure.wilson)?.excludes(whole.value?).then(|| name.to_owned())
+                wide.or(figure.wilson_patients)?.excludes(whole.value?).then(|| name.to_owned())
             };
-            found.push(Subgroup {
-                by: by.to_owned(),
-                group,
-                samples: summary.samples as u64,
-                patients: summary.patients as u64,
-                pathology: columns.labels.iter().filter(|&&label| label).count() as u64,
-                differs: pairs.into_iter().filter_map(differs).collect(),
-                auc: told(summary.auc)?,
-                sensitivity: told(summary.sensitivity)?,
-                specificity: told(summary.specificity)?,
-            });
+            subgroup.differs = pairs.into_iter().filter_map(differs).collect();
+            subgroup.auc = told(summary.auc)?;
+            subgroup.sensitivity = told(summary.sensitivity)?;
+            subgroup.specificity = told(summary.specificity)?;
+            found.push(subgroup);
         }
     }
     Ok(found)
+}
+
+/// The figure of a group that says too little.
+fn too_few(samples: usize, wanted: usize) -> Figure {
+    let values = [("samples", samples.into()), ("wanted", wanted.into())];
+    let values = values.map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)).into();
+    Figure {
+        undefined: Some(format!(
+            "undefined because the group has {samples} series; subgroup_min asks for {wanted}"
+        )),
+        reason: Some(Reason { code: "group_too_small".to_owned(), values }),
+        ..Figure::default()
+    }
 }
 
 #[cfg(test)]
@@ -93,9 +118,11 @@ mod tests {
 
     #[test]
     fn bands_are_named_by_their_ends() {
-        let age = |years| band(years, &[40.0, 50.0, 60.0, 70.0], 1.0);
+        let age = |years| band(years, &[40.0, 50.0, 60.0, 70.0], true).1;
         assert_eq!([age(39.9), age(40.0), age(59.0), age(70.0)], ["<40", "40-49", "50-59", ">=70"]);
-        let thickness = |mm| band(mm, &[1.5, 3.0, 5.0], 0.0);
-        assert_eq!([thickness(1.0), thickness(2.5), thickness(5.0)], ["<1.5", "1.5-3", ">=5"]);
+        let thickness = |mm| band(mm, &[1.5, 3.0, 5.0], false);
+        let names = [1.0, 2.5, 3.0, 5.0].map(|mm| thickness(mm).1);
+        assert_eq!(names, ["<1.5", "1.5-<3", "3-<5", ">=5"]);
+        assert!(thickness(1.0) < thickness(2.5) && thickness(2.5) < thickness(5.0));
     }
 }

@@ -98,7 +98,7 @@ impl Stage for Ingest {
         "ingest"
     }
     fn version(&self) -> u32 {
-        3
+        4
     }
     fn doc(&self) -> &'static str {
         "reads DICOM headers and labels, and judges which series can be used"
@@ -187,7 +187,7 @@ impl Stage for Ingest {
         task.keep_items(sums.of(&joined), reused);
         let summary = summary::summarise(&counts, &labels, &joined.series, &patient_is);
         for note in &summary.notes {
-            task.log(Level::Warning, note.clone());
+            task.log(Level::Warning, note.text.clone());
         }
         task.log(Level::Info, summary::sentence(&summary));
         InstanceRow::write(&joined.instances, task.out()).map_err(StageError::failed)?;

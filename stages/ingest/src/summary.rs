@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ctpipe_ct::Scanned;
 use ctpipe_tables::json::IngestSummary;
 use ctpipe_tables::labels::Label;
-use ctpipe_tables::{SeriesRow, Status};
+use ctpipe_tables::{Note, SeriesRow, Status};
 
 use crate::patient::PatientIs;
 use ctpipe_ct::Found;
@@ -60,23 +60,25 @@ pub(crate) fn summarise(
     summary.patients = patients.len() as u64;
     let most = patients.values().copied().max().unwrap_or(0);
     if summary.accepted > 1 && most * 2 > summary.accepted {
-        let hint = match patient_is {
-            PatientIs::PatientId => {
+        let (code, hint) = match patient_is {
+            PatientIs::PatientId => (
+                "one_patient_id",
                 "; de-identified sets often share one patient ID: if these are different people, set \
-                 ingest's parameter patient to study, or to a column of the labels"
-            }
-            _ => "; check what ingest's parameter patient stands for here",
+                 ingest's parameter patient to study, or to a column of the labels",
+            ),
+            _ => ("one_patient", "; check what ingest's parameter patient stands for here"),
         };
-        summary.notes.push(format!(
+        let text = format!(
             "one patient holds {most} of {} accepted series, and whole patients go to one side of the split{hint}",
             summary.accepted
-        ));
+        );
+        let values = [("most", most.into()), ("accepted", summary.accepted.into())];
+        summary.notes.push(Note::new(code, text, values));
     }
     if summary.unreadable > 0 {
-        summary.notes.push(format!(
-            "{} DICOM files could not be read; instances.parquet names each with the reason",
-            summary.unreadable
-        ));
+        let n = summary.unreadable;
+        let text = format!("{n} DICOM files could not be read; instances.parquet names each with the reason");
+        summary.notes.push(Note::new("unreadable", text, [("n", n.into())]));
     }
     summary
 }

@@ -8,7 +8,12 @@ pub(crate) struct Slice {
     pub(crate) plane: &'static str,
     /// `data:image/png;base64,...`, 8 bits a channel.
     pub(crate) uri: String,
+    /// Its rows and columns.
+    pub(crate) edge: u32,
 }
+
+/// Larger slices are shrunk to at most this many rows and columns: a page is no archive.
+const LARGEST: usize = 96;
 
 /// The edge of a cube of so many voxels, if it is one.
 pub(crate) fn edge(voxels: usize) -> Option<usize> {
@@ -29,10 +34,24 @@ fn slices<const C: usize>(
             let [x, y, z] = at(i / edge, i % edge);
             (z * edge + y) * edge + x
         };
-        let pixels: Vec<u8> = (0..edge * edge).flat_map(|i| of(index(i))).collect();
+        // A pixel is the mean of `by` squared; what is over at the far ends is left out.
+        let by = edge.div_ceil(LARGEST);
+        let small = edge / by;
+        let pixel = |i: usize| -> [u8; C] {
+            let mut sum = [0_usize; C];
+            for (row, column) in (0..by * by).map(|j| (j / by, j % by)) {
+                let at = (i / small * by + row) * edge + i % small * by + column;
+                for (sum, value) in sum.iter_mut().zip(of(index(at))) {
+                    *sum += usize::from(value);
+                }
+            }
+            sum.map(|sum| ((sum + by * by / 2) / (by * by)) as u8)
+        };
+        let pixels: Vec<u8> = (0..small * small).flat_map(pixel).collect();
         Ok(Slice {
             plane,
-            uri: format!("data:image/png;base64,{}", base64(&png(&pixels, edge as u32, color)?)),
+            uri: format!("data:image/png;base64,{}", base64(&png(&pixels, small as u32, color)?)),
+            edge: small as u32,
         })
     };
     Ok([
@@ -127,6 +146,19 @@ mod tests {
         assert_eq!(pixels(&slices[0]), [4, 5, 6, 7]);
         assert_eq!(pixels(&slices[1]), [6, 7, 2, 3]);
         assert_eq!(pixels(&slices[2]), [5, 7, 1, 3]);
+    }
+
+    #[test]
+    fn a_large_slice_is_shrunk_by_means() {
+        // Of 2 x 2 pixels each, of which one in four is white: a quarter of 255.
+        let edge = 128;
+        let voxels: Vec<u16> = (0..edge * edge * edge)
+            .map(|i| if i % 2 == 0 && i / edge % 2 == 0 { 65535 } else { 0 })
+            .collect();
+        let axial = &middle_slices(&voxels, edge).unwrap()[0];
+        let pixels = decode(axial.uri.strip_prefix("data:image/png;base64,").unwrap());
+        assert_eq!((axial.edge, pixels.len()), (64, 64 * 64));
+        assert!(pixels.iter().all(|&pixel| pixel == 64));
     }
 
     fn decode(text: &str) -> Vec<u8> {

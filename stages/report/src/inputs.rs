@@ -29,6 +29,19 @@ pub(crate) struct Inputs {
     pub(crate) artifacts: Vec<Artifact>,
 }
 
+/// What is known of the patients that a network had learnt from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Learnt {
+    /// From the training part of the split that it is judged by.
+    FromThisSplit,
+    /// So it was, but it began with the weights of another training.
+    WithEarlierWeights,
+    /// Model, split and metrics do not belong together.
+    Elsewhere,
+    /// An input has no manifest to tell.
+    Untold,
+}
+
 /// What an input was made by.
 pub(crate) struct Artifact {
     pub(crate) port: &'static str,
@@ -75,17 +88,23 @@ impl Inputs {
         self.history.iter().find(|row| row.best)
     }
 
-    /// Does what was learnt from and what was evaluated on belong together, as far as the manifests say?
-    pub(crate) fn belong_together(&self) -> bool {
+    /// What the manifests say of the patients that the network had learnt from.
+    pub(crate) fn learnt_from(&self) -> Learnt {
         let manifest =
             |port: &str| self.artifacts.iter().find(|artifact| artifact.port == port)?.manifest.as_ref();
-        let read = |reader: &str, port: &str| {
-            let (Some(reader), Some(made)) = (manifest(reader), manifest(port)) else {
-                return true;
-            };
-            reader.key.inputs.get(port).is_none_or(|content| *content == made.content)
+        let read = |reader: &str, port: &str| -> Option<bool> {
+            Some(*manifest(reader)?.key.inputs.get(port)? == manifest(port)?.content)
         };
-        read("model", "split") && read("metrics", "split") && read("metrics", "model")
+        let all = [read("model", "split"), read("metrics", "split"), read("metrics", "model")];
+        if all.contains(&Some(false)) {
+            Learnt::Elsewhere
+        } else if all.contains(&None) {
+            Learnt::Untold
+        } else if manifest("model").is_some_and(|model| model.key.inputs.contains_key("init_from")) {
+            Learnt::WithEarlierWeights
+        } else {
+            Learnt::FromThisSplit
+        }
     }
 
     /// A series' voxels.

@@ -166,6 +166,7 @@ mod tests {
             include_str!("charts/data.rs"),
             include_str!("charts/results.rs"),
             include_str!("charts/training.rs"),
+            include_str!("reasons.rs"),
             include_str!("words.rs"),
             include_str!("book.rs"),
             include_str!("page.rs"),
@@ -188,6 +189,9 @@ mod tests {
             Some(("code", code)) => CODES.contains(&code),
             Some(("warning", code)) => WARNINGS.contains(&code),
             Some(("flag", code)) => FLAGS.contains(&code),
+            // Those of reasons are held to those that there are by the tests of the whole report.
+            Some((kind @ ("undefined" | "note" | "sex"), _)) => sources.contains(&format!("\"{kind}")),
+            Some(("threshold", code)) => code.starts_with("by."),
             _ => false,
         };
         let put_together = |key: &str| {

@@ -2,6 +2,7 @@
 
 use ctpipe_tables::json::{Figure, MetricsFile};
 
+use crate::reasons::{because, criterion};
 use crate::texts::Texts;
 
 /// Reasons of ingest and preprocess against a series; what each means is in the catalogue.
@@ -92,6 +93,9 @@ pub(crate) fn share(value: f64) -> String {
 
 /// Two decimals, and no fewer digits than that where there are few.
 pub(crate) fn number(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "∞" } else { "-∞" }.to_owned();
+    }
     if value != 0.0 && value.abs() < 0.01 { scientific(value) } else { format!("{value:.2}") }
 }
 
@@ -126,7 +130,7 @@ fn said(texts: &Texts, figure: &Figure, interval: &str, number: fn(f64) -> Strin
             format!("{value} ({interval}{range}{replicates})")
         }
         None => match &figure.undefined {
-            Some(reason) => format!("{value} ({} {reason})", texts.say("figure.interval")),
+            Some(_) => format!("{value} ({} {})", texts.say("figure.interval"), why(texts, figure)),
             None if figure.ci_low.is_some() => {
                 format!("{value} ({} {})", texts.say("figure.interval"), texts.say("figure.all_alike"))
             }
@@ -136,15 +140,25 @@ fn said(texts: &Texts, figure: &Figure, interval: &str, number: fn(f64) -> Strin
 }
 
 /// The interval that a figure is shown with: the bootstrap's, or of a proportion that is the same in all replicates
-/// Wilson's, since nothing is that certain.
+/// Wilson's of so many patients, since nothing is that certain.
 pub(crate) fn interval(figure: &Figure) -> Option<(f64, f64)> {
-    let by_bootstrap = figure.ci_low.zip(figure.ci_high).filter(|(low, high)| low < high);
-    by_bootstrap.or(figure.wilson_low.zip(figure.wilson_high))
+    let high = figure.ci_high.or(figure.unbounded.then_some(f64::INFINITY));
+    let (low, high) = figure.ci_low.zip(high)?;
+    if low < high { Some((low, high)) } else { figure.wilson_patients_low.zip(figure.wilson_patients_high) }
 }
 
-/// Why a figure has no value: in the words of evaluate.
+/// Why a figure has no value, or no interval.
 pub(crate) fn why(texts: &Texts, figure: &Figure) -> String {
-    figure.undefined.clone().unwrap_or_else(|| texts.say("figure.no_reason"))
+    because(texts, figure.reason.as_ref(), figure.undefined.as_deref())
+}
+
+/// A threshold or a probability: three decimals, and as many more as it takes not to claim a perfect 0 or 1.
+pub(crate) fn probability(value: f64) -> String {
+    let decimals = (3..=12).find(|&decimals| {
+        let text = format!("{value:.decimals$}");
+        value <= 0.0 || value >= 1.0 || text.parse().is_ok_and(|said: f64| said > 0.0 && said < 1.0)
+    });
+    decimals.map_or_else(|| format!("{value:e}"), |decimals| format!("{value:.decimals$}"))
 }
 
 /// "95%".
@@ -170,13 +184,18 @@ fn trimmed(text: &str) -> String {
 
 /// Where the threshold came from, in words.
 pub(crate) fn threshold(texts: &Texts, metrics: &MetricsFile) -> String {
-    let source = match metrics.threshold.source.as_str() {
+    let threshold = &metrics.threshold;
+    let source = match threshold.source.as_str() {
         "" => texts.say("threshold.unknown"),
         "fixed" => texts.say("threshold.fixed"),
         "fallback" => texts.say("threshold.fallback"),
-        other => texts.fill("threshold.on_val", &[("by", other.trim_end_matches(" on val"))]),
+        other => {
+            let by = threshold.criterion.as_ref().and_then(|by| criterion(texts, by));
+            let by = by.unwrap_or_else(|| other.trim_end_matches(" on val").to_owned());
+            texts.fill("threshold.on_val", &[("by", &by)])
+        }
     };
-    format!("{:.3}, {source}", metrics.threshold.value)
+    format!("{}, {source}", probability(threshold.value))
 }
 
 #[cfg(test)]
@@ -206,13 +225,22 @@ mod tests {
         );
         assert_eq!(said(&Figure::default()), "undefined (no reason is recorded)");
         let all_found = Figure {
-            wilson_low: Some(0.8389),
-            wilson_high: Some(1.0),
+            wilson_patients_low: Some(0.8389),
+            wilson_patients_high: Some(1.0),
             ..of(Some(1.0), Some((1.0, 1.0)), None)
         };
         assert_eq!(said(&all_found), "1.00 (95% CI 0.84 to 1.00)");
         let ordered = of(Some(1.0), Some((1.0, 1.0)), None);
         assert_eq!(said(&ordered), "1.00 (interval undefined because all replicates are alike)");
+        let one_patient = Figure {
+            wilson_patients_low: Some(0.8389),
+            wilson_patients_high: Some(1.0),
+            ..of(Some(1.0), None, Some("undefined because all samples are of one patient"))
+        };
+        let why = "1.00 (interval undefined because all samples are of one patient)";
+        assert_eq!(said(&one_patient), why);
+        let ratio = Figure { ci_low: Some(4.2), unbounded: true, ..of(Some(12.0), None, None) };
+        assert_eq!(short_number(&texts, &ratio), "12.00 (4.20 to ∞)");
         let mut some = of(Some(0.5), Some((0.25, 0.75)), None);
         some.undefined_replicates = Some(1200);
         assert_eq!(said(&some), "0.50 (95% CI 0.25 to 0.75; undefined in 1,200 replicates)");
@@ -225,6 +253,8 @@ mod tests {
         assert_eq!(share(0.99999), ">0.999");
         assert_eq!(share(0.00001), "<0.001");
         assert_eq!(share(0.004), "0.004");
+        let said = [0.5, 0.9996, 0.0003, 1.0, 0.0, 0.999_999_7].map(probability);
+        assert_eq!(said, ["0.500", "0.9996", "0.0003", "1.000", "0.000", "0.9999997"]);
     }
 
     #[test]

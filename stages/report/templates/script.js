@@ -44,9 +44,16 @@
       Object.entries(values).forEach(([name, value]) => show(name, String(value)));
       show("sensitivity", share(tp, tp + fn));
       show("specificity", share(tn, tn + fp));
-      show("ppv", share(tp, tp + fp));
-      show("npv", share(tn, tn + fn));
-      show("f1", share(2 * tp, 2 * tp + fp + fn));
+      // Of one class alone, what compares the classes says nothing.
+      const both = (tp + fn) * (tn + fp) > 0;
+      show("ppv", share(tp, both ? tp + fp : 0));
+      show("npv", share(tn, both ? tn + fn : 0));
+      show("f1", share(2 * tp, both ? 2 * tp + fp + fn : 0));
+      show("accuracy", share(tp + tn, n));
+      show("balanced", share(tp * (tn + fp) + tn * (tp + fn), both ? 2 * (tp + fn) * (tn + fp) : 0));
+      show("mcc", share(tp * tn - fp * fn, Math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))));
+      show("lr_positive", share(tp * (tn + fp), both ? fp * (tp + fn) : 0));
+      show("lr_negative", share(fn * (tn + fp), both ? tn * (tp + fn) : 0));
       show("threshold", text);
     };
     const moved = () => {
@@ -60,6 +67,15 @@
     byId("slider").hidden = false;
     reset();
   }
+
+  // What does not scroll needs no stop of the tab key.
+  const regions = document.querySelectorAll(".scroll");
+  const stops = () => regions.forEach((region) => {
+    if (region.scrollWidth > region.clientWidth) region.tabIndex = 0; else region.removeAttribute("tabindex");
+  });
+  window.addEventListener("resize", stops);
+  document.addEventListener("toggle", stops, true);
+  stops();
 
   // All series: searched, sorted, a page at a time.
   const series = json("series-data");

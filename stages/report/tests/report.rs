@@ -4,7 +4,7 @@
 
 mod inputs;
 
-use inputs::{Set, figure, run};
+use inputs::{Set, figure, reasons, run};
 
 fn section<'a>(page: &'a str, id: &str) -> &'a str {
     let start = page.find(&format!("<section id=\"{id}\"")).unwrap_or_else(|| panic!("no section {id}"));
@@ -27,7 +27,7 @@ fn the_same_inputs_give_the_same_bytes() {
 fn the_same_inputs_give_the_same_bytes_as_ever() {
     assert_eq!(
         run(&Set::full(), "").content(),
-        "142c8b721b02d73518783e3f4521d8fafec44cabbfa4b5850fe846d10d4491ca"
+        "05d6884f34185024002843a7b27159ddfae7d9c9803227a26f7c07865a32ad38"
     );
 }
 
@@ -178,6 +178,33 @@ fn every_undefined_figure_says_why() {
     assert!(made.files().contains_key("plots/roc_curve_val.svg"));
 }
 
+/// Every reason that there is, in both languages: in English by the words of `metrics` itself.
+#[test]
+fn every_reason_of_metrics_is_said_in_the_page_s_language() {
+    let mut set = Set::full();
+    let group = set.metrics.subgroups[0].clone();
+    let reasons = reasons();
+    set.metrics.subgroups.clear();
+    for (_, reason) in &reasons {
+        let mut group = group.clone();
+        group.auc = figure(None, None, Some("in the words of evaluate"));
+        group.auc.reason = Some(reason.clone());
+        set.metrics.subgroups.push(group);
+    }
+    let said = |language: &str| {
+        let page = run(&set, &format!("    params: {{ language: {language} }}\n")).page();
+        section(&page, "results").to_owned()
+    };
+    let (english, russian) = (said("en"), said("ru"));
+    for (undefined, _) in &reasons {
+        let escaped = undefined.to_string().replace('\'', "&#x27;");
+        assert!(english.contains(&escaped), "{escaped}");
+    }
+    assert!(!english.contains("words of evaluate") && !russian.contains("words of evaluate"));
+    assert!(!russian.contains("undefined because"));
+    assert!(russian.matches("не определено: ").count() >= reasons.len());
+}
+
 #[test]
 fn empty_inputs_make_a_page_that_says_so() {
     let made = run(&Set::default(), "");
@@ -237,7 +264,7 @@ fn explained_series_are_shown_by_kind_with_a_choice_of_maps() {
     for said in [
         "Most certain hits",
         "Most certain false alarms",
-        "<select name=\"method-0\"><option value=\"0\">SmoothGrad</option><option value=\"1\">Grad-CAM</option></select>",
+        "<select name=\"method-0\" aria-label=\"Map: Most certain hits, 1\"><option value=\"0\">SmoothGrad</option><option value=\"1\">Grad-CAM</option></select>",
         "rank correlation 0.07",
         "Label pathology, probability of pathology 0.900, called pathology.",
         "Over the whole test part",
@@ -252,7 +279,7 @@ fn groups_and_the_baseline_are_beside_the_whole() {
     let page = run(&Set::full(), "").page();
     let results = section(&page, "results");
     for said in [
-        "Sex: F",
+        "Sex: female",
         "Of 2 groups, 1 have an interval that excludes",
         "2 of these series had another label then",
     ] {
@@ -293,7 +320,10 @@ fn flagged_volumes_are_counted_said_in_words_and_pictured() {
     }
     // The one with most flags, in three planes.
     assert_eq!(data.matches("data:image/png;base64,").count(), 3);
-    assert!(data.contains("sagittal 1.2.826.0.1.3680043.2.1125.4"));
+    assert!(
+        data.contains("alt=\"sagittal slice, air_off, noisy\"")
+            && data.contains("1.2.826.0.1.3680043.2.1125.4")
+    );
     set.volumes.iter_mut().for_each(|row| row.flags.clear());
     let page = run(&set, "").page();
     assert!(section(&page, "data").contains("No volume is flagged"));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ctpipe_engine::{Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, PartCounts, SplitSummary};
-use ctpipe_tables::{Part, SeriesRow, SplitRow, Status, Table, VolumeRow};
+use ctpipe_tables::{Note, Part, SeriesRow, SplitRow, Status, Table, VolumeRow};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -110,7 +110,7 @@ impl Stage for Split {
         "split"
     }
     fn version(&self) -> u32 {
-        2
+        3
     }
     fn doc(&self) -> &'static str {
         "puts whole patients into train, val and test, stratified by label"
@@ -156,7 +156,7 @@ impl Stage for Split {
             .collect();
         let summary = summarise(&members, &assignment, method);
         for note in &summary.notes {
-            task.log(Level::Warning, note.clone());
+            task.log(Level::Warning, note.text.clone());
         }
         task.log(Level::Info, sentence(&summary));
         SplitRow::write(&rows, task.out()).map_err(StageError::failed)?;
@@ -281,12 +281,14 @@ fn summarise(members: &[Member], assignment: &[Part], method: &str) -> SplitSumm
         summary.parts.entry(part).or_default().patients = keys.len() as u64;
     }
     for (part, counts) in &summary.parts {
-        let note = match (counts.series, counts.normal, counts.pathology) {
-            (0, ..) => format!("{part} is empty: its figures will be undefined"),
-            (_, 0, _) | (_, _, 0) => format!("{part} has one class only: its AUC will be undefined"),
+        let (code, text) = match (counts.series, counts.normal, counts.pathology) {
+            (0, ..) => ("empty_part", format!("{part} is empty: its figures will be undefined")),
+            (_, 0, _) | (_, _, 0) => {
+                ("one_class_part", format!("{part} has one class only: its AUC will be undefined"))
+            }
             _ => continue,
         };
-        summary.notes.push(note);
+        summary.notes.push(Note::new(code, text, [("part", part.as_str().into())]));
     }
     summary
 }

@@ -3,6 +3,8 @@
 
 use ctpipe_network::LossKind;
 
+use ctpipe_tables::Note;
+
 use crate::config::Config;
 
 /// `n / (classes x count)` for each class ("balanced"), or 1 and 1.
@@ -19,7 +21,7 @@ const TOLERATED: f64 = 1.5;
 
 /// What to tell the user when class weights, focal alpha and sampler together weigh the rarer class
 /// by much more than its rarity asks for.
-pub(crate) fn over_correction(counts: [usize; 2], config: &Config) -> Option<String> {
+pub(crate) fn over_correction(counts: [usize; 2], config: &Config) -> Option<Note> {
     let [normal, pathology] = counts.map(|count| count as f64);
     if normal == 0.0 || pathology == 0.0 {
         return None;
@@ -36,12 +38,23 @@ pub(crate) fn over_correction(counts: [usize; 2], config: &Config) -> Option<Str
     if (1.0 / TOLERATED..=TOLERATED).contains(&ratio) {
         return None;
     }
-    Some(format!(
+    let text = format!(
         "a pathological series weighs {applied:.2} times a normal one (class_weights {weights:.2} x \
          use_weighted_sampler {sampler:.2} x focal_loss_alpha {alpha:.2}), where {normal} normal and \
          {pathology} pathological series ask for {asked:.2}: the remedies over-correct; switch some off, \
          or expect the threshold to move"
-    ))
+    );
+    let two = |value: f64| format!("{value:.2}").into();
+    let values = [
+        ("applied", two(applied)),
+        ("weights", two(weights)),
+        ("sampler", two(sampler)),
+        ("alpha", two(alpha)),
+        ("normal", normal.into()),
+        ("pathology", pathology.into()),
+        ("asked", two(asked)),
+    ];
+    Some(Note::new("over_correction", text, values))
 }
 
 #[cfg(test)]
@@ -60,7 +73,7 @@ mod tests {
     fn over_correction_is_told_and_a_single_fitting_remedy_is_not() {
         let config = Config::default();
         // 3 x 3 x 3 where 3 would do.
-        let text = over_correction([30, 10], &config).unwrap_or_default();
+        let text = over_correction([30, 10], &config).unwrap_or_default().text;
         assert!(text.contains("weighs 27.00 times") && text.contains("ask for 3.00"), "{text}");
         let one = Config { class_weights: false, focal_loss_alpha: 0.5, ..config };
         assert_eq!(over_correction([30, 10], &one), None);

@@ -3,6 +3,7 @@
 use ctpipe_engine::parameters;
 use ctpipe_engine::parameters::{choice, float, int, switch, text};
 use ctpipe_network::{Arch, Config as Network, Device, Learning, LossKind, OptimizerKind, Precision};
+use ctpipe_tables::Note;
 use serde::{Deserialize, Serialize};
 
 /// What makes the learning rate fall.
@@ -169,22 +170,23 @@ impl Config {
     }
 
     /// Settings that another one makes useless.
-    pub(crate) fn without_effect(&self) -> Vec<String> {
+    pub(crate) fn without_effect(&self) -> Vec<Note> {
         let mut found = Vec::new();
         let cosine = self.schedule == Schedule::Cosine;
         if self.warmup_epochs > 0.0 && !cosine {
-            found.push("warmup_epochs is of the cosine schedule alone: it changes nothing here".to_owned());
+            let text = "warmup_epochs is of the cosine schedule alone: it changes nothing here";
+            found.push(Note::new("warmup_unused", text, []));
         }
         if cosine && self.warmup_epochs >= f64::from(self.epochs) {
-            found.push(format!(
-                "warmup_epochs {} is as long as the training: the learning rate never reaches lr",
-                self.warmup_epochs
-            ));
+            let epochs = self.warmup_epochs;
+            let text = format!(
+                "warmup_epochs {epochs} is as long as the training: the learning rate never reaches lr"
+            );
+            found.push(Note::new("warmup_long", text, [("epochs", epochs.into())]));
         }
         if self.min_lr > 0.0 && !matches!(self.schedule, Schedule::Cosine | Schedule::Plateau) {
-            found.push(
-                "min_lr is of the plateau and cosine schedules alone: it changes nothing here".to_owned(),
-            );
+            let text = "min_lr is of the plateau and cosine schedules alone: it changes nothing here";
+            found.push(Note::new("min_lr_unused", text, []));
         }
         found
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ctpipe_metrics::auc;
 use ctpipe_network::{Batch, Change, Device, Loss, Trainer, Voxels, Weights, probability};
-use ctpipe_tables::EpochRow;
+use ctpipe_tables::{EpochRow, Note};
 
 use crate::augment::{Augmentation, means};
 use crate::balance::class_weights;
@@ -62,7 +62,7 @@ struct Run<'a> {
     best: Option<Arc<Weights>>,
     checkpoints: Option<Checkpoints>,
     last_checkpoint: Instant,
-    notes: Vec<String>,
+    notes: Vec<Note>,
     watcher: &'a mut dyn Watcher,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Run<'a> {
         check(config, data.train.len(), counts)?;
         let notes = notes(config, data, counts);
         for note in &notes {
-            watcher.note(note);
+            watcher.note(&note.text);
         }
         let loss = Loss {
             kind: config.loss,

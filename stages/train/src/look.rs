@@ -1,5 +1,7 @@
 //! What is looked at of configuration and data before a training begins. Trains nothing.
 
+use ctpipe_tables::Note;
+
 use crate::balance::over_correction;
 use crate::config::{Config, Watched};
 use crate::data::{Dataset, class_counts};
@@ -23,17 +25,16 @@ pub(crate) fn check(
 }
 
 /// What deserves a look before anything is trained.
-pub(crate) fn notes(config: &Config, data: &Dataset<'_>, counts: [usize; 2]) -> Vec<String> {
-    let mut notes: Vec<String> = over_correction(counts, config).into_iter().collect();
+pub(crate) fn notes(config: &Config, data: &Dataset<'_>, counts: [usize; 2]) -> Vec<Note> {
+    let mut notes: Vec<Note> = over_correction(counts, config).into_iter().collect();
     notes.extend(config.without_effect());
     if data.val.is_empty() {
-        notes.push("there is no validation part: the epoch is chosen by the training loss".to_owned());
+        let text = "there is no validation part: the epoch is chosen by the training loss";
+        notes.push(Note::new("no_val", text, []));
     } else if config.early_stopping_on == Watched::ValAuc && class_counts(&data.val).contains(&0) {
-        notes.push(
-            "the validation part has one class alone, so that there is no AUC: the epoch is chosen by the \
-             validation loss"
-                .to_owned(),
-        );
+        let text = "the validation part has one class alone, so that there is no AUC: the epoch is chosen by the \
+                    validation loss";
+        notes.push(Note::new("no_val_auc", text, []));
     }
     notes
 }

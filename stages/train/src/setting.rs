@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ctpipe_network::{Device, Network, Weights};
-use ctpipe_tables::EpochRow;
+use ctpipe_tables::{EpochRow, Note};
 
 /// Where a training starts, and where it runs.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub struct Trained {
     /// Weights of the classes in the loss.
     pub class_weights: [f32; 2],
     /// What was noted.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 impl Trained {

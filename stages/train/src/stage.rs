@@ -46,7 +46,7 @@ impl Stage for Train {
         "train"
     }
     fn version(&self) -> u32 {
-        5
+        6
     }
     fn doc(&self) -> &'static str {
         "trains CNN3D on the train part, choosing the epoch by the val part"

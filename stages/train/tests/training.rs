@@ -39,7 +39,7 @@ fn class_weights_change_the_weights_of_an_imbalanced_training_in_either_loss() {
         assert_eq!(without.class_weights, [1.0, 1.0]);
         assert_ne!(with.weights, without.weights);
     }
-    assert!(trained(&small()).notes[0].contains("over-correct"));
+    assert!(trained(&small()).notes[0].text.contains("over-correct"));
 }
 
 #[test]

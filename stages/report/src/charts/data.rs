@@ -13,6 +13,8 @@ use ctpipe_plot::{Aside, Axis, Bars, Chart, Flow, Plot, Series};
 const REASONS: usize = 5;
 /// Years of a bar.
 const YEARS: f64 = 10.0;
+/// The last bar has all that are as old or older.
+const OLDEST: f64 = 90.0;
 
 /// Found, accepted, with a volume, split, and why the others are not there; `None` without series.
 pub(crate) fn flow(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
@@ -20,9 +22,12 @@ pub(crate) fn flow(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
         return None;
     }
     let is = |status: &str| status == Status::Accepted.as_str();
-    let (found, accepted) = (inputs.series.len(), inputs.series.iter().filter(|row| is(&row.status)).count());
+    // A label without files is no series.
+    let found = inputs.ingest.series as usize;
+    let accepted = inputs.series.iter().filter(|row| is(&row.status)).count();
     let volumes = inputs.volumes.iter().filter(|row| is(&row.status)).count();
-    let mut reasons = inputs.ingest.reasons.clone().into_iter().collect::<Vec<_>>();
+    let reasons = inputs.ingest.reasons.clone().into_iter();
+    let mut reasons = reasons.filter(|(code, _)| code != "no_files").collect::<Vec<_>>();
     let mut of_volumes: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
     for code in inputs.volumes.iter().flat_map(|row| &row.reasons) {
         *of_volumes.entry(code.clone()).or_default() += 1;
@@ -63,7 +68,10 @@ pub(crate) fn ages(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
     let ages: HashMap<&str, f64> = inputs
         .series
         .iter()
-        .filter_map(|row| Some((row.series_uid.as_str(), row.age.filter(|age| (0.0..150.0).contains(age))?)))
+        .filter_map(|row| {
+            let age = row.age.filter(|age| (0.0..150.0).contains(age))?;
+            Some((row.series_uid.as_str(), age.min(OLDEST)))
+        })
         .collect();
     let decade = |age: f64| (age / YEARS) as usize;
     let of_split = || {
@@ -74,15 +82,23 @@ pub(crate) fn ages(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
     };
     let (first, last) =
         (of_split().map(|(_, decade)| decade).min()?, of_split().map(|(_, decade)| decade).max()?);
-    let names = (first..=last).map(|decade| format!("{}-{}", decade * 10, decade * 10 + 9));
+    let name = |decade: usize| match decade * 10 {
+        years if years as f64 >= OLDEST => format!("≥{years}"),
+        years => format!("{years}-{}", years + 9),
+    };
+    let names: Vec<String> = (first..=last).map(name).collect();
+    let mut told = Vec::new();
     let series = Part::ALL.map(|part| {
-        let counts = (first..=last).map(|decade| {
-            of_split().filter(|(split, of)| split == part.as_str() && *of == decade).count() as f64
-        });
-        Series::new(words::part(texts, part.as_str()), counts)
+        let count = |decade| of_split().filter(|(split, of)| split == part.as_str() && *of == decade).count();
+        let counts: Vec<usize> = (first..=last).map(count).collect();
+        let part = words::part(texts, part.as_str());
+        let listed = names.iter().zip(&counts).filter(|(_, count)| **count > 0);
+        let listed: Vec<String> = listed.map(|(name, count)| format!("{name}: {count}")).collect();
+        told.push(format!("{part} {}", listed.join(", ")));
+        Series::new(part, counts.into_iter().map(|count| count as f64))
     });
     let x = Axis::of_categories(texts.say("chart.ages.x"), names);
     let y = Axis::new(texts.say("chart.ages.y")).include(0.0).integer();
     let plot = Plot::new("ages", texts.say("chart.ages"), x, y).with(Bars::grouped(series));
-    Some(plot.alternative(texts.say("chart.ages.said")).draw())
+    Some(plot.alternative(texts.fill("chart.ages.said", &[("ages", &told.join("; "))])).draw())
 }

@@ -57,7 +57,12 @@ pub(crate) fn pr(texts: &Texts, part: Part, metrics: &MetricsFile) -> Option<Cha
     let of = metrics.part(part);
     let counts = of.confusion.filter(|_| !of.pr.is_empty())?;
     let name = words::part(texts, part.as_str());
-    let points: Vec<_> = of.pr.iter().map(|point| (point.recall, point.precision)).collect();
+    // In steps: between two thresholds precision is on no straight line (Davis and Goadrich 2006).
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    for point in &of.pr {
+        let reached = points.last().map_or(0.0, |&(recall, _)| recall);
+        points.extend([(reached, point.precision), (point.recall, point.precision)]);
+    }
     let base = (counts.tp + counts.r#fn) as f64 / of.samples.max(1) as f64;
     let (x, y) = (Axis::share(texts.say("chart.pr.x")), Axis::share(texts.say("chart.pr.y")));
     let all = Line::new([(0.0, base), (1.0, base)]).colour(Colour::Muted).dash(Dash::Dotted).width(1.0);
@@ -136,23 +141,25 @@ pub(crate) fn decision(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
     let model = Line::new(line(|point| point.model)).colour(Colour::First);
     let all = Line::new(line(|point| point.treat_all)).colour(Colour::Second).dash(Dash::Dashed);
     let none = Line::new([(0.0, 0.0), (1.0, 0.0)]).colour(Colour::Muted).dash(Dash::Dotted).width(1.0);
-    let x = Axis::share(texts.say("chart.decision.x"));
+    let x = if metrics.calibrated() { "chart.decision.x" } else { "chart.decision.x_raw" };
+    let x = Axis::share(texts.say(x));
     let plot = Plot::new("decision_curve_test", texts.say("chart.decision"), x, y)
         .with(none.legend(texts.say("chart.treat_none")))
         .with(all.legend(texts.say("chart.treat_all")))
         .with(model.legend(texts.say("chart.by_model")));
-    let worth: Vec<f64> = curve
-        .iter()
-        .filter(|point| point.model > point.treat_all.max(0.0) + 1e-12)
-        .map(|point| point.threshold)
+    let worth = |point: &ctpipe_tables::json::NetBenefit| point.model > point.treat_all.max(0.0) + 1e-12;
+    let ranges: Vec<String> = curve
+        .chunk_by(|a, b| worth(a) == worth(b))
+        .filter(|range| worth(&range[0]))
+        .map(|range| {
+            let [low, high] = [&range[0], &range[range.len() - 1]].map(|end| format!("{:.2}", end.threshold));
+            if low == high { low } else { texts.fill("figure.range", &[("low", &low), ("high", &high)]) }
+        })
         .collect();
-    let said = match (worth.first(), worth.last()) {
-        (Some(from), Some(to)) => {
-            let with = [("from", words::share(*from)), ("to", words::share(*to))];
-            let with = with.each_ref().map(|(name, value)| (*name, value.as_str()));
-            texts.fill("chart.decision.said", &with)
-        }
-        _ => texts.say("chart.decision.never"),
+    let said = if ranges.is_empty() {
+        texts.say("chart.decision.never")
+    } else {
+        texts.fill("chart.decision.said", &[("ranges", &ranges.join(", "))])
     };
     Some(plot.alternative(said).draw())
 }
@@ -160,7 +167,8 @@ pub(crate) fn decision(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
 /// AUC of each group beside that of the whole test part; `None` without groups.
 pub(crate) fn forest(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
     let groups = &metrics.subgroups;
-    if groups.is_empty() {
+    let judged: Vec<_> = groups.iter().filter(|group| group.auc.value.is_some()).collect();
+    if judged.is_empty() {
         return None;
     }
     let whole = metrics.test.auc.value;
@@ -174,8 +182,8 @@ pub(crate) fn forest(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
         forest = forest.whole(whole, texts.say("part.all"));
     }
     let differs = |of: &ctpipe_tables::json::Subgroup| of.differs.iter().any(|name| name == "auc");
-    for of in groups {
-        let value = of.auc.value.map_or_else(|| texts.say("word.undefined"), words::share);
+    for &of in &judged {
+        let value = of.auc.value.map(words::share).unwrap_or_default();
         let n = texts.counted("count.series", of.samples);
         let mut row =
             Row::new(format!("{} ({n})", group(texts, of)), of.auc.value, value).flagged(differs(of));
@@ -184,9 +192,11 @@ pub(crate) fn forest(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
         }
         forest = forest.with(row.hover(words::short_figure(texts, &of.auc)));
     }
-    let differing = groups.iter().filter(|group| differs(group)).count() as u64;
-    let auc = whole.map_or_else(|| texts.say("word.undefined"), words::share);
-    let (n, differing) = (texts.count(groups.len() as u64), texts.count(differing));
-    let said = texts.fill("chart.forest.said", &[("n", &n), ("differ", &differing), ("auc", &auc)]);
+    let differing = judged.iter().filter(|group| differs(group)).count() as u64;
+    let (n, differing) = (texts.count(judged.len() as u64), texts.count(differing));
+    let said = match whole.map(words::share) {
+        Some(auc) => texts.fill("chart.forest.said", &[("n", &n), ("differ", &differing), ("auc", &auc)]),
+        None => texts.fill("chart.forest.no_whole", &[("n", &n)]),
+    };
     Some(forest.alternative(said).draw())
 }

@@ -10,12 +10,16 @@ use crate::inputs::Inputs;
 use crate::texts::Texts;
 use crate::{failed, images, words};
 
+/// Series of each kind, so that the page stays small.
+const SHOWN: usize = 4;
 /// The map over the whole test part.
 const WHOLE: &str = "test";
 
 #[derive(Serialize)]
 pub(crate) struct View {
     kinds: Vec<Kind>,
+    /// Series that have maps and no place here, as a sentence.
+    more: Option<String>,
     /// Mean absolute gradient over the test part.
     whole: Option<Map>,
     /// What SmoothGrad has in common with that of random weights, as a sentence.
@@ -60,12 +64,16 @@ pub(crate) fn cases(
     go_on: impl Fn() -> Result<(), StageError>,
 ) -> Result<View, StageError> {
     let mut kinds: Vec<Kind> = Vec::new();
-    let (mut last_case, mut number) = (String::new(), 0);
+    let (mut last_case, mut number, mut more) = (String::new(), 0, 0_u64);
     for rows in inputs.saliency.chunk_by(|a, b| a.series_uid == b.series_uid) {
         let Some(first) = rows.first().filter(|row| row.case != WHOLE) else {
             continue;
         };
         go_on()?;
+        if last_case == first.case && kinds.last().is_some_and(|kind| kind.cases.len() >= SHOWN) {
+            more += 1;
+            continue;
+        }
         let voxels = inputs.voxels(&first.series_uid).map_err(failed)?;
         let maps: Result<Vec<Map>, Error> = rows.iter().map(|row| map(texts, row, Some(&voxels))).collect();
         if kinds.is_empty() || last_case != first.case {
@@ -86,6 +94,7 @@ pub(crate) fn cases(
     let whole = inputs.saliency.iter().find(|row| row.case == WHOLE);
     Ok(View {
         kinds,
+        more: (more > 0).then(|| texts.fill("cases.more", &[("n", &texts.count(more))])),
         whole: whole.map(|row| map(texts, row, None)).transpose().map_err(failed)?,
         randomised: inputs.saliency_file.randomised.as_ref().map(|found| {
             let key =
@@ -104,7 +113,7 @@ fn said(texts: &Texts, inputs: &Inputs, series_uid: &str) -> String {
         "cases.said",
         &[
             ("label", &words::class(texts, row.label)),
-            ("probability", &format!("{:.3}", row.probability)),
+            ("probability", &words::probability(row.probability)),
             ("called", &words::class(texts, u32::from(row.decision))),
         ],
     )
@@ -124,7 +133,7 @@ fn map(texts: &Texts, row: &SaliencyRow, volume: Option<&[u16]>) -> Result<Map, 
     let image = |slice: images::Slice| Image {
         plane: texts.say(&format!("plane.{}", slice.plane)),
         uri: slice.uri,
-        edge: row.size,
+        edge: slice.edge,
     };
     Ok(Map {
         method: texts.say(&format!("method.{}", row.method)),

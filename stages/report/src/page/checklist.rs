@@ -22,6 +22,30 @@ pub(super) fn table(texts: &Texts, inputs: &Inputs) -> Table {
     let calibrated = &metrics.test.calibration;
     let error =
         |found: Option<f64>| found.map_or_else(|| texts.say("word.undefined"), |error| format!("{error:.3}"));
+    let after = match metrics.calibrators.used.as_str() {
+        "temperature" => calibrated.temperature.as_ref(),
+        "isotonic" => calibrated.isotonic.as_ref(),
+        _ => None,
+    };
+    let after = match after {
+        Some(after) => {
+            let how = texts.say(&format!("calibration.{}", metrics.calibrators.used));
+            format!("{how} {}", error(after.expected_calibration_error))
+        }
+        None => texts.say("calibration.none"),
+    };
+    let resampling = texts.find(&format!("resampling.{}", metrics.resampling));
+    let resampling = resampling.map_or_else(|| texts.say("resampling.patients"), str::to_owned);
+    // What train has noted: it watches what there is.
+    let noted = |code: &str| model.notes.iter().any(|note| note.code == code);
+    let watched = if noted("no_val") {
+        "train_loss".to_owned()
+    } else if noted("no_val_auc") {
+        "val_loss".to_owned()
+    } else {
+        training("early_stopping_on")
+    };
+    let kept = inputs.best_epoch().map_or_else(|| texts.say("word.none"), |best| best.epoch.to_string());
     let differing = metrics.subgroups.iter().filter(|group| !group.differs.is_empty()).count() as u64;
     let rows = [
         ("before", "data", vec![("n", count(inputs.series.len() as u64)), ("rejected", count(rejected))]),
@@ -29,22 +53,15 @@ pub(super) fn table(texts: &Texts, inputs: &Inputs) -> Table {
         ("before", "leak", vec![("n", count(inputs.patients_in_several_parts() as u64))]),
         ("before", "balance", vec![("normal", count(labelled(0))), ("pathology", count(labelled(1)))]),
         ("during", "loss", vec![("loss", training("loss")), ("sampler", training("use_weighted_sampler"))]),
-        (
-            "during",
-            "watched",
-            vec![("by", training("early_stopping_on")), ("epochs", model.epochs.to_string())],
-        ),
-        ("during", "kept", vec![("epoch", model.best_epoch.to_string())]),
+        ("during", "watched", vec![("by", watched), ("epochs", model.epochs.to_string())]),
+        ("during", "kept", vec![("epoch", kept)]),
         ("after", "threshold", vec![("threshold", words::threshold(texts, metrics))]),
         ("after", "once", vec![("n", count(metrics.test.samples))]),
-        ("after", "intervals", vec![("n", count(metrics.n_bootstrap))]),
+        ("after", "intervals", vec![("n", count(metrics.n_bootstrap)), ("resampling", resampling)]),
         (
             "after",
             "calibration",
-            vec![
-                ("before", error(calibrated.before.expected_calibration_error)),
-                ("after", error(calibrated.temperature.as_ref().and_then(|c| c.expected_calibration_error))),
-            ],
+            vec![("before", error(calibrated.before.expected_calibration_error)), ("after", after)],
         ),
         (
             "after",

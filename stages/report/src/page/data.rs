@@ -11,7 +11,7 @@ use super::Figure;
 use super::table::Table;
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::words;
+use crate::{reasons, words};
 
 /// Rows of a list before the rest is counted.
 const SHOWN: usize = 200;
@@ -51,14 +51,14 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs, figures: Vec<Figure>) -> View
         method: texts
             .find(&format!("split.{}", inputs.split.method))
             .map_or_else(|| inputs.split.method.clone(), str::to_owned),
-        split_notes: inputs.split.notes.clone(),
+        split_notes: reasons::notes(texts, &inputs.split.notes),
         leak: (leaking > 0).then(|| texts.counted("split.leak", leaking)),
         split: inputs.split_rows.len() as u64,
         reasons: codes(texts, "data.reasons", &inputs.ingest.reasons),
         warnings: codes(texts, "data.warnings", &inputs.ingest.warnings),
         volume_reasons: codes(texts, "data.volume_reasons", &by_code),
         problems: problems(texts, inputs).unless_empty(),
-        notes: inputs.ingest.notes.clone(),
+        notes: reasons::notes(texts, &inputs.ingest.notes),
         glossary: glossary(texts),
         count: inputs.series.len(),
         series: all_series(texts, inputs),
@@ -102,17 +102,22 @@ pub(super) fn codes(texts: &Texts, caption: &str, counts: &BTreeMap<String, u64>
 fn problems(texts: &Texts, inputs: &Inputs) -> Table {
     let said = |row: &VolumeRow| {
         let problem = row.problem.as_deref()?;
-        let problem = if names_a_path(problem) { texts.say("data.names_a_path") } else { problem.to_owned() };
+        let problem = if names_a_file(problem) { texts.say("data.names_a_file") } else { problem.to_owned() };
         Some(vec![uid(texts, &row.series_uid), problem])
     };
     let rows = inputs.volumes.iter().filter_map(said).collect();
     Table::new(texts, "data.problems", &["head.uid", "head.problem"], rows).at_most(texts, SHOWN)
 }
 
-/// What a decoder says may name the file, and folders are named after people.
-fn names_a_path(problem: &str) -> bool {
-    problem.contains(['/', '\\'])
+/// What a decoder says may name the file, and files and folders are named after people.
+fn names_a_file(problem: &str) -> bool {
+    let lower = problem.to_lowercase();
+    lower.contains(['/', '\\', '^'])
+        || [".dcm", ".dicom", ".ima", ".zip"].iter().any(|end| lower.contains(end))
 }
+
+/// Whoever is older than this is told apart by age alone (45 CFR 164.514): ages above are said as this.
+const OLDEST: f64 = 90.0;
 
 /// A header that could not be read gives a series without a UID.
 fn uid(texts: &Texts, uid: &str) -> String {
@@ -167,7 +172,8 @@ fn parts(texts: &Texts, inputs: &Inputs) -> Table {
 
 /// "median 61 (34 to 88); not given for 2".
 fn ages(texts: &Texts, rows: &[&SeriesRow]) -> String {
-    let mut ages: Vec<f64> = rows.iter().filter_map(|row| row.age).filter(|age| age.is_finite()).collect();
+    let known = rows.iter().filter_map(|row| row.age).filter(|age| age.is_finite());
+    let mut ages: Vec<f64> = known.map(|age| age.min(OLDEST)).collect();
     ages.sort_by(f64::total_cmp);
     let (Some(youngest), Some(oldest)) = (ages.first(), ages.last()) else {
         return texts.say("age.none");
@@ -226,7 +232,7 @@ fn all_series(texts: &Texts, inputs: &Inputs) -> Value {
             parts.get(key).map(|part| words::part(texts, part)),
             row.label.map(|label| words::class(texts, label)),
             rounded(predictions.get(key).copied(), 3),
-            row.age,
+            row.age.map(|age| age.min(OLDEST)),
             row.sex,
             row.slices,
             rounded(row.slice_thickness, 2),
@@ -264,9 +270,10 @@ mod tests {
     use crate::texts::Language;
 
     #[test]
-    fn a_problem_that_names_a_path_is_known_by_it() {
-        assert!(!names_a_path("slice 3: the pixel data ends early"));
-        assert!(names_a_path("slice 3: cannot read the file: Could not open file '/data/Doe^Jane/3.dcm'"));
+    fn a_problem_that_names_a_file_is_known_by_it() {
+        assert!(!names_a_file("slice 3: the pixel data ends early"));
+        assert!(names_a_file("slice 3: cannot read the file: Could not open file '/data/Doe^Jane/3.dcm'"));
+        assert!(names_a_file("DOE_JANE.dcm ends early"));
     }
 
     #[test]
@@ -276,5 +283,6 @@ mod tests {
         let rows = [at(Some(70.0)), at(Some(30.0)), at(None), at(Some(61.0)), at(Some(60.0))];
         assert_eq!(ages(&texts, &rows.iter().collect::<Vec<_>>()), "median 60.5 (30 to 70); not given for 1");
         assert_eq!(ages(&texts, &[]), "not given");
+        assert_eq!(ages(&texts, &[&at(Some(97.0))]), "median 90 (90 to 90)");
     }
 }

@@ -67,13 +67,17 @@ pub(super) fn findings(texts: &Texts, inputs: &Inputs) -> Vec<Finding> {
         && (sensitivity - specificity).abs() > UNEVEN
         && !["cost", "sensitivity", "specificity"].iter().any(|by| metrics.threshold.source.starts_with(by))
     {
-        found.push(finding(
+        let mut imbalance = finding(
             "imbalance",
             &[("sensitivity", &words::share(sensitivity)), ("specificity", &words::share(specificity))],
-        ));
+        );
+        if metrics.threshold.source.starts_with("youden") {
+            imbalance.next = texts.say("diagnosis.imbalance.next_youden");
+        }
+        found.push(imbalance);
     }
     if found.is_empty() {
-        let judged = best.val_loss.is_some() || val_auc.is_some();
+        let judged = inputs.history.len() > 1 && train_auc.is_some() && val_auc.is_some();
         found.push(finding(if judged { "fine" } else { "unknown" }, &[]));
     }
     found
@@ -110,5 +114,6 @@ mod tests {
         assert_eq!(diagnosed(&[(0.7, 0.7), (0.4, 0.5), (0.1, 0.8)], 1, [1.0, 0.8], true), ["Over-fitting"]);
         assert_eq!(diagnosed(&falling, 2, [0.99, 0.7], true), ["Over-fitting"]);
         assert_eq!(diagnosed(&[(0.7, 0.7), (0.69, 0.7)], 0, [0.55, 0.5], true), ["Under-fitting"]);
+        assert_eq!(diagnosed(&[(0.7, 0.7)], 0, [0.9, 0.88], false), ["Not to be said"]);
     }
 }

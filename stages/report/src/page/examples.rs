@@ -35,7 +35,7 @@ struct Example {
 pub(super) struct Image {
     plane: String,
     uri: String,
-    edge: usize,
+    edge: u32,
 }
 
 /// Reads the volumes one by one; `go_on` is asked before each.
@@ -109,7 +109,7 @@ pub(super) fn slices(texts: &Texts, inputs: &Inputs, series_uid: &str) -> Result
     let image = |slice: images::Slice| Image {
         plane: texts.say(&format!("plane.{}", slice.plane)),
         uri: slice.uri,
-        edge,
+        edge: slice.edge,
     };
     Ok(slices.into_iter().map(image).collect())
 }

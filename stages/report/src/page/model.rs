@@ -6,7 +6,7 @@ use super::table::Table;
 use super::{Figure, diagnosis};
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::words;
+use crate::{reasons, words};
 
 #[derive(Serialize)]
 pub(super) struct View {
@@ -43,7 +43,7 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs, figures: Vec<Figure>) -> View
         facts: Table::new(texts, "model.facts", &["head.what", "head.value"], facts),
         diagnosis: diagnosis::findings(texts, inputs),
         history: history(texts, inputs).unless_empty(),
-        notes: model.notes.clone(),
+        notes: reasons::notes(texts, &model.notes),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ctpipe_engine::StageError;
-use ctpipe_tables::{Status, VolumeRow};
+use ctpipe_tables::{SeriesRow, Status, VolumeRow};
 use serde::Serialize;
 
 use super::data::codes;
@@ -18,6 +18,7 @@ use crate::texts::Texts;
 pub(crate) struct View {
     volumes: usize,
     flagged: usize,
+    geometry: Option<Table>,
     measures: Option<Table>,
     flags: Option<Table>,
     montage: Vec<Picture>,
@@ -44,6 +45,18 @@ const MEASURES: [Measure; 7] = [
     ("measure.left_right", |row| row.coverage_x_mm, 0),
     ("measure.front_back", |row| row.coverage_y_mm, 0),
     ("measure.feet_head", |row| row.coverage_z_mm, 0),
+];
+
+/// A property of [`SeriesRow`]: head of its row, how to get it, decimals.
+type Property = (&'static str, fn(&SeriesRow) -> Option<f64>, usize);
+
+const PROPERTIES: [Property; 6] = [
+    ("head.slices", |row| Some(f64::from(row.slices)), 0),
+    ("head.thickness", |row| row.slice_thickness, 2),
+    ("geometry.spacing", |row| row.slice_spacing, 2),
+    ("head.pixel", |row| row.row_spacing, 3),
+    ("geometry.matrix", |row| Some(f64::from(row.rows)), 0),
+    ("geometry.kvp", |row| row.kvp, 0),
 ];
 
 /// Reads the volumes of the first `pictures` that are flagged; `go_on` is asked before each.
@@ -74,6 +87,7 @@ pub(crate) fn quality(
     Ok(View {
         volumes: rows.len(),
         flagged: flagged.len(),
+        geometry: geometry(texts, inputs).unless_empty(),
         measures: measures(texts, &rows).unless_empty(),
         flags: codes(texts, "quality.flags", &counts),
         more: flagged.len() - montage.len(),
@@ -83,8 +97,24 @@ pub(crate) fn quality(
 
 /// Median and range of each measure.
 fn measures(texts: &Texts, rows: &[&VolumeRow]) -> Table {
-    let row = |(head, measure, decimals): &Measure| {
-        let mut values: Vec<f64> = rows.iter().filter_map(|row| measure(row)).collect();
+    summary(texts, "quality.figures", &MEASURES, rows)
+}
+
+/// How the accepted series were acquired.
+fn geometry(texts: &Texts, inputs: &Inputs) -> Table {
+    let accepted = inputs.series.iter().filter(|row| row.status == Status::Accepted.as_str());
+    summary(texts, "quality.geometry", &PROPERTIES, &accepted.collect::<Vec<_>>())
+}
+
+/// Median and range of each number of some rows.
+fn summary<R>(
+    texts: &Texts,
+    caption: &str,
+    numbers: &[(&str, fn(&R) -> Option<f64>, usize)],
+    rows: &[&R],
+) -> Table {
+    let row = |(head, number, decimals): &(&str, fn(&R) -> Option<f64>, usize)| {
+        let mut values: Vec<f64> = rows.iter().filter_map(|row| number(row)).collect();
         values.sort_by(f64::total_cmp);
         let (first, last) = (values.first()?, values.last()?);
         let median = f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]);
@@ -93,7 +123,7 @@ fn measures(texts: &Texts, rows: &[&VolumeRow]) -> Table {
         Some(vec![texts.say(head), number(median), number(*first), number(*last), missing])
     };
     let heads = ["head.measure", "#head.median", "#head.least", "#head.most", "#head.without"];
-    Table::new(texts, "quality.figures", &heads, MEASURES.iter().filter_map(row).collect())
+    Table::new(texts, caption, &heads, numbers.iter().filter_map(row).collect())
 }
 
 #[cfg(test)]

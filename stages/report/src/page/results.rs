@@ -1,7 +1,7 @@
 //! Page 4: the figures of all parts, at every threshold, by group, and beside an earlier model. Computes no figure.
 
-use ctpipe_tables::Part;
-use ctpipe_tables::json::{Calibration, Comparison, Figure as Metric, PartMetrics};
+use ctpipe_tables::json::{Calibration, Comparison, Figure as Metric, MetricsFile, PartMetrics};
+use ctpipe_tables::{Part, Reason};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::table::Table;
 use super::{Figure, verdict};
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::words;
+use crate::{reasons, words};
 
 /// Wrong decisions listed before the rest is counted.
 const SHOWN: usize = 50;
@@ -20,6 +20,7 @@ pub(super) struct View {
     threshold_note: Option<String>,
     /// How far it moves when val is resampled.
     spread: Option<String>,
+    no_spread: Option<String>,
     intervals: String,
     figures: Table,
     roc: Vec<Figure>,
@@ -32,6 +33,11 @@ pub(super) struct View {
     confusions: Vec<verdict::Matrix>,
     calibrations: Table,
     calibrator_notes: Vec<String>,
+    calibration_means: String,
+    bins: Option<Table>,
+    decisions: Option<Table>,
+    only_test: String,
+    no_groups: String,
     subgroups: Option<Table>,
     comparison: Option<Table>,
     comparison_notes: Vec<String>,
@@ -51,20 +57,33 @@ pub(super) struct Charts {
 pub(super) fn view(texts: &Texts, inputs: &Inputs, charts: Charts) -> View {
     let metrics = &inputs.metrics;
     let level = words::percent(metrics.confidence_level);
+    let resampling = texts.find(&format!("resampling.{}", metrics.resampling));
+    let resampling = resampling.map_or_else(|| texts.say("resampling.patients"), str::to_owned);
     let report = |part: Part| {
         let report = &metrics.part(part).classification_report;
         classification_report(texts, &words::part(texts, part.as_str()), report)
     };
     View {
         threshold: words::threshold(texts, metrics),
-        threshold_note: metrics.threshold.note.clone(),
+        threshold_note: metrics.threshold.note.as_ref().map(|note| reasons::note(texts, note)),
         spread: metrics.threshold.spread.as_ref().map(|spread| {
-            let three = |value: f64| format!("{value:.3}");
-            texts.fill("threshold.spread", &[("low", &three(spread.low)), ("high", &three(spread.high))])
+            let [low, high] = [spread.low, spread.high].map(words::probability);
+            texts.fill("threshold.spread", &[("low", &low), ("high", &high)])
+        }),
+        no_spread: metrics.threshold.spread_undefined.as_ref().map(|why| {
+            let reason = Reason { code: why.code.clone(), values: why.values.clone() };
+            texts.fill(
+                "threshold.no_spread",
+                &[("why", &reasons::because(texts, Some(&reason), Some(&why.text)))],
+            )
         }),
         intervals: texts.fill(
             "results.intervals",
-            &[("level", &level), ("replicates", &texts.counted("count.replicates", metrics.n_bootstrap))],
+            &[
+                ("level", &level),
+                ("replicates", &texts.counted("count.replicates", metrics.n_bootstrap)),
+                ("resampling", &resampling),
+            ],
         ),
         figures: figures(texts, inputs),
         roc: charts.roc,
@@ -77,11 +96,27 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs, charts: Charts) -> View {
             .map(|part| verdict::matrix(texts, part.as_str(), metrics.part(part)))
             .into_iter()
             .collect(),
-        calibrations: calibrations(texts, &metrics.calibrators.used, &metrics.test),
-        calibrator_notes: metrics.calibrators.notes.clone(),
+        calibrations: calibrations(texts, metrics),
+        calibrator_notes: reasons::notes(texts, &metrics.calibrators.notes),
+        bins: bins(texts, metrics).unless_empty(),
+        decisions: decisions(texts, metrics).unless_empty(),
+        calibration_means: calibration_means(texts, metrics),
+        only_test: texts.say(if metrics.val.samples > 0 {
+            "results.only_test"
+        } else {
+            "results.only_test_no_val"
+        }),
+        no_groups: texts.say(if metrics.test.samples > 0 {
+            "results.no_groups"
+        } else {
+            "results.no_groups_empty"
+        }),
         subgroups: subgroups(texts, inputs).unless_empty(),
         comparison: metrics.comparison.as_ref().map(|comparison| compared(texts, comparison)),
-        comparison_notes: metrics.comparison.iter().flat_map(|found| found.notes.clone()).collect(),
+        comparison_notes: metrics
+            .comparison
+            .as_ref()
+            .map_or_else(Vec::new, |found| reasons::notes(texts, &found.notes)),
         reports: Part::ALL.into_iter().filter_map(report).collect(),
         wrong: wrong(texts, inputs).unless_empty(),
     }
@@ -95,7 +130,7 @@ fn slider(inputs: &Inputs) -> Value {
         .filter(|row| row.split == Part::Test.as_str())
         .map(|row| (row.probability, row.label))
         .collect();
-    if rows.is_empty() {
+    if rows.is_empty() || rows.iter().any(|(probability, _)| !probability.is_finite()) {
         return Value::Null;
     }
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -125,8 +160,9 @@ fn figures(texts: &Texts, inputs: &Inputs) -> Table {
             (Some(low), Some(high)) => {
                 texts.fill("figure.range", &[("low", &words::share(*low)), ("high", &words::share(*high))])
             }
-            _ => part.delong.undefined.clone().unwrap_or_else(|| none.clone()),
+            _ => reasons::because(texts, part.delong.reason.as_ref(), part.delong.undefined.as_deref()),
         }),
+        row(texts.say("figure.auc_bca"), &|part| bca(texts, &part.auc)),
         row(
             texts.fill("figure.partial_auc", &[("fpr", &metrics.partial_auc_max_fpr.to_string())]),
             &|part| words::short_figure(texts, &part.partial_auc),
@@ -164,17 +200,27 @@ fn figures(texts: &Texts, inputs: &Inputs) -> Table {
 }
 
 /// Of the test part: before, and after each way of calibrating on val.
-fn calibrations(texts: &Texts, used: &str, test: &PartMetrics) -> Table {
+fn calibrations(texts: &Texts, metrics: &MetricsFile) -> Table {
+    let (used, test) = (metrics.calibrators.used.as_str(), &metrics.test);
     let row = |name: &str, key: &str, calibration: Option<&Calibration>| {
         let undefined = || texts.say("word.undefined");
         let number = |value: Option<f64>| value.map_or_else(undefined, |value| format!("{value:.4}"));
         let brier = calibration.and_then(|found| found.brier.as_ref());
         let title = texts.say(key);
+        if let Some(found) = calibration.filter(|found| found.brier.is_none()) {
+            let why = reasons::because(texts, found.reason.as_ref(), found.undefined.as_deref());
+            return [vec![title, why], vec![String::new(); 5]].concat();
+        }
         vec![
-            if name == used { texts.fill("calibration.used", &[("name", &title)]) } else { title },
+            if name == used && metrics.calibrated() {
+                texts.fill("calibration.used", &[("name", &title)])
+            } else {
+                title
+            },
             number(brier.map(|brier| brier.brier)),
             number(brier.map(|brier| brier.reliability)),
             number(brier.map(|brier| brier.resolution)),
+            number(brier.map(|brier| brier.uncertainty)),
             number(calibration.and_then(|found| found.log_loss)),
             number(calibration.and_then(|found| found.expected_calibration_error)),
         ]
@@ -190,10 +236,74 @@ fn calibrations(texts: &Texts, used: &str, test: &PartMetrics) -> Table {
         "#figure.brier",
         "#head.reliability",
         "#head.resolution",
+        "#head.uncertainty",
         "#head.log_loss",
         "#head.ece",
     ];
     Table::new(texts, "results.calibrations", &heads, rows)
+}
+
+/// The interval that is corrected for bias and skewness, or why there is none.
+fn bca(texts: &Texts, figure: &Metric) -> String {
+    match (figure.bca_low, figure.bca_high) {
+        (Some(low), Some(high)) => {
+            texts.fill("figure.range", &[("low", &words::share(low)), ("high", &words::share(high))])
+        }
+        _ if figure.undefined.is_some() => words::why(texts, figure),
+        _ => reasons::because(texts, figure.bca_reason.as_ref(), figure.bca_undefined.as_deref()),
+    }
+}
+
+/// What the calibration chart shows and how it came about.
+fn calibration_means(texts: &Texts, metrics: &MetricsFile) -> String {
+    let fitted = metrics.calibrators.temperature.is_some() || metrics.calibrators.isotonic.is_some();
+    let elsewhere = if metrics.calibrated() { "results.decision_calibrated" } else { "results.decision_raw" };
+    let mut said = vec![texts.say("results.calibration_means")];
+    if fitted {
+        said.push(texts.say("results.calibration_fitted"));
+    }
+    said.push(texts.say(elsewhere));
+    said.join(" ")
+}
+
+/// The points of the calibration chart.
+fn bins(texts: &Texts, metrics: &MetricsFile) -> Table {
+    let of = &metrics.test.calibration;
+    let named = [
+        ("calibration.before", Some(&of.before)),
+        ("calibration.temperature", of.temperature.as_ref()),
+        ("calibration.isotonic", of.isotonic.as_ref()),
+    ];
+    let rows = named.into_iter().flat_map(|(name, calibration)| {
+        let curve = calibration.map_or(&[][..], |calibration| &calibration.curve);
+        curve.iter().map(move |bin| {
+            let ends = [
+                ("low", words::share(bin.observed_interval.low)),
+                ("high", words::share(bin.observed_interval.high)),
+            ];
+            let ends = ends.each_ref().map(|(name, value)| (*name, value.as_str()));
+            vec![
+                texts.say(name),
+                texts.count(bin.samples),
+                words::share(bin.mean_predicted),
+                words::share(bin.observed_share),
+                texts.fill("figure.range", &ends),
+            ]
+        })
+    });
+    let heads = ["head.probabilities", "#head.series", "#head.predicted", "#head.observed", "#head.interval"];
+    Table::new(texts, "results.bins", &heads, rows.collect())
+}
+
+/// Every twentieth of the decision curve.
+fn decisions(texts: &Texts, metrics: &MetricsFile) -> Table {
+    let row = |point: &ctpipe_tables::json::NetBenefit| {
+        let of = |benefit: f64| format!("{benefit:.3}");
+        vec![format!("{:.2}", point.threshold), of(point.model), of(point.treat_all)]
+    };
+    let rows = metrics.test.decision_curve.iter().skip(5).step_by(5).map(row).collect();
+    let heads = ["#threshold.name", "#chart.by_model", "#chart.treat_all"];
+    Table::new(texts, "results.decisions", &heads, rows)
 }
 
 fn subgroups(texts: &Texts, inputs: &Inputs) -> Table {
@@ -207,7 +317,10 @@ fn subgroups(texts: &Texts, inputs: &Inputs) -> Table {
             words::short_figure(texts, &group.auc),
             words::short_figure(texts, &group.sensitivity),
             words::short_figure(texts, &group.specificity),
-            differs.join(", "),
+            match (group.auc.value, inputs.metrics.test.auc.value) {
+                (Some(_), None) => texts.say("group.no_whole"),
+                _ => differs.join(", "),
+            },
         ]
     };
     let heads = [
@@ -226,7 +339,11 @@ fn subgroups(texts: &Texts, inputs: &Inputs) -> Table {
 pub(crate) fn group(texts: &Texts, group: &ctpipe_tables::json::Subgroup) -> String {
     let by = texts.say(&format!("by.{}", group.by));
     let unknown = || texts.say("by.unknown");
-    let name = if group.group == "unknown" { unknown() } else { group.group.clone() };
+    let name = match (group.by.as_str(), group.group.as_str()) {
+        (_, "unknown") => unknown(),
+        ("sex", sex) => texts.find(&format!("sex.{sex}")).unwrap_or(sex).to_owned(),
+        (_, other) => other.to_owned(),
+    };
     format!("{by}: {name}")
 }
 
@@ -239,7 +356,7 @@ fn compared(texts: &Texts, found: &Comparison) -> Table {
         (Some(low), Some(high)) => {
             texts.fill("figure.range", &[("low", &words::number(low)), ("high", &words::number(high))])
         }
-        _ => found.delong.undefined.clone().unwrap_or_else(none),
+        _ => reasons::because(texts, found.delong.reason.as_ref(), found.delong.undefined.as_deref()),
     };
     let count = |n: Option<u64>| n.map_or_else(none, |n| texts.count(n));
     let rows = [
@@ -256,6 +373,7 @@ fn compared(texts: &Texts, found: &Comparison) -> Table {
         ("compare.only_a", count(found.mcnemar.only_a_right)),
         ("compare.only_b", count(found.mcnemar.only_b_right)),
         ("compare.mcnemar_p", p(found.mcnemar.p_value)),
+        ("compare.mcnemar_mid_p", p(found.mcnemar.mid_p_value)),
     ];
     let rows = rows.map(|(what, value)| vec![texts.say(what), value]).to_vec();
     Table::new(texts, "results.comparison", &["head.figure", "head.value"], rows)
@@ -324,7 +442,7 @@ fn wrong(texts: &Texts, inputs: &Inputs) -> Table {
             row.series_uid.clone(),
             words::class(texts, row.label),
             words::class(texts, u32::from(row.decision)),
-            format!("{:.3}", row.probability),
+            words::probability(row.probability),
         ]
     };
     let heads = ["head.uid", "head.label", "head.called", "#head.probability"];

@@ -3,9 +3,14 @@
 use ctpipe_tables::json::{Confusion, Figure, PartMetrics};
 use serde::Serialize;
 
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Learnt};
 use crate::texts::Texts;
-use crate::words;
+use crate::{reasons, words};
+
+/// Fewer patients than this are called few.
+const FEW_PATIENTS: u64 = 100;
+/// And so are fewer series of one class: Collins, Ogundimu and Altman 2016 ask for 100 of each.
+const FEW_OF_A_CLASS: u64 = 100;
 
 #[derive(Serialize)]
 pub(super) struct View {
@@ -33,15 +38,17 @@ struct Headline {
 #[derive(Serialize)]
 pub(super) struct Matrix {
     caption: String,
-    /// `None` where the part is empty.
+    /// `None` where there are none, and then `why`.
     counts: Option<Confusion>,
+    why: Option<String>,
 }
 
 /// The confusion matrix of a part.
 pub(super) fn matrix(texts: &Texts, part: &str, metrics: &PartMetrics) -> Matrix {
     let series = texts.counted("count.series", metrics.samples);
     let caption = texts.fill("matrix.caption", &[("part", &words::part(texts, part)), ("series", &series)]);
-    Matrix { caption, counts: metrics.confusion }
+    let why = metrics.confusion.is_none().then(|| words::why(texts, &metrics.accuracy));
+    Matrix { caption, counts: metrics.confusion, why }
 }
 
 pub(super) fn view(texts: &Texts, inputs: &Inputs) -> View {
@@ -58,7 +65,8 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs) -> View {
             }
             _ => {
                 let alike = || texts.say("figure.all_alike");
-                format!("{} {}", texts.say("figure.interval"), figure.undefined.clone().unwrap_or_else(alike))
+                let why = figure.undefined.as_ref().map(|_| words::why(texts, figure));
+                format!("{} {}", texts.say("figure.interval"), why.unwrap_or_else(alike))
             }
         };
         Headline { name: texts.say(name), value: figure.value.map(words::share), detail }
@@ -71,7 +79,7 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs) -> View {
             headline("figure.specificity", &test.specificity),
         ],
         threshold: words::threshold(texts, metrics),
-        threshold_note: metrics.threshold.note.clone(),
+        threshold_note: metrics.threshold.note.as_ref().map(|note| reasons::note(texts, note)),
         confusion: matrix(texts, "test", test),
         words: in_words(texts, inputs),
         limits: limits(texts, inputs),
@@ -93,10 +101,12 @@ fn in_words(texts: &Texts, inputs: &Inputs) -> Vec<String> {
     if test.samples == 0 {
         return vec![texts.say("verdict.empty")];
     }
-    let learnt = match (inputs.belong_together(), inputs.patients_in_several_parts()) {
-        (false, _) => "verdict.tried_unknown",
-        (true, 0) => "verdict.tried",
-        (true, _) => "verdict.tried_leaking",
+    let learnt = match (inputs.learnt_from(), inputs.patients_in_several_parts()) {
+        (Learnt::Elsewhere, _) => "verdict.tried_unknown",
+        (_, 1..) => "verdict.tried_leaking",
+        (Learnt::FromThisSplit, 0) => "verdict.tried",
+        (Learnt::WithEarlierWeights, 0) => "verdict.tried_init_from",
+        (Learnt::Untold, 0) => "verdict.tried_untold",
     };
     let mut said = vec![texts.fill(learnt, &[("samples", &samples(texts, test))])];
     said.push(match test.auc.value {
@@ -107,10 +117,15 @@ fn in_words(texts: &Texts, inputs: &Inputs) -> Vec<String> {
     });
     if let Some(c) = test.confusion {
         let count = |n| texts.count(n);
+        let key = match (c.tp + c.r#fn, c.fp + c.tn) {
+            (0, _) => "verdict.at_threshold_normal",
+            (_, 0) => "verdict.at_threshold_pathology",
+            _ => "verdict.at_threshold",
+        };
         said.push(texts.fill(
-            "verdict.at_threshold",
+            key,
             &[
-                ("threshold", &format!("{:.3}", metrics.threshold.value)),
+                ("threshold", &words::probability(metrics.threshold.value)),
                 ("found", &count(c.tp)),
                 ("pathological", &count(c.tp + c.r#fn)),
                 ("mistaken", &count(c.fp)),
@@ -128,11 +143,17 @@ fn limits(texts: &Texts, inputs: &Inputs) -> Vec<String> {
     if let Some(c) = test.confusion.filter(|_| inputs.metrics.prevalence.is_none()) {
         let share = (c.tp + c.r#fn) as f64 / test.samples.max(1) as f64;
         limits.push(
-            texts.fill("verdict.prevalence", &[("share", &words::percent((share * 100.0).round() / 100.0))]),
+            texts
+                .fill("verdict.prevalence", &[("share", &words::percent((share * 1000.0).round() / 1000.0))]),
         );
     }
-    if test.samples > 0 && test.samples < 100 {
-        limits.push(texts.fill("verdict.few", &[("series", &texts.counted("count.series", test.samples))]));
+    let pathological = test.confusion.map_or(0, |c| c.tp + c.r#fn);
+    let rarer = pathological.min(test.samples - pathological.min(test.samples));
+    if test.samples > 0 && (test.patients < FEW_PATIENTS || rarer < FEW_OF_A_CLASS) {
+        let pathological = texts.count(pathological);
+        limits.push(
+            texts.fill("verdict.few", &[("samples", &samples(texts, test)), ("pathological", &pathological)]),
+        );
     }
     limits
 }

@@ -1,6 +1,7 @@
 //! Small inputs of a report, and the engine that runs it on them: the five stages before it are
 //! fakes that write the rows of a [`Set`]. Knows nothing of what a page looks like.
 
+mod reasons;
 mod set;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use ctpipe_engine::{
 };
 use ctpipe_report::Report;
 
+pub(crate) use reasons::reasons;
 pub(crate) use set::{Set, figure};
 
 /// One of the stages before the report.

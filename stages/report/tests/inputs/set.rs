@@ -66,7 +66,9 @@ impl Default for Set {
                 threshold: ThresholdFile {
                     value: 0.5,
                     source: "fixed".into(),
-                    note: Some("the best threshold on val is undefined because there are no samples; 0.5 is taken instead".into()),
+                    note: Some(words(
+                        "the best threshold on val is undefined because there are no samples; 0.5 is taken instead",
+                    )),
                     ..ThresholdFile::default()
                 },
                 n_bootstrap: 1000,
@@ -149,7 +151,7 @@ impl Set {
                 (Part::Val, counts(40, 39, 20)),
                 (Part::Test, counts(40, 38, 20)),
             ]),
-            notes: vec!["The test part has fewer than 100 series: intervals are wide.".into()],
+            notes: vec![words("The test part has fewer than 100 series: intervals are wide.")],
         };
         set.history = (1..=12).map(epoch).collect();
         set.metrics = MetricsFile {
@@ -227,9 +229,9 @@ fn ingest() -> IngestSummary {
         patients: 5,
         reasons: counts(&[("too_few_slices", 2), ("thickness_out_of_range", 1), ("from_the_future", 1)]),
         warnings: counts(&[("unusual_matrix", 3)]),
-        notes: vec![
-            "All series of label 1 come from one manufacturer: the network may learn the scanner.".into(),
-        ],
+        notes: vec![words(
+            "All series of label 1 come from one manufacturer: the network may learn the scanner.",
+        )],
     }
 }
 
@@ -271,7 +273,7 @@ fn comparison() -> Comparison {
         delta_auc: figure(Some(0.021), Some((-0.012, 0.06)), None),
         delong: PairedDeLong { delta: Some(0.021), p_value: Some(0.2), ..PairedDeLong::default() },
         mcnemar: McNemar { only_a_right: Some(3), only_b_right: Some(1), ..McNemar::default() },
-        notes: vec!["2 of these series had another label then".into()],
+        notes: vec![ctpipe_tables::Note::new("relabelled", "in English", [("n", 2.into())])],
         ..Comparison::default()
     }
 }
@@ -415,4 +417,9 @@ fn chest(seed: u32) -> Vec<u16> {
         }
     };
     (0..64 * 64 * 64).map(voxel).collect()
+}
+
+/// A note of which there are the words alone, as earlier versions wrote them.
+fn words(text: &str) -> ctpipe_tables::Note {
+    ctpipe_tables::Note::new("", text, [])
 }

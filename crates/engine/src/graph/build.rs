@@ -29,7 +29,10 @@ pub(super) struct Draft<'a> {
     /// The stage's name in the file.
     pub(super) stage: &'a str,
     pub(super) point: &'a Point,
-    pub(super) written: StageSpec,
+    pub(super) written: &'a StageSpec,
+    pub(super) inputs: BTreeMap<String, Setting<Given>>,
+    /// With the values of the axes that are parameters.
+    pub(super) params: BTreeMap<String, Setting<Value>>,
 }
 
 impl Builder<'_> {
@@ -52,14 +55,12 @@ impl Builder<'_> {
         let points = self.layout.points(name).to_vec();
         let mut nodes = Vec::new();
         for point in &points {
-            let mut draft = Draft { stage: name, point, written: written.clone() };
+            let (inputs, params) = (written.inputs.clone(), written.params.clone());
+            let mut draft = Draft { stage: name, point, written, inputs, params };
             for (axis, value) in point {
                 let is_parameter = built_in.as_ref().is_none_or(|stage| declares(stage.as_ref(), axis));
                 let setting = axes.and_then(|axes| axes.get(axis)?.setting(value));
-                draft
-                    .written
-                    .params
-                    .extend(setting.filter(|_| is_parameter).cloned().map(|s| (axis.clone(), s)));
+                draft.params.extend(setting.filter(|_| is_parameter).cloned().map(|s| (axis.clone(), s)));
             }
             let (stage, params, inputs) = match (&built_in, &written.run) {
                 (Some(stage), _) => self.built_in(draft, stage),
@@ -141,20 +142,20 @@ impl Builder<'_> {
     }
 
     /// An input may be given among the parameters, where people (and `--set`) look for it.
-    fn move_inputs_named_as_params(&mut self, written: &mut StageSpec, stage: &dyn Stage) {
+    fn move_inputs_named_as_params(&mut self, draft: &mut Draft<'_>, stage: &dyn Stage) {
         for port in stage.ports().iter().filter(|port| !declares(stage, port.name)) {
-            let Some(setting) = written.params.remove(port.name) else { continue };
+            let Some(setting) = draft.params.remove(port.name) else { continue };
             let name = port.name;
             if setting.value.is_null() {
-                written.inputs.remove(name);
+                draft.inputs.remove(name);
             } else if let Some(given) = given(&setting) {
-                let twice = written.inputs.contains_key(name) && matches!(setting.origin, Origin::File(_));
+                let twice = draft.inputs.contains_key(name) && matches!(setting.origin, Origin::File(_));
                 if twice {
                     let message =
                         format!("{name} is given twice, among the inputs and among the params; keep one");
                     self.complain(&setting.origin, Side::Key, message);
                 }
-                written.inputs.insert(name.to_owned(), Setting { value: given, origin: setting.origin });
+                draft.inputs.insert(name.to_owned(), Setting { value: given, origin: setting.origin });
             } else {
                 let message = format!("{name} must be a path or a stage's name, found {}", setting.value);
                 self.complain(&setting.origin, Side::Value, message);
@@ -163,7 +164,7 @@ impl Builder<'_> {
     }
 
     fn built_in(&mut self, mut draft: Draft<'_>, stage: &Arc<dyn Stage>) -> Parts {
-        self.move_inputs_named_as_params(&mut draft.written, stage.as_ref());
+        self.move_inputs_named_as_params(&mut draft, stage.as_ref());
         let params = self.params(&draft, stage.as_ref());
         let inputs = self.wire(&draft, stage.as_ref());
         (stage.clone(), params, inputs)
@@ -174,7 +175,7 @@ impl Builder<'_> {
         let before = self.problems.len();
         let mut params: Params =
             declared.iter().map(|param| (param.name.to_owned(), param.default_value())).collect();
-        for (name, setting) in &draft.written.params {
+        for (name, setting) in &draft.params {
             let Some(param) = declared.iter().find(|param| param.name == name) else {
                 let names: Vec<&str> = declared.iter().map(|param| param.name).collect();
                 let hint = did_you_mean(name, names.iter().copied());
@@ -202,10 +203,10 @@ impl Builder<'_> {
 
     /// A stage of the user's own. What its command and its outputs are, is a parameter like its others.
     fn own(&mut self, draft: &Draft<'_>, run: &Setting<String>) -> Parts {
-        let written = &draft.written;
-        let mut inputs = written.inputs.clone();
+        let written = draft.written;
+        let mut inputs = draft.inputs.clone();
         let mut params = Params::new();
-        for (param, setting) in &written.params {
+        for (param, setting) in &draft.params {
             let Setting { value, origin } = setting;
             if let (Some(input), Some(value)) = (inputs.get_mut(param), given(setting)) {
                 *input = Setting { value, origin: origin.clone() };

@@ -16,7 +16,7 @@ impl Builder<'_> {
     /// The inputs of a built-in stage.
     pub(super) fn wire(&mut self, draft: &Draft<'_>, stage: &dyn Stage) -> BTreeMap<String, Source> {
         let mut inputs = BTreeMap::new();
-        for (name, setting) in &draft.written.inputs {
+        for (name, setting) in &draft.inputs {
             if let Some(port) = stage.ports().iter().find(|port| port.name == name) {
                 inputs.extend(self.sources(draft, name, port.many, setting));
             } else {
@@ -27,7 +27,7 @@ impl Builder<'_> {
                 self.complain(&setting.origin, Side::Key, message);
             }
         }
-        for port in stage.ports().iter().filter(|port| !draft.written.inputs.contains_key(port.name)) {
+        for port in stage.ports().iter().filter(|port| !draft.inputs.contains_key(port.name)) {
             let origin = draft.written.origin.clone();
             if let Some(default) = port.default {
                 let setting = Setting { value: Given::One(default.to_owned()), origin };

@@ -164,7 +164,7 @@ pub trait Stage: Send + Sync {
         Ok(())
     }
     /// A quick look at the inputs before anything is started. `inputs` holds the paths given by
-    /// the user; what an earlier stage makes is not there yet.
+    /// the user, one of several as `port@label`; what an earlier stage makes is not there yet.
     fn preflight(&self, _params: &Params, _inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
         Vec::new()
     }

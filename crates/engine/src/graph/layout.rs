@@ -74,6 +74,19 @@ impl<'a> Layout<'a> {
             .then_some((stage, words))
     }
 
+    /// The one spelling of a text that names a stage or instances of it, with the axes in which they differ still;
+    /// another text as it is.
+    pub(super) fn spelled(&self, given: &str, label: &str) -> String {
+        let pinned =
+            |(stage, words)| Some(name(stage, &pinned(stage, self.axes(stage)?, given, words).ok()?));
+        let name = self.stage(given).and_then(pinned).unwrap_or_else(|| given.to_owned());
+        match label {
+            "" => name,
+            _ if name.contains('@') => format!("{name},{label}"),
+            _ => format!("{name}@{label}"),
+        }
+    }
+
     /// The nodes that a text means to a reader that stands at `reader`, each with the axes in which they differ
     /// (an empty label where it can be only one). `None` when it names no stage.
     ///

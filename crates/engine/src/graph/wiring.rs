@@ -61,15 +61,14 @@ impl Builder<'_> {
             Given::Several(list) => self.several(draft, port, list, &setting.origin),
         };
         let Given::One(given) = &setting.value else { return entries(port, found) };
-        let is_one = matches!(found.as_slice(), [] | [(_, Source::Path { .. })])
-            || matches!(found.as_slice(), [(label, _)] if label.is_empty());
+        let is_one = found.iter().all(|(label, _)| label.is_empty());
         if !is_one && !many {
-            let (stage, s) = (given.split('@').next().unwrap_or(given), plural(found.len()));
-            let first = found.first().map_or("", |(label, _)| label);
+            let (stage, count) = (given.split('@').next().unwrap_or(given), found.len());
+            let s = if count == 1 { "" } else { "s" };
+            let one = self.layout.spelled(given, found.first().map_or("", |(label, _)| label));
             let message = format!(
-                "input {port} takes one, and {given} names {} instance{s}; name one, as {stage}@{first}, or give \
-                 this stage the same matrix (matrix: {stage})",
-                found.len()
+                "input {port} takes one, and {given} names {count} instance{s}; name one, as {one}, or give this \
+                 stage the same matrix (matrix: {stage})"
             );
             self.complain(&setting.origin, Side::Value, message);
         }
@@ -106,9 +105,7 @@ impl Builder<'_> {
                 // A stage is known by its name; of a path nothing may be in a key but where it stands.
                 let label = match &source {
                     Source::Path { .. } => (position + 1).to_string(),
-                    Source::Stage(_) if label.is_empty() => given.clone(),
-                    Source::Stage(_) if given.contains('@') => format!("{given},{label}"),
-                    Source::Stage(_) => format!("{given}@{label}"),
+                    Source::Stage(_) => self.layout.spelled(given, &label),
                 };
                 if all.insert(label.clone(), source).is_some() {
                     self.complain(origin, Side::Value, format!("{label} is there twice"));
@@ -164,8 +161,4 @@ impl Builder<'_> {
 fn entries(port: &str, found: Vec<(String, Source)>) -> Vec<(String, Source)> {
     let name = |label: String| if label.is_empty() { port.to_owned() } else { format!("{port}@{label}") };
     found.into_iter().map(|(label, source)| (name(label), source)).collect()
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }

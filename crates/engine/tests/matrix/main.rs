@@ -136,6 +136,10 @@ fn a_port_for_several_takes_one_and_lists_of_stages_and_paths() {
     world.run();
     assert_eq!(world.out("c").lines().count(), 3);
     assert!(world.refused(&["c.in=[a, b, a]"]).ends_with("--set c.in=[a, b, a]: a is there twice"));
+    // Another spelling is no other name.
+    world.write("pipeline.yaml", &pipeline("in: [\"b@fold=9.0\", a]"));
+    assert!(world.run().is_empty());
+    assert!(world.refused(&["c.in=[b@fold=9, b@fold=9e0]"]).contains("b@fold=9 is there twice"));
     assert!(world.refused(&["c.in=[b, b@fold=9]"]).contains("b@fold=9 is there twice"));
 }
 

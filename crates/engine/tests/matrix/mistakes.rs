@@ -95,6 +95,11 @@ fn an_input_that_means_no_instance_or_too_many_is_shown_at_its_place() {
             "3:22: input in takes one, and a names 2 instances; name one, as a@fold=0, or give this stage the same matrix (matrix: a)",
         ),
         (
+            "matrix: { fold: [0, 1], lr: [0.1, 1] }",
+            "inputs: { in: a@lr=1e-1 }",
+            "3:22: input in takes one, and a@lr=1e-1 names 2 instances; name one, as a@lr=0.1,fold=0, or give",
+        ),
+        (
             "matrix: { fold: [7] }",
             "inputs: { in: a }",
             "3:22: input in takes one, and a names 1 instance; name one, as a@fold=7",

@@ -58,7 +58,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // each is an option of the command line
 pub(crate) struct Run {
-    /// These stages and what they need (default: all).
+    /// These stages and what they need (default: all); `train@fold=0` is one instance of a matrix.
     pub(crate) stages: Vec<String>,
     /// This stage and all that follow, on what comes before it as it is.
     #[arg(long, value_name = "STAGE")]
@@ -105,7 +105,7 @@ pub(crate) struct Stages {
 
 #[derive(Debug, Args)]
 pub(crate) struct Why {
-    /// The stage.
+    /// The stage, or one instance of its matrix (`train@fold=0`).
     pub(crate) stage: String,
 }
 

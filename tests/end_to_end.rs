@@ -22,6 +22,8 @@ mod interrupt;
 mod items;
 #[path = "end_to_end/kills.rs"]
 mod kills;
+#[path = "end_to_end/matrix.rs"]
+mod matrix;
 #[path = "end_to_end/network.rs"]
 mod network;
 #[path = "end_to_end/real_series.rs"]

@@ -20,7 +20,7 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
     };
     if args.dry_run {
         let decisions = dry_run(&pipeline, &selection, args.paranoid)?;
-        return status::show(global, &decisions);
+        return status::show(global, &pipeline, &decisions);
     }
     let stop = context::stop_flag()?;
     let options = Options {

@@ -44,6 +44,7 @@ pub(crate) fn stages(global: &Global, args: &Stages) -> anyhow::Result<u8> {
                 (false, Some(default)) => format!(" (default {default})"),
                 (false, None) => String::new(),
             };
+            let note = if port.many { format!("{note} (one or several)") } else { note };
             say!("    {}: {}{note}", port.name, port.doc);
         }
         if !stage.params().is_empty() {

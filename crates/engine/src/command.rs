@@ -2,7 +2,9 @@
 //! environment. Decides nothing; to the rest of the engine it is a stage like any other.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io::{BufRead, BufReader, Read};
+use std::fs::Permissions;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -115,8 +117,20 @@ impl Stage for Command {
             ["PATH", "HOME", "LANG"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))),
         );
         command.env("OUT", absolute(task.out())?);
+        // Keeps them for as long as the command runs.
+        let mut folders = Vec::new();
         for port in &self.ports {
-            command.env(variable("IN_", port), absolute(task.input(port)?)?);
+            let path = if let Some(path) = task.optional_input(port) {
+                absolute(path)?
+            } else {
+                let problem =
+                    |e| StageError::failed(format!("cannot make a folder of links for {port}: {e}"));
+                let folder = gather(task, port).map_err(problem)?;
+                let path = absolute(folder.path())?;
+                folders.push(folder);
+                path
+            };
+            command.env(variable("IN_", port), path);
         }
         // Of the GPUs it sees those that are its own for as long as it runs.
         command.env("CUDA_VISIBLE_DEVICES", task.gpus.join(","));
@@ -131,6 +145,20 @@ impl Stage for Command {
         let child = child.map_err(|e| StageError::failed(format!("cannot start sh: {e}")))?;
         follow(task, child)
     }
+}
+
+/// A folder with a link to each of a port's inputs, named by its label, beside the one that is written to: where it
+/// lies is in no key, and what a kill leaves of it is swept away.
+fn gather(task: &Task<'_>, port: &str) -> io::Result<tempfile::TempDir> {
+    fault::point()?;
+    let folder = tempfile::Builder::new()
+        .prefix("inputs-")
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir_in(task.out().parent().unwrap_or(task.out()))?;
+    for (label, path) in task.inputs_of(port) {
+        symlink(std::path::absolute(path)?, folder.path().join(label))?;
+    }
+    Ok(folder)
 }
 
 /// A process group, killed when it is let go.

@@ -23,7 +23,7 @@ pub struct Key {
     pub version: u32,
     /// Every parameter, defaults filled in.
     pub params: Params,
-    /// Port to content digest.
+    /// Port to content digest; one of several inputs of a port is `port@label`.
     pub inputs: BTreeMap<String, String>,
     /// The pipeline's seed, for a stage that uses it.
     pub seed: Option<u64>,

@@ -3,11 +3,15 @@
 use std::fmt::Write as _;
 
 use crate::event::{Event, Level};
+use crate::key::Reason;
 use crate::manifest::Maker;
 use crate::plan::State;
 
 /// As the report is dressed.
 const STYLE: &str = include_str!("page.css");
+
+/// How many reasons, or stages that one depends on, are named before the rest is counted.
+const SHOWN: usize = 8;
 
 /// The page of one run.
 pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -> String {
@@ -81,19 +85,24 @@ fn ending(stage: &str, events: &[Event]) -> (String, String) {
 
 /// One word, and why.
 pub fn describe(state: &State) -> (&'static str, String) {
-    let join = |reasons: &[crate::key::Reason]| {
-        reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    };
+    let join = |reasons: &[Reason]| cut(&reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "; ");
     match state {
         State::Fresh => ("fresh", "nothing it reads has changed".to_owned()),
         State::Restore { reasons } => ("restore", format!("made before; {}", join(reasons))),
         State::Will { reasons } => ("run", join(reasons)),
         State::May { depends_on, reasons } => {
-            let depends = format!("depends on what {} makes", depends_on.join(", "));
+            let depends = format!("depends on what {} makes", cut(depends_on, ", "));
             let known = if reasons.is_empty() { String::new() } else { format!("; {}", join(reasons)) };
             ("may run", depends + &known)
         }
     }
+}
+
+/// The first of a list, and how many more there are: a stage may read a thousand instances.
+fn cut(list: &[String], separator: &str) -> String {
+    let shown = list.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(separator);
+    let more = list.len().saturating_sub(SHOWN);
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 /// Text that may stand anywhere in HTML.

@@ -81,6 +81,8 @@ fn find(
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(format!("input {port}: cannot read {given}: {e}")),
     }
+    // One of several inputs of a port.
+    let port = port.split('@').next().unwrap_or(port);
     let declared = stage.ports().iter().find(|p| p.name == port);
     match declared.and_then(|p| p.make) {
         Some(make) => make(path).map_err(|e| format!("input {port}: cannot make {given}: {e}")),

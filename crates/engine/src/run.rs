@@ -19,7 +19,7 @@ use crate::stat_cache::StatCache;
 use crate::store::{Store, intact};
 use crate::work::Place;
 
-/// Which stages a command is about.
+/// Which stages a command is about. The name of a stage with a matrix stands for all its instances.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// These, with what they need; all when empty and nothing else is said.
@@ -56,18 +56,16 @@ impl Selection {
             if !self.stages.is_empty() {
                 return Err(Error::Usage("name stages or use --from, not both".to_owned()));
             }
-            run = pipeline.with_descendants(pipeline.index(from)?);
+            run = pipeline.with_descendants(&pipeline.indices(from)?);
         }
         if !self.stages.is_empty() {
-            run = BTreeSet::new();
             for stage in &self.stages {
-                let index = pipeline.index(stage)?;
-                named.insert(index);
-                run.extend(pipeline.with_ancestors(index));
+                named.extend(pipeline.indices(stage)?);
             }
+            run = pipeline.with_ancestors(&named);
         }
         if let Some(to) = &self.to {
-            let before = pipeline.with_ancestors(pipeline.index(to)?);
+            let before = pipeline.with_ancestors(&pipeline.indices(to)?);
             run = &run & &before;
             if run.is_empty() {
                 let from = self.from.clone().unwrap_or_else(|| self.stages.join(", "));

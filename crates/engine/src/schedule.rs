@@ -69,7 +69,7 @@ impl Room {
 /// How far a run is.
 struct State<'a> {
     place: Place<'a>,
-    waiting: Vec<usize>,
+    waiting: BTreeSet<usize>,
     upstream: Vec<Upstream>,
     outcomes: BTreeMap<usize, Outcome>,
     failed: BTreeSet<usize>,
@@ -102,8 +102,10 @@ impl State<'_> {
     /// The next stage of which all that it reads is decided on.
     fn next(&mut self, working: impl Fn(usize) -> bool) -> Option<usize> {
         let open = |index: usize| self.waiting.contains(&index) || working(index);
-        let at = self.waiting.iter().position(|&index| !self.place.pipeline.parents(index).any(open))?;
-        Some(self.waiting.remove(at))
+        let free = |index: &usize| !self.place.pipeline.parents(*index).any(open);
+        let next = self.waiting.iter().copied().find(free)?;
+        self.waiting.remove(&next);
+        Some(next)
     }
 }
 
@@ -115,7 +117,7 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
     let known = upstream.iter().enumerate().filter(|(_, upstream)| matches!(upstream, Upstream::Known(_)));
     let mut state = State {
         place,
-        waiting: scope.run.iter().copied().collect(),
+        waiting: scope.run.clone(),
         outcomes: known.map(|(index, _)| (index, Outcome::AsIs)).collect(),
         upstream,
         failed: BTreeSet::new(),

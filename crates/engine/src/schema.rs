@@ -92,8 +92,9 @@ fn any() -> Value {
 
 fn built_in(stage: &dyn Stage) -> Value {
     let port = |port: &Port| {
-        let mut value =
-            json!({ "type": "string", "description": format!("a stage or a path: {}", port.doc) });
+        let mut value = if port.many { several() } else { json!({ "type": "string" }) };
+        let what = if port.many { "stages or paths" } else { "a stage or a path" };
+        value["description"] = format!("{what}: {}", port.doc).into();
         if let Some(default) = port.default {
             value["default"] = default.into();
         }
@@ -114,7 +115,7 @@ fn command() -> Value {
     let inputs = json!({
         "type": ["object", "null"],
         "description": "what it finds as $IN_NAME: stages or paths",
-        "additionalProperties": { "type": "string" },
+        "additionalProperties": several(),
     });
     let params = json!({
         "type": ["object", "null"],
@@ -132,6 +133,26 @@ fn command() -> Value {
     });
     properties.insert("outputs".to_owned(), outputs);
     object("a command of one's own", &properties)
+}
+
+/// A stage, a path, or a list of them.
+fn several() -> Value {
+    json!({ "type": ["string", "array"], "minItems": 1, "items": { "type": "string" } })
+}
+
+/// The stage once for every combination of some values.
+fn matrix() -> Value {
+    json!({
+        "type": ["object", "string", "null"],
+        "description": "the stage is done for every combination of these values, \
+            each of a parameter or an axis of what it reads; or the name of a stage that has the same axes",
+        "minProperties": 1,
+        "propertyNames": { "pattern": "^[A-Za-z0-9_-]+$" },
+        "additionalProperties": {
+            "type": "array", "minItems": 1, "uniqueItems": true,
+            "items": { "type": ["string", "number", "boolean"], "pattern": "^[A-Za-z0-9._+-]+$" },
+        },
+    })
 }
 
 /// What a profile may change of a stage.
@@ -163,6 +184,7 @@ fn changeable(inputs: Value, params: Value) -> Map<String, Value> {
     ];
     let mut properties: Map<String, Value> =
         limits.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    properties.insert("matrix".to_owned(), matrix());
     properties.insert("inputs".to_owned(), inputs);
     properties.insert("params".to_owned(), params);
     properties

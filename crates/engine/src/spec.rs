@@ -1,6 +1,7 @@
 //! `pipeline.yaml` as it is written: shape, profiles and `--set`. Knows no stage's parameters;
 //! `graph` holds those against what is written here.
 
+mod matrix;
 mod reader;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde_yaml::Value as Yaml;
 
 use crate::limits::Limits;
 use crate::locate::{Side, locate};
+use crate::matrix::Matrix;
 use reader::Reader;
 
 /// One thing that is wrong with the configuration, and where.
@@ -46,11 +48,28 @@ pub(crate) enum Origin {
     Argument(String),
 }
 
+impl Origin {
+    /// Of a key, or of an item by its position, below this one.
+    pub(crate) fn below(&self, key: &str) -> Origin {
+        match self {
+            Origin::File(path) => Origin::File([path.as_slice(), &[key.to_owned()]].concat()),
+            Origin::Argument(argument) => Origin::Argument(argument.clone()),
+        }
+    }
+}
+
 /// A value and where it came from.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting<T> {
     pub(crate) value: T,
     pub(crate) origin: Origin,
+}
+
+/// What an input is written to be: each a stage's name or a path.
+#[derive(Debug, Clone)]
+pub(crate) enum Given {
+    One(String),
+    Several(Vec<Setting<String>>),
 }
 
 /// One stage as it is written, profile and `--set` applied.
@@ -63,7 +82,8 @@ pub(crate) struct StageSpec {
     /// What that command promises to write.
     pub(crate) outputs: Vec<Setting<String>>,
     pub(crate) limits: Limits,
-    pub(crate) inputs: BTreeMap<String, Setting<String>>,
+    pub(crate) matrix: Option<Setting<Matrix>>,
+    pub(crate) inputs: BTreeMap<String, Setting<Given>>,
     pub(crate) params: BTreeMap<String, Setting<Json>>,
 }
 
@@ -163,7 +183,7 @@ mod tests {
     fn an_unknown_key_is_shown_with_line_column_and_the_nearest() {
         assert_eq!(
             first_problem("stages:\n  train:\n    parms: { lr: 1 }\n"),
-            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, run, outputs, inputs, params, timeout, retries, cpus, gpus, memory"
+            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, run, outputs, inputs, params, matrix, timeout, retries, cpus, gpus, memory"
         );
     }
 

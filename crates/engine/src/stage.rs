@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::event::{Event, Level, Observer};
 use crate::items::{Items, Previous};
+use crate::matrix::compare;
 use crate::param::{Param, Params};
 use crate::tree::{Tree, name_of};
 
@@ -25,6 +26,8 @@ pub struct Port {
     pub doc: &'static str,
     /// May it be left unwired?
     pub optional: bool,
+    /// May it be given several stages and paths? [`Task::inputs_of`] reads them.
+    pub many: bool,
     /// Wired to this (a path relative to the pipeline file) when nothing is given.
     pub default: Option<&'static str>,
     /// Makes the file on first use (a secret key, say), where it is missing.
@@ -35,12 +38,22 @@ pub struct Port {
 impl Port {
     /// A port that must be wired.
     pub const fn required(name: &'static str, doc: &'static str) -> Port {
-        Port { name, doc, optional: false, default: None, make: None }
+        Port { name, doc, optional: false, many: false, default: None, make: None }
     }
 
     /// A port that may be left unwired.
     pub const fn optional(name: &'static str, doc: &'static str) -> Port {
-        Port { name, doc, optional: true, default: None, make: None }
+        Port { optional: true, ..Port::required(name, doc) }
+    }
+
+    /// A port that must be wired, to one stage or path, to several, or to all instances of a stage with a matrix.
+    pub const fn many(name: &'static str, doc: &'static str) -> Port {
+        Port { many: true, ..Port::required(name, doc) }
+    }
+
+    /// The same, and it may be left unwired.
+    pub const fn optional_many(name: &'static str, doc: &'static str) -> Port {
+        Port { optional: true, ..Port::many(name, doc) }
     }
 }
 
@@ -151,7 +164,7 @@ pub trait Stage: Send + Sync {
         Ok(())
     }
     /// A quick look at the inputs before anything is started. `inputs` holds the paths given by
-    /// the user; what an earlier stage makes is not there yet.
+    /// the user, one of several as `port@label`; what an earlier stage makes is not there yet.
     fn preflight(&self, _params: &Params, _inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
         Vec::new()
     }
@@ -222,19 +235,40 @@ impl Task<'_> {
     /// Where a required input lies.
     ///
     /// # Errors
-    /// When the stage asks for a port that it did not declare as required.
+    /// When the stage asks for a port that it did not declare as required, or that has several.
     pub fn input(&self, port: &str) -> Result<&Path, StageError> {
-        self.optional_input(port)
-            .ok_or_else(|| StageError::Failed(format!("port {port} is not wired").into()))
+        self.optional_input(port).ok_or_else(|| {
+            StageError::failed(match self.inputs_of(port).len() {
+                0 => format!("port {port} is not wired"),
+                count => {
+                    format!("port {port} has {count} inputs, each with a label; all of them are to be read")
+                }
+            })
+        })
     }
 
-    /// Where an optional input lies, when it is wired.
+    /// Where an optional input lies, when it is wired; `None` too for several (see [`Task::inputs_of`]).
     pub fn optional_input(&self, port: &str) -> Option<&Path> {
         self.inputs.get(port).map(PathBuf::as_path)
     }
 
+    /// All inputs of a port that takes [several](Port::many), in the order of their labels, numbers by their size. A
+    /// label says what they differ in (`fold=0`), is the name or the position in a list, and is empty where one stage or path is given.
+    /// Empty when the port is not wired.
+    pub fn inputs_of(&self, port: &str) -> Vec<(&str, &Path)> {
+        let found = self.inputs.iter().filter_map(|(name, path)| {
+            let rest = name.strip_prefix(port)?;
+            let label = if rest.is_empty() { rest } else { rest.strip_prefix('@')? };
+            Some((label, path.as_path()))
+        });
+        let mut inputs: Vec<_> = found.collect();
+        inputs.sort_by(|(a, _), (b, _)| compare(a, b));
+        inputs
+    }
+
     /// Digest of a file's bytes, by its path below the input (empty where the input is a file itself):
-    /// known without reading it again. `None` when it was not there when the run began.
+    /// known without reading it again. `None` when it was not there when the run began. One of several inputs is
+    /// `port@label`.
     pub fn digest(&self, port: &str, path: &Path) -> Option<&str> {
         let file = self.trees.get(port)?.files.get(&name_of(path))?;
         Some(&file.digest)

@@ -43,6 +43,7 @@ const PORTS: &[Port] = &[
         name: "patient_key",
         doc: "the secret that patients' identifiers are hashed with",
         optional: false,
+        many: false,
         default: Some("data/patient.key"),
         make: Some(patient::make_key),
     },

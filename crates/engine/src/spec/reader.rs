@@ -6,13 +6,13 @@ use std::path::{Component, Path};
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
-use super::{Origin, Problem, Setting, Spec, StageSpec};
+use super::{Given, Origin, Problem, Setting, Spec, StageSpec};
 use crate::limits::Limits;
 use crate::locate::Side;
 use crate::suggest::did_you_mean;
 
 /// What a stage has that a profile may change.
-const CHANGEABLE: &[&str] = &["inputs", "params", "timeout", "retries", "cpus", "gpus", "memory"];
+const CHANGEABLE: &[&str] = &["inputs", "params", "matrix", "timeout", "retries", "cpus", "gpus", "memory"];
 
 pub(super) struct Reader {
     pub(super) spec: Spec,
@@ -21,7 +21,11 @@ pub(super) struct Reader {
 
 impl Reader {
     fn complain(&mut self, path: &[&str], side: Side, message: String) {
-        let problem = self.spec.problem(&origin(path), side, message);
+        self.problem(&origin(path), side, message);
+    }
+
+    pub(super) fn problem(&mut self, origin: &Origin, side: Side, message: String) {
+        let problem = self.spec.problem(origin, side, message);
         self.problems.push(problem);
     }
 
@@ -121,6 +125,7 @@ impl Reader {
             run: None,
             outputs: Vec::new(),
             limits: Limits::default(),
+            matrix: None,
             inputs: BTreeMap::new(),
             params: BTreeMap::new(),
         };
@@ -200,8 +205,16 @@ impl Reader {
             "memory" => {
                 Limits::memory(yaml.as_str().unwrap_or_default()).map(|memory| limits.memory = Some(memory))
             }
+            "matrix" => {
+                stage.matrix = self.matrix(yaml, &origin(path));
+                Ok(())
+            }
+            "inputs" => {
+                self.inputs(stage, yaml, path);
+                Ok(())
+            }
             _ => {
-                self.inputs_or_params(stage, section, yaml, path);
+                self.params(stage, yaml, path);
                 Ok(())
             }
         };
@@ -210,30 +223,43 @@ impl Reader {
         }
     }
 
-    fn inputs_or_params(&mut self, stage: &mut StageSpec, section: &str, yaml: &Yaml, path: &[&str]) {
+    fn params(&mut self, stage: &mut StageSpec, yaml: &Yaml, path: &[&str]) {
         for (key, value) in self.entries(yaml, path, &[]) {
-            let mut at = path.to_vec();
-            at.push(key);
-            if section == "params" {
-                match serde_json::to_value(value) {
-                    Ok(value) => {
-                        let origin = origin(&at);
-                        stage.params.insert(key.to_owned(), Setting { value, origin });
-                    }
-                    Err(e) => self.complain(&at, Side::Value, format!("not a usable value: {e}")),
+            let origin = origin(path).below(key);
+            match serde_json::to_value(value) {
+                Ok(value) => {
+                    stage.params.insert(key.to_owned(), Setting { value, origin });
                 }
-            } else if let Some(text) = value.as_str() {
-                let value = text.to_owned();
-                stage.inputs.insert(key.to_owned(), Setting { value, origin: origin(&at) });
-            } else {
-                let found = describe(value);
-                self.complain(
-                    &at,
-                    Side::Value,
-                    format!("an input is a stage's name or a path, found {found}"),
-                );
+                Err(e) => self.problem(&origin, Side::Value, format!("not a usable value: {e}")),
             }
         }
+    }
+
+    fn inputs(&mut self, stage: &mut StageSpec, yaml: &Yaml, path: &[&str]) {
+        for (key, value) in self.entries(yaml, path, &[]) {
+            let origin = origin(path).below(key);
+            let given = match value {
+                Yaml::Sequence(list) => {
+                    let items = list.iter().enumerate().filter_map(|(position, item)| {
+                        let value = self.source(item, &origin.below(&position.to_string()))?;
+                        Some(Setting { value, origin: origin.below(&position.to_string()) })
+                    });
+                    Some(Given::Several(items.collect()))
+                }
+                one => self.source(one, &origin).map(Given::One),
+            };
+            stage.inputs.extend(given.map(|value| (key.to_owned(), Setting { value, origin })));
+        }
+    }
+
+    /// What stands for a stage or a path.
+    fn source(&mut self, yaml: &Yaml, origin: &Origin) -> Option<String> {
+        if yaml.as_str().is_none() {
+            let found = describe(yaml);
+            let message = format!("an input is a stage's name or a path, found {found}");
+            self.problem(origin, Side::Value, message);
+        }
+        yaml.as_str().map(str::to_owned)
     }
 
     fn profile(&mut self, name: &str, overlay: &Yaml) {
@@ -257,35 +283,37 @@ impl Reader {
 
     pub(super) fn set(&mut self, argument: &str) {
         let origin = Origin::Argument(argument.to_owned());
-        let result = argument
-            .split_once('=')
-            .ok_or_else(|| "expected stage.param=value".to_owned())
-            .and_then(|(target, text)| {
-                let value: Json =
-                    serde_yaml::from_str(text).map_err(|e| format!("\"{text}\" is not a value: {e}"))?;
-                if target == "seed" {
-                    self.spec.seed = value
-                        .as_u64()
-                        .ok_or_else(|| format!("seed must be a whole number from 0, found {text}"))?;
-                    return Ok(());
-                }
-                let (stage, param) = target
-                    .split_once('.')
-                    .ok_or_else(|| format!("\"{target}\" is not of the form stage.param (or seed)"))?;
-                let hint = did_you_mean(stage, self.spec.stages.keys().map(String::as_str));
-                let spec = self
-                    .spec
-                    .stages
-                    .get_mut(stage)
-                    .ok_or_else(|| format!("unknown stage \"{stage}\"{hint}"))?;
-                let origin = origin.clone();
-                spec.params.insert(param.to_owned(), Setting { value, origin });
-                Ok(())
-            });
-        if let Err(message) = result {
-            let problem = self.spec.problem(&origin, Side::Value, message);
-            self.problems.push(problem);
+        if let Err(message) = self.try_set(argument, &origin) {
+            self.problem(&origin, Side::Value, message);
         }
+    }
+
+    fn try_set(&mut self, argument: &str, origin: &Origin) -> Result<(), String> {
+        let (target, text) =
+            argument.split_once('=').ok_or_else(|| "expected stage.param=value".to_owned())?;
+        let unusable = |e: serde_yaml::Error| format!("\"{text}\" is not a value: {e}");
+        let value: Json = serde_yaml::from_str(text).map_err(unusable)?;
+        if target == "seed" {
+            self.spec.seed =
+                value.as_u64().ok_or_else(|| format!("seed must be a whole number from 0, found {text}"))?;
+            return Ok(());
+        }
+        let (stage, param) = target
+            .split_once('.')
+            .ok_or_else(|| format!("\"{target}\" is not of the form stage.param (or seed)"))?;
+        let hint = did_you_mean(stage, self.spec.stages.keys().map(String::as_str));
+        let spec =
+            self.spec.stages.get_mut(stage).ok_or_else(|| format!("unknown stage \"{stage}\"{hint}"))?;
+        match param.strip_prefix("matrix").filter(|rest| rest.is_empty() || rest.starts_with('.')) {
+            Some(rest) => {
+                let yaml: Yaml = serde_yaml::from_str(text).map_err(unusable)?;
+                self.set_matrix(stage, rest, &yaml, origin);
+            }
+            None => {
+                spec.params.insert(param.to_owned(), Setting { value, origin: origin.clone() });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -296,12 +324,14 @@ fn origin(path: &[&str]) -> Origin {
 /// A stage's name is also a folder's name under `artifacts/`.
 fn is_name(name: &str) -> bool {
     let reserved = ["store", "runs", "live", "work", "tmp", "cache", "lock", "released"];
-    !name.is_empty()
-        && !reserved.contains(&name)
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    !reserved.contains(&name) && is_word(name)
 }
 
-fn describe(yaml: &Yaml) -> String {
+pub(super) fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+pub(super) fn describe(yaml: &Yaml) -> String {
     match yaml {
         Yaml::Null => "nothing".to_owned(),
         Yaml::Bool(b) => b.to_string(),

@@ -1,0 +1,164 @@
+//! What the inputs of a node are: stages and paths, one of them or several. Knows no parameter.
+//!
+//! A port that takes several has an entry for each under `port@label`; the label says in which axes they differ,
+//! or is the name or the position in a list. So whatever walks over a node's inputs need not know of it.
+
+use std::collections::BTreeMap;
+
+use super::Source;
+use super::build::{Builder, Draft};
+use crate::locate::Side;
+use crate::spec::{Given, Origin, Setting, StageSpec};
+use crate::stage::Stage;
+use crate::suggest::did_you_mean;
+
+impl Builder<'_> {
+    /// The inputs of a built-in stage.
+    pub(super) fn wire(&mut self, draft: &Draft<'_>, stage: &dyn Stage) -> BTreeMap<String, Source> {
+        let mut inputs = BTreeMap::new();
+        for (name, setting) in &draft.inputs {
+            if let Some(port) = stage.ports().iter().find(|port| port.name == name) {
+                inputs.extend(self.sources(draft, name, port.many, setting));
+            } else {
+                let ports: Vec<&str> = stage.ports().iter().map(|p| p.name).collect();
+                let hint = did_you_mean(name, ports.iter().copied());
+                let message =
+                    format!("{} has no input \"{name}\"{hint}; it has: {}", stage.kind(), ports.join(", "));
+                self.complain(&setting.origin, Side::Key, message);
+            }
+        }
+        for port in stage.ports().iter().filter(|port| !draft.inputs.contains_key(port.name)) {
+            let origin = draft.written.origin.clone();
+            if let Some(default) = port.default {
+                let setting = Setting { value: Given::One(default.to_owned()), origin };
+                inputs.extend(self.sources(draft, port.name, port.many, &setting));
+            } else if !port.optional {
+                let message =
+                    format!("stage {} needs its input \"{}\": {}", draft.stage, port.name, port.doc);
+                self.complain(&origin, Side::Key, message);
+            }
+        }
+        inputs
+    }
+
+    /// The entries of one port.
+    pub(super) fn sources(
+        &mut self,
+        draft: &Draft<'_>,
+        port: &str,
+        many: bool,
+        setting: &Setting<Given>,
+    ) -> Vec<(String, Source)> {
+        let found = match &setting.value {
+            Given::One(given) => self.one(draft, given, &setting.origin),
+            Given::Several(list) if !many => {
+                let count = list.len();
+                let message =
+                    format!("input {port} takes one stage or path, found a list of {count}; name one");
+                self.complain(&setting.origin, Side::Value, message);
+                return Vec::new();
+            }
+            Given::Several(list) => self.several(draft, port, list, &setting.origin),
+        };
+        let Given::One(given) = &setting.value else { return entries(port, found) };
+        let is_one = found.iter().all(|(label, _)| label.is_empty());
+        if !is_one && !many {
+            let (stage, count) = (given.split('@').next().unwrap_or(given), found.len());
+            let s = if count == 1 { "" } else { "s" };
+            let one = self.layout.spelled(given, found.first().map_or("", |(label, _)| label));
+            let message = format!(
+                "input {port} takes one, and {given} names {count} instance{s}; name one, as {one}, or give this \
+                 stage the same matrix (matrix: {stage})"
+            );
+            self.complain(&setting.origin, Side::Value, message);
+        }
+        entries(port, found)
+    }
+
+    /// What a single name or path stands for: label and source, the label empty where it can be only one.
+    fn one(&mut self, draft: &Draft<'_>, given: &str, origin: &Origin) -> Vec<(String, Source)> {
+        match self.layout.nodes(given, draft.point) {
+            Ok(Some(nodes)) => {
+                nodes.into_iter().map(|(label, index)| (label, Source::Stage(index))).collect()
+            }
+            Ok(None) => vec![(String::new(), self.path(given, origin))],
+            Err(message) => {
+                self.complain(origin, Side::Value, message);
+                Vec::new()
+            }
+        }
+    }
+
+    fn several(
+        &mut self,
+        draft: &Draft<'_>,
+        port: &str,
+        list: &[Setting<String>],
+        origin: &Origin,
+    ) -> Vec<(String, Source)> {
+        if list.is_empty() {
+            self.complain(origin, Side::Value, format!("input {port} names nothing; name a stage or a path"));
+        }
+        let mut all: BTreeMap<String, Source> = BTreeMap::new();
+        for (position, Setting { value: given, origin }) in list.iter().enumerate() {
+            for (label, source) in self.one(draft, given, origin) {
+                // A stage is known by its name; of a path nothing may be in a key but where it stands.
+                let label = match &source {
+                    Source::Path { .. } => (position + 1).to_string(),
+                    Source::Stage(_) => self.layout.spelled(given, &label),
+                };
+                if all.insert(label.clone(), source).is_some() {
+                    self.complain(origin, Side::Value, format!("{label} is there twice"));
+                }
+            }
+        }
+        all.into_iter().collect()
+    }
+
+    /// A path, unless a stage was meant.
+    fn path(&mut self, given: &str, origin: &Origin) -> Source {
+        let path = self.root.join(given);
+        let word = given.split('@').next().unwrap_or(given);
+        if !path.exists() && !word.contains(['/', '.']) {
+            // Neither a stage nor a path that is there, and a bare word: a stage was meant.
+            let hint = did_you_mean(word, self.layout.stages());
+            if !hint.is_empty() {
+                let message = format!("\"{given}\" is neither a stage nor a path{hint}");
+                self.complain(origin, Side::Value, message);
+            }
+        }
+        Source::Path { given: given.to_owned(), path }
+    }
+
+    /// Is `axis` one of a stage that this one reads, left open by the way in which it is named?
+    pub(super) fn reads_axis(&self, written: &StageSpec, axis: &str) -> bool {
+        self.read(written).any(|(stage, words)| {
+            let pinned =
+                words.and_then(crate::matrix::words).is_some_and(|w| w.iter().any(|(a, _)| *a == axis));
+            !pinned && self.layout.axes(stage).is_some_and(|axes| axes.contains_key(axis))
+        })
+    }
+
+    /// The axes of the stages that a stage reads, for a message.
+    pub(super) fn read_axes(&self, written: &StageSpec) -> Vec<String> {
+        let axes = self.read(written).filter_map(|(stage, _)| Some((stage, self.layout.axes(stage)?)));
+        axes.map(|(stage, axes)| {
+            let axes: Vec<&str> = axes.keys().map(String::as_str).collect();
+            format!("{} ({stage})", axes.join(", "))
+        })
+        .collect()
+    }
+
+    fn read<'w>(&self, written: &'w StageSpec) -> impl Iterator<Item = (&'w str, Option<&'w str>)> {
+        let given = written.inputs.values().flat_map(|setting| match &setting.value {
+            Given::One(given) => vec![given],
+            Given::Several(list) => list.iter().map(|setting| &setting.value).collect(),
+        });
+        given.filter_map(|given| self.layout.stage(given))
+    }
+}
+
+fn entries(port: &str, found: Vec<(String, Source)>) -> Vec<(String, Source)> {
+    let name = |label: String| if label.is_empty() { port.to_owned() } else { format!("{port}@{label}") };
+    found.into_iter().map(|(label, source)| (name(label), source)).collect()
+}

@@ -1,0 +1,113 @@
+//! Reads `matrix:` of a stage, of a profile or of `--set`. Knows no other stage and no parameter.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+use serde_yaml::Value as Yaml;
+
+use super::reader::{Reader, describe, is_word};
+use super::{Origin, Setting};
+use crate::locate::Side;
+use crate::matrix::{Axes, Axis, Matrix, canonical, compare, is_safe, text_of};
+
+impl Reader {
+    /// A whole `matrix:`; nothing where it is taken away (`null`) or wrong.
+    pub(super) fn matrix(&mut self, yaml: &Yaml, origin: &Origin) -> Option<Setting<Matrix>> {
+        let matrix = match yaml {
+            Yaml::Null => return None,
+            Yaml::String(stage) => Matrix::Like(stage.clone()),
+            Yaml::Mapping(mapping) if !mapping.is_empty() => {
+                let mut axes = Axes::new();
+                for (key, values) in mapping {
+                    let Some(name) = key.as_str() else {
+                        let found = describe(key);
+                        self.problem(origin, Side::Value, format!("an axis must be a name, found {found}"));
+                        continue;
+                    };
+                    let axis = self.axis(name, values, &origin.below(name));
+                    axes.extend(axis.map(|axis| (name.to_owned(), axis)));
+                }
+                Matrix::Axes(axes)
+            }
+            other => {
+                let found = if other.is_mapping() { "none".to_owned() } else { describe(other) };
+                let message = format!(
+                    "expected axes, such as {{ fold: [0, 1, 2] }}, or the name of a stage that has some, found {found}"
+                );
+                self.problem(origin, Side::Value, message);
+                return None;
+            }
+        };
+        Some(Setting { value: matrix, origin: origin.clone() })
+    }
+
+    /// One axis: a list of distinct values that can stand in a file's name.
+    pub(super) fn axis(&mut self, name: &str, yaml: &Yaml, origin: &Origin) -> Option<Axis> {
+        if !is_word(name) {
+            let message =
+                format!("the name of an axis is made of letters, digits, - and _, found \"{name}\"");
+            self.problem(origin, Side::Key, message);
+            return None;
+        }
+        let Yaml::Sequence(list) = yaml else {
+            let found = describe(yaml);
+            self.problem(origin, Side::Value, format!("expected a list of values of {name}, found {found}"));
+            return None;
+        };
+        if list.is_empty() {
+            self.problem(origin, Side::Value, format!("{name} needs at least one value"));
+        }
+        let mut values: Vec<Setting<Json>> = Vec::new();
+        let mut texts = BTreeSet::new();
+        for (position, item) in list.iter().enumerate() {
+            let origin = origin.below(&position.to_string());
+            let value = serde_json::to_value(item).ok().and_then(|value| canonical(&value));
+            let problem = match value {
+                None => {
+                    let found = describe(item);
+                    format!("a value of {name} is a text, a number or true or false, found {found}")
+                }
+                Some(value) => {
+                    let text = text_of(&value);
+                    if !is_safe(&text) {
+                        format!(
+                            "a value of {name} is part of a file's name and is made of letters, digits and . _ + -, \
+                             found \"{text}\""
+                        )
+                    } else if !texts.insert(text.clone()) {
+                        format!("{name} has the value {text} twice")
+                    } else {
+                        values.push(Setting { value, origin });
+                        continue;
+                    }
+                }
+            };
+            self.problem(&origin, Side::Value, problem);
+        }
+        values.sort_by(|a, b| compare(&text_of(&a.value), &text_of(&b.value)));
+        Some(Axis { origin: origin.clone(), values })
+    }
+
+    /// `--set stage.matrix=..` and `--set stage.matrix.axis=..`; `rest` is what follows `matrix`.
+    pub(super) fn set_matrix(&mut self, stage: &str, rest: &str, yaml: &Yaml, origin: &Origin) {
+        let Some(axis_name) = rest.strip_prefix('.') else {
+            let matrix = self.matrix(yaml, origin);
+            if let Some(spec) = self.spec.stages.get_mut(stage) {
+                spec.matrix = matrix;
+            }
+            return;
+        };
+        let Some(axis) = self.axis(axis_name, yaml, origin) else { return };
+        let Some(spec) = self.spec.stages.get_mut(stage) else { return };
+        let matrix = || Setting { value: Matrix::Axes(Axes::new()), origin: origin.clone() };
+        match &mut spec.matrix.get_or_insert_with(matrix).value {
+            Matrix::Axes(axes) => {
+                axes.insert(axis_name.to_owned(), axis);
+            }
+            Matrix::Like(other) => {
+                let message = format!("{stage} has the axes of {other}; set {other}.matrix.{axis_name}");
+                self.problem(origin, Side::Value, message);
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@ use crate::command::{self, Command};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::locate::Side;
+use crate::lock_file;
 use crate::param::Params;
 use crate::spec::{Origin, Problem, Problems, Setting, Spec, StageSpec};
 use crate::stage::Stage;
@@ -48,6 +49,10 @@ pub struct Pipeline {
     pub root: PathBuf,
     /// Where everything that is made goes.
     pub artifacts: PathBuf,
+    /// Where git keeps what it came to, for the chosen profile.
+    pub lock: PathBuf,
+    /// Is it other than the file says, by `--set`?
+    pub overridden: bool,
     /// The pipeline's one seed.
     pub seed: u64,
     /// The stages, in order.
@@ -61,8 +66,7 @@ impl Pipeline {
     /// Every problem found: unknown stages, ports and parameters (with the nearest known one),
     /// values out of range, missing inputs, cycles.
     pub fn new(spec: &Spec, known: &[Arc<dyn Stage>]) -> Result<Pipeline> {
-        let folder = spec.file.parent().filter(|p| !p.as_os_str().is_empty());
-        let root = folder.map(Path::to_path_buf).unwrap_or_default();
+        let root = spec.file.parent().map(Path::to_path_buf).unwrap_or_default();
         let mut problems = Vec::new();
         let names: Vec<&String> = spec.stages.keys().collect();
         let mut nodes = Vec::new();
@@ -82,16 +86,17 @@ impl Pipeline {
                 Err(cycle) => {
                     let origin = &spec.stages[&cycle[0]].origin;
                     let around = [cycle.as_slice(), &cycle[..1]].concat().join(" -> ");
-                    let message = format!("the stages read each other in a circle: {around}; break it");
-                    problems.push(spec.problem(origin, Side::Key, message));
+                    let text = format!("the stages read each other in a circle: {around}; break it");
+                    problems.push(spec.problem(origin, Side::Key, text));
                 }
             }
         }
         if !problems.is_empty() {
             return Err(Problems(problems).into());
         }
-        let artifacts = root.join("artifacts");
-        Ok(Pipeline { root, artifacts, seed: spec.seed, nodes })
+        let (artifacts, overridden) = (root.join("artifacts"), spec.overridden);
+        let lock = lock_file::path_for(&spec.file, spec.profile.as_deref());
+        Ok(Pipeline { root, artifacts, lock, overridden, seed: spec.seed, nodes })
     }
 
     /// The index of a stage by its name.

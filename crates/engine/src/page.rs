@@ -7,7 +7,7 @@ use crate::manifest::Maker;
 use crate::plan::State;
 
 /// As the report is dressed.
-const STYLE: &str = include_str!("page.css");
+pub(crate) const STYLE: &str = include_str!("page.css");
 
 /// The page of one run.
 pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -> String {
@@ -97,6 +97,6 @@ pub fn describe(state: &State) -> (&'static str, String) {
 }
 
 /// Text that may stand anywhere in HTML.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -9,6 +9,9 @@ use crate::cli::{Compare, Global};
 use crate::context;
 use crate::terminal::{print_json, say};
 
+/// Metrics that differ and are not key ones, as far as they are shown.
+const SHOWN: usize = 10;
+
 pub(crate) fn compare(global: &Global, args: &Compare) -> anyhow::Result<u8> {
     let store = Store::new(&context::pipeline(global)?.artifacts);
     let read = |name: &str| RunRecord::read(&store, &resolve(&store, name)?);
@@ -49,12 +52,18 @@ fn show(comparison: &Comparison) {
         say!("metrics");
     }
     let number = |value: Option<f64>| value.map_or("undefined".to_owned(), |value| value.to_string());
-    for metric in &comparison.metrics {
+    // Of the others a few are of use, and hundreds are not.
+    let (key, others): (Vec<_>, Vec<_>) = comparison.metrics.iter().partition(|metric| metric.key);
+    for metric in key.iter().chain(others.iter().take(SHOWN)) {
         let change = match (metric.a, metric.b) {
             (Some(a), Some(b)) if a != b => format!(" ({:+})", b - a),
             _ => String::new(),
         };
-        say!("  {} {}: {} -> {}{change}", metric.stage, metric.name, number(metric.a), number(metric.b));
+        let (a, b) = (number(metric.a), number(metric.b));
+        say!("  {} {}: {a} -> {b}{change}", metric.stage, metric.name);
+    }
+    if others.len() > SHOWN {
+        say!("  and {} more that differ: --json lists all, --metric NAME shows one", others.len() - SHOWN);
     }
 }
 

@@ -1,5 +1,7 @@
 //! `ctpipe history`: the runs, the newest first: when, what ran, how long, what came of it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ctpipe_engine::compare::metric;
 use ctpipe_engine::history::{RunRecord, ids};
 use ctpipe_engine::{Store, tags};
@@ -13,7 +15,9 @@ pub(crate) fn history(global: &Global, args: &History) -> anyhow::Result<u8> {
     let store = Store::new(&context::pipeline(global)?.artifacts);
     let tags = tags::list(&store)?;
     let shown: Vec<String> = ids(&store).into_iter().rev().take(args.number.get()).collect();
-    let mut known = None;
+    // Of metrics that no run has had so far: why.
+    let mut unknown: BTreeMap<&String, anyhow::Error> = BTreeMap::new();
+    let mut known = BTreeSet::new();
     let mut rows = Vec::new();
     for id in &shown {
         let tagged: Vec<&str> =
@@ -25,20 +29,24 @@ pub(crate) fn history(global: &Global, args: &History) -> anyhow::Result<u8> {
                 for name in &args.metric {
                     match metric(&store, &record, name) {
                         Ok(found) => {
-                            known = Some(());
+                            known.insert(name);
                             for (stage, value) in found {
                                 row["metrics"][stage][name] = value.into();
                             }
                         }
                         // Runs that ended before the stage had it are shown without it.
-                        Err(error) if known.is_none() && shown.last() == Some(id) => return Err(error.into()),
-                        Err(_) => {}
+                        Err(error) => {
+                            unknown.entry(name).or_insert(error.into());
+                        }
                     }
                 }
             }
             Err(error) => row["problem"] = error.to_string().into(),
         }
         rows.push(row);
+    }
+    if let Some((_, error)) = unknown.into_iter().find(|(name, _)| !known.contains(name)) {
+        return Err(error);
     }
     if global.json {
         print_json(&rows)?;
@@ -71,19 +79,20 @@ fn show(row: &Value) {
         let all = row[field].as_array().into_iter().flatten().filter_map(Value::as_str);
         all.collect::<Vec<_>>().join(", ")
     };
-    let mut line = row["run"].as_str().unwrap_or_default().to_owned();
+    let mut words = vec![row["run"].as_str().unwrap_or_default().to_owned()];
     if let Some(seconds) = row["seconds"].as_f64() {
-        line += &format!("  exit {}  {seconds:.1} s", row["exit_code"]);
         let (ran, failed) = (list("ran"), list("failed"));
-        line += &if ran.is_empty() { "  nothing ran".to_owned() } else { format!("  ran {ran}") };
+        words.push(format!("exit {}", row["exit_code"]));
+        words.push(format!("{seconds:.1} s"));
+        words.push(if ran.is_empty() { "nothing ran".to_owned() } else { format!("ran {ran}") });
         if !failed.is_empty() {
-            line += &format!("  failed {failed}");
+            words.push(format!("failed {failed}"));
         }
     }
     if !list("tags").is_empty() {
-        line += &format!("  [{}]", list("tags"));
+        words.push(format!("[{}]", list("tags")));
     }
-    say!("{line}");
+    say!("{}", words.join("  "));
     for (stage, content) in row["results"].as_object().into_iter().flatten() {
         let content = content.as_str().unwrap_or_default();
         say!("  {stage} {}", content.get(..12).unwrap_or(content));

@@ -149,3 +149,29 @@ fn two_branches_that_changed_different_stages_merge_without_conflict() {
     sandbox.write("pipeline.yaml", &(apart.replacen("mark: 1", "mark: 7", 2) + "\n"));
     sandbox.ctpipe(&["run", "--locked"]).expect(0);
 }
+
+#[test]
+fn a_kill_at_any_step_leaves_the_old_lock_or_the_new_one_and_nothing_beside_it() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run", "--lock"]).expect(0);
+    for number in (1..).step_by(3) {
+        sandbox.write("data.txt", &format!("Text {number}\n"));
+        let old = read(&sandbox, "pipeline.lock");
+        let mut command = sandbox.command(&["run", "--jobs", "1"]);
+        let run = said(command.env("CTPIPE_FAULT", number.to_string()));
+        let left = read(&sandbox, "pipeline.lock");
+        let mut beside: Vec<_> =
+            std::fs::read_dir(sandbox.path("")).unwrap().flatten().map(|e| e.file_name()).collect();
+        beside.sort();
+        assert_eq!(beside, ["artifacts", "data.txt", "pipeline.lock", "pipeline.yaml"], "killed at {number}");
+        // The next run ends what was begun, and has the lock say so.
+        sandbox.ctpipe(&["run"]).expect(0);
+        let new = read(&sandbox, "pipeline.lock");
+        assert!(old != new && (left == old || left == new), "killed at {number}: {left}");
+        sandbox.ctpipe(&["run", "--locked"]).expect(0);
+        if run.code != -1 {
+            assert!(number > 60, "only {number} places");
+            return;
+        }
+    }
+}

@@ -223,3 +223,48 @@ fn a_collection_that_is_killed_at_any_step_leaves_whole_artifacts_and_ends_the_n
     }
     panic!("it never ended undisturbed");
 }
+
+#[test]
+fn a_store_of_a_later_ctpipe_is_neither_audited_nor_collected() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run"]).expect(0);
+    let manifest = read(&sandbox, "artifacts/upper/manifest.json");
+    overwrite(
+        &sandbox,
+        "artifacts/upper/manifest.json",
+        &manifest.replacen("\"format\": 2", "\"format\": 99", 1),
+    );
+    for command in [&["audit"][..], &["gc", "--keep-runs", "1"], &["run"]] {
+        let said = sandbox.ctpipe(command).expect(2);
+        assert!(
+            said.stderr.contains("written by a later ctpipe (form 99, this one knows 2)"),
+            "{}",
+            said.stderr
+        );
+    }
+}
+
+#[test]
+fn unfinished_work_stays_until_its_stage_has_begun_anew_and_what_was_released_stays() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run"]).expect(0);
+    let released = sandbox.manifest("lower")["key_hash"].as_str().unwrap().to_owned();
+    std::os::unix::fs::symlink(format!("store/lower/{released}"), sandbox.path("artifacts/released"))
+        .unwrap();
+    sandbox.ctpipe(&["run", "--set", "lower.mark=2"]).expect(0);
+    sleep(Duration::from_millis(1100));
+    sandbox.write("artifacts/work/lower/new/checkpoint", "after the last run of lower");
+    sandbox.write("artifacts/live/lower/gone/events", "of no artifact");
+    sandbox.write("artifacts/cache/trees/00.json", "{}");
+    sandbox.write("artifacts/tags/.tmp123", "");
+    sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+    assert!(sandbox.path("artifacts/work/lower/new/checkpoint").exists());
+    for gone in ["live/lower/gone", "cache/trees/00.json", "tags/.tmp123"] {
+        assert!(!sandbox.path(&format!("artifacts/{gone}")).exists(), "{gone}");
+    }
+    assert!(stored(&sandbox).contains(&format!("lower/{released}")), "{:?}", stored(&sandbox));
+    sleep(Duration::from_millis(1100));
+    sandbox.ctpipe(&["run", "--set", "lower.mark=3"]).expect(0);
+    let freed = sandbox.ctpipe(&["gc", "--keep-runs", "5"]).expect(0).stdout;
+    assert!(freed.contains("work/lower/new  27 B") && freed.contains("27 B freed"), "{freed}");
+}

@@ -107,6 +107,13 @@ impl State<'_> {
         self.differ(difference);
     }
 
+    /// Why a stage has no result.
+    fn why(&self, index: usize) -> String {
+        let name = &self.place.pipeline.nodes[index].name;
+        let differs = self.differences.iter().any(|difference| difference.stage == *name);
+        format!("{name} {}", if differs { "is not what the lock says" } else { "failed" })
+    }
+
     fn fail(&mut self, index: usize, error: Error) {
         let Place { pipeline, options, recorder, .. } = self.place;
         let interrupted = matches!(error, Error::Interrupted);
@@ -155,7 +162,7 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
                 && let Some(index) = state.next(|i| ready.contains_key(&i) || room.taken.contains_key(&i))
             {
                 if let Some(parent) = place.pipeline.parents(index).find(|p| state.failed.contains(p)) {
-                    let error = format!("not tried, because {} failed", nodes[parent].name);
+                    let error = format!("not tried, because {}", state.why(parent));
                     place.recorder.event(&Event::StageFailed { stage: nodes[index].name.clone(), error });
                     state.failed.insert(index);
                     continue;

@@ -142,6 +142,29 @@ impl Store {
         folders.filter_map(|(stage, path)| Some((stage, open(path).ok()?))).collect()
     }
 
+    /// Refuses a store that holds artifacts of a later ctpipe: what they need is not known.
+    ///
+    /// # Errors
+    /// The first that there is.
+    pub(crate) fn refuse_later(&self) -> Result<()> {
+        let below = |folder: &Path| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        for folder in below(&self.root.join("store")).iter().flat_map(|stage| below(stage)) {
+            if let Err(error @ Error::Later { .. }) = Manifest::read(&folder) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a link leads, as paths of this store are written; `None` where that is nowhere or outside.
+    pub(crate) fn led_to(&self, link: &Path) -> Option<PathBuf> {
+        let (root, target) = (fs::canonicalize(&self.root).ok()?, fs::canonicalize(link).ok()?);
+        Some(self.root.join(target.strip_prefix(root).ok()?))
+    }
+
     /// Is there a result that agrees with all that is known of a key, some of whose inputs are not?
     pub(crate) fn may_hold(&self, stage: &str, known: &Key) -> bool {
         let entries = fs::read_dir(self.home(stage)).into_iter().flatten().flatten();

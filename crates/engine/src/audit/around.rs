@@ -26,15 +26,19 @@ pub(super) fn links(ground: &Ground<'_>, report: &mut Report) -> Chosen {
     for link in links {
         let name = link.file_name().to_string_lossy().into_owned();
         let target = fs::read_link(link.path()).unwrap_or_default();
-        let folder = root.join(&target);
         let home = root.join("store").join(&name);
         let advice = "\"ctpipe run\" sets it";
-        if !folder.is_dir() {
+        let Some(folder) = ground.store.led_to(&link.path()).filter(|folder| folder.is_dir()) else {
             let text = format!("it leads to {}, where nothing is", target.display());
             report.finding(FindingKind::Link, name, text, advice);
-        } else if name != RELEASED && folder.parent() != Some(&home)
-            || name == RELEASED && !folder.starts_with(root.join("store"))
-        {
+            continue;
+        };
+        let right = if name == RELEASED {
+            folder.starts_with(root.join("store"))
+        } else {
+            folder.parent() == Some(&home)
+        };
+        if !right {
             let text = format!("it leads to {}, which is no artifact of its own", target.display());
             report.finding(FindingKind::Link, name, text, advice);
         } else if name != RELEASED {

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Level, Observer};
 use crate::graph::Pipeline;
 use crate::history::{self, RunRecord};
-use crate::manifest::Maker;
+use crate::manifest::{Maker, Manifest};
 use crate::store::{Artifact, Store};
 
 use artifact::Reading;
@@ -104,6 +104,12 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
     }
     let mut report = Report::new(started, record.as_ref().map(|record| record.run.clone()), &options.maker);
     let links = around::links(&ground, &mut report);
+    // As a run does: what is current is for a later ctpipe to judge.
+    for folder in links.values() {
+        if let Err(error @ Error::Later { .. }) = Manifest::read(folder) {
+            return Err(error);
+        }
+    }
     let (folders, chosen) = match &record {
         None => (folders(&ground, &mut report)?, links),
         Some(record) => of_run(&ground, record, &mut report)?,

@@ -79,6 +79,7 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
         return Err(Error::Usage(format!("there is nothing in {} yet", store.root().display())));
     }
     let _lock = store.lock(options.wait)?;
+    store.refuse_later()?;
     let runs = Runs::read(&store, options.keep_runs)?;
     let roots = Roots::find(pipeline, &store, &runs)?;
     let mut sweep =

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::disk::entries;
 use crate::error::{Error, Result};
 use crate::graph::Pipeline;
 use crate::history::{self, RunRecord};
@@ -124,10 +125,10 @@ pub(super) struct Roots(BTreeSet<PathBuf>);
 impl Roots {
     pub(super) fn find(pipeline: &Pipeline, store: &Store, runs: &Runs) -> Result<Roots> {
         let mut roots = BTreeSet::new();
-        for entry in fs::read_dir(store.root()).into_iter().flatten().flatten() {
-            if let Ok(target) = fs::read_link(entry.path()) {
-                roots.insert(store.root().join(target));
-            }
+        // Of stages, and what was released.
+        for folder in [store.root().to_path_buf(), store.root().join("released")] {
+            let links = entries(&folder)?.into_iter().filter(|path| path.is_symlink());
+            roots.extend(links.filter_map(|link| store.led_to(&link)));
         }
         let mut hold = |stage: &str, key: &str, content: &str| {
             roots.extend(store.holding(stage, key, content).map(|artifact| artifact.path));

@@ -62,8 +62,12 @@ pub enum Error {
         /// The latest that this program knows.
         known: u32,
     },
-    /// A file that this program wrote is no longer as it was written.
-    #[error("{}: {}", path.display(), problems.join("; "))]
+    /// A lock is no longer as it was written.
+    #[error(
+        "{}: {}; bring it back from git, or \"ctpipe run --lock\" makes what is not whole anew",
+        path.display(),
+        problems.join("; ")
+    )]
     Damaged {
         /// Where it lies.
         path: PathBuf,

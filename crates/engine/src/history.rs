@@ -135,6 +135,12 @@ impl RunRecord {
         (self.format == 0 && self.checksum.is_empty()) || self.checksum == self.sum()
     }
 
+    /// Are the bytes in its file those that were written? Those of an earlier ctpipe are taken as they are.
+    pub(crate) fn is_as_written(&self, store: &Store) -> bool {
+        let bytes = fs::read(runs(store).join(&self.run).join(RECORD)).unwrap_or_default();
+        self.is_whole() && (self.format == 0 || bytes == self.to_json())
+    }
+
     pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }

@@ -48,7 +48,11 @@ impl fmt::Display for LockDifference {
         match (expected.is_empty(), found.is_empty()) {
             (true, _) => write!(f, "{stage} is not in the lock")?,
             (_, true) => write!(f, "{stage} is in the lock and not in the pipeline")?,
-            _ => write!(f, "{stage}: its {what} is {found}, the lock says {expected}")?,
+            _ => {
+                let short = |digest: &str| digest.get(..12).unwrap_or(digest).to_owned();
+                let (found, expected) = (short(found), short(expected));
+                write!(f, "{stage}: its {what} is {found}, the lock says {expected}")?;
+            }
         }
         if because.is_empty() { Ok(()) } else { write!(f, " ({})", because.join("; ")) }
     }

@@ -217,6 +217,9 @@ fn every_single_bit_that_flips_anywhere_is_found() {
     let place = Place::new(CHAIN);
     let mut files = files_below(&place.path("artifacts/store"));
     files.push(place.path("pipeline.lock"));
+    for run in ctpipe_engine::history::ids(&ctpipe_engine::Store::new(&place.path("artifacts"))) {
+        files.push(place.path(&format!("artifacts/runs/{run}/run.json")));
+    }
     let mut state = 42_u64;
     let mut random = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -237,7 +240,7 @@ fn every_single_bit_that_flips_anywhere_is_found() {
         *hit.entry(path.file_name().unwrap().to_owned()).or_insert(0) += 1;
         fs::remove_dir_all(place.path("artifacts/audit")).unwrap_or_default();
     }
-    assert_eq!(hit.len(), 5, "out.txt, length, items.json, manifest.json and the lock: {hit:?}");
+    assert_eq!(hit.len(), 6, "out.txt, length, items.json, manifest.json, the lock and run.json: {hit:?}");
     assert_eq!(place.audit().findings, []);
 }
 

@@ -16,7 +16,8 @@ use crate::tags;
 /// The link to the released artifact, which is of any stage.
 const RELEASED: &str = "released";
 
-/// Follows every link in `artifacts/`; stage to the artifact that is current.
+/// Follows every link in `artifacts/`; stage to the artifact that is current. What a stage left that the pipeline has
+/// no longer is current no more.
 pub(super) fn links(ground: &Ground<'_>, report: &mut Report) -> Chosen {
     let root = ground.store.root();
     let mut current = Chosen::new();
@@ -41,7 +42,7 @@ pub(super) fn links(ground: &Ground<'_>, report: &mut Report) -> Chosen {
         if !right {
             let text = format!("it leads to {}, which is no artifact of its own", target.display());
             report.finding(FindingKind::Link, name, text, advice);
-        } else if name != RELEASED {
+        } else if ground.pipeline.nodes.iter().any(|node| node.name == name) {
             current.insert(name, folder);
         }
     }
@@ -146,7 +147,7 @@ pub(super) fn records(ground: &Ground<'_>, report: &mut Report) {
                 continue;
             }
         };
-        if !record.is_whole() {
+        if !record.is_as_written(store) {
             altered_record(ground, id, report);
         }
         for stage in record.stages.iter().flatten() {

@@ -203,7 +203,7 @@ fn of_run(
     report: &mut Report,
 ) -> Result<(Vec<(String, PathBuf)>, Chosen)> {
     let mut chosen = BTreeMap::new();
-    if !record.is_whole() {
+    if !record.is_as_written(ground.store) {
         around::altered_record(ground, &record.run, report);
     }
     for stage in record.known_stages()? {

@@ -153,6 +153,14 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
         first_error: None,
         halted: false,
     };
+    // What the run begins from is held against the lock as well.
+    for (node, upstream) in nodes.iter().zip(state.upstream.clone()) {
+        if let Upstream::Known(artifact) = upstream
+            && let Some(difference) = place.lock.differs(&node.name, &artifact.manifest)
+        {
+            state.differ(difference);
+        }
+    }
     let mut room = Room::new(place.options.jobs);
     let mut ready: BTreeMap<usize, Work> = BTreeMap::new();
     let (sender, finished) = channel();

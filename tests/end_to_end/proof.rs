@@ -89,6 +89,15 @@ fn an_audit_exits_with_what_it_found_and_leaves_a_page() {
     sandbox.ctpipe(&["run"]).expect(0);
     let said = sandbox.ctpipe(&["audit"]).expect(0);
     assert!(said.stdout.contains("a run has put it aside"), "{}", said.stdout);
+    // It goes, once, and what was made in its place stays.
+    let before = stored(&sandbox);
+    for more in [&["--dry-run"][..], &[]] {
+        let said = sandbox.ctpipe(&[&["gc", "--keep-runs", "9"], more].concat()).expect(0).stdout;
+        assert_eq!(said.matches(".altered-1").count(), 1, "{said}");
+    }
+    let gone: Vec<_> = before.difference(&stored(&sandbox)).cloned().collect();
+    assert!(gone.len() == 1 && gone[0].ends_with(".altered-1"), "{gone:?}");
+    assert!(sandbox.ctpipe(&["run", "--json"]).expect(0).ran().is_empty());
 }
 
 #[test]

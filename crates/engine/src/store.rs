@@ -130,7 +130,7 @@ impl Store {
         self.find(stage, key_hash, |artifact| artifact.manifest.content == content)
     }
 
-    /// Every artifact whose manifest can be read, with the stage under which it lies.
+    /// Every artifact that lies where its manifest belongs, with its stage; not what was put aside.
     pub(crate) fn all(&self) -> Vec<(String, Artifact)> {
         let below = |folder: PathBuf| {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -139,7 +139,12 @@ impl Store {
         let stages = below(self.root.join("store"));
         let folders =
             stages.flat_map(|(stage, path)| below(path).map(move |(_, path)| (stage.clone(), path)));
-        folders.filter_map(|(stage, path)| Some((stage, open(path).ok()?))).collect()
+        let opened = folders.filter_map(|(stage, path)| Some((stage, open(path).ok()?)));
+        let named = |artifact: &Artifact| {
+            let folder = artifact.path.file_name()?.to_str()?;
+            number_of(folder, &artifact.manifest.key_hash)
+        };
+        opened.filter(|(stage, a)| *stage == a.manifest.stage && named(a).is_some()).collect()
     }
 
     /// Refuses a store that holds artifacts of a later ctpipe: what they need is not known.

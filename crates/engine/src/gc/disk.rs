@@ -1,6 +1,6 @@
 //! How much room things take: a file that has several names is counted once. Knows nothing of what it measures.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ pub(super) struct Disk {
     /// By file: its size, and how many of its names are left.
     files: HashMap<(u64, u64), (u64, u32)>,
     /// By path: which file.
-    names: HashMap<PathBuf, (u64, u64)>,
+    names: BTreeMap<PathBuf, (u64, u64)>,
     total: u64,
 }
 
 impl Disk {
     pub(super) fn measure(folder: &Path) -> Result<Disk> {
-        let mut disk = Disk { files: HashMap::new(), names: HashMap::new(), total: 0 };
+        let mut disk = Disk { files: HashMap::new(), names: BTreeMap::new(), total: 0 };
         for entry in WalkDir::new(folder) {
             let failed = |e: walkdir::Error| Error::io("cannot list", folder, e.into());
             let entry = entry.map_err(failed)?;
@@ -46,7 +46,9 @@ impl Disk {
 
     /// Takes away what is at a path or below it; the bytes that this frees.
     pub(super) fn without(&mut self, path: &Path) -> u64 {
-        let gone: Vec<PathBuf> = self.names.keys().filter(|name| name.starts_with(path)).cloned().collect();
+        // Paths are sorted part by part, so that what is below one follows it.
+        let from = self.names.range(path.to_path_buf()..).map(|(name, _)| name);
+        let gone: Vec<PathBuf> = from.take_while(|name| name.starts_with(path)).cloned().collect();
         let mut freed = 0;
         for name in gone {
             let Some(inode) = self.names.remove(&name) else { continue };

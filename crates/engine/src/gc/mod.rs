@@ -82,11 +82,12 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     store.refuse_later()?;
     let runs = Runs::read(&store, options.keep_runs)?;
     let roots = Roots::find(pipeline, &store, &runs)?;
-    let mut sweep =
-        Sweep { store: &store, options, disk: Disk::measure(store.root())?, removed: Vec::new(), bin: None };
     if !options.dry_run {
         store.sweep()?;
     }
+    let mut disk = Disk::measure(store.root())?;
+    disk.without(&store.root().join("tmp"));
+    let mut sweep = Sweep { store: &store, options, disk, removed: Vec::new(), bin: None };
     // Rubbish first: nothing can ever use it.
     for path in aside(&store)? {
         sweep.remove(&path)?;

@@ -117,9 +117,10 @@ bench-learning: build $(VENV)/ok ## three trainings on AdrenalMNIST3D beside PyT
 
 # RUSTC_BOOTSTRAP lets the stable compiler take the sanitizer's flag.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-soak: tools ## long forms: 20 000 edits and 10 000 kills of the engine; the kernels under AddressSanitizer and Miri
+soak: tools ## long forms: 20 000 edits, 10 000 kills and 1 000 flipped bits of the engine; the kernels under AddressSanitizer and Miri
 	CTPIPE_TIMES=20 $(CARGO) test --locked --test decisions
 	CTPIPE_TIMES=20 $(CARGO) test --locked --test end_to_end -- kills::
+	CTPIPE_TIMES=10 $(CARGO) test --locked --test audit
 	cd crates/kernels && RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
 	  $(CARGO) test --locked --package ctpipe-kernels --lib --tests --target $(HOST) --target-dir ../../target/soak
 	@if $(CARGO) +nightly miri --version >/dev/null 2>&1; then \

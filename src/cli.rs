@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 /// From chest CT DICOM and a labels CSV to a trained 3D CNN, honest statistics and a report.
 ///
 /// Exit codes: 0 done or fresh, 1 a stage failed, 2 usage or configuration, 3 stale (status, run
-/// --dry-run), 75 another run holds the lock, 130 interrupted.
+/// --dry-run), 4 something does not match (run --locked, audit), 75 another run holds the lock, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "ctpipe", version)]
 pub(crate) struct Cli {
@@ -44,6 +44,18 @@ pub(crate) enum Command {
     Status(Status),
     /// Explain one stage: its state, the reasons, its key.
     Why(Why),
+    /// List the runs: when, what ran, how long, what came of it, key metrics.
+    History(History),
+    /// Show one run in full.
+    Show(Show),
+    /// Compare two runs: parameters, inputs, metrics, and the first stage at which they part.
+    Compare(Compare),
+    /// Check everything that was made: every byte against its manifest, every input back to the data, the lock.
+    Audit(Audit),
+    /// Remove what nothing refers to: never what is current, in a lock, tagged, or in use by a run.
+    Gc(Gc),
+    /// Give a run a name; what it used is then never collected. Without a name: list the tags.
+    Tag(Tag),
     /// List the built-in stages with their inputs, parameters, defaults and ranges.
     Stages(Stages),
     /// Write a synthetic data set: chest phantoms as DICOM, labels, and where the lesions are.
@@ -84,6 +96,14 @@ pub(crate) struct Run {
     /// Read every file instead of believing sizes and times.
     #[arg(long)]
     pub(crate) paranoid: bool,
+    /// Write pipeline.lock (pipeline.PROFILE.lock with a profile), for git: what each stage came to. Once it is there,
+    /// every run without `--set` keeps it up to date.
+    #[arg(long)]
+    pub(crate) lock: bool,
+    /// Fail with exit code 4 where a stage is not what pipeline.lock says; never change it, and begin no work that it
+    /// does not know.
+    #[arg(long, conflicts_with = "lock")]
+    pub(crate) locked: bool,
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +121,74 @@ pub(crate) struct Stages {
     /// Print the JSON schema of `metrics.json`, for programs that read it.
     #[arg(long, conflicts_with = "schema")]
     pub(crate) metrics_schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// As many of the newest.
+    #[arg(short = 'n', long, value_name = "N", default_value = "20")]
+    pub(crate) number: NonZero<usize>,
+    /// This metric, too, by its dotted name in a stage's metrics.json (test.auc.value).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) metric: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// A run's name or the beginning of one, `latest`, or a tag.
+    pub(crate) run: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// A run's name or the beginning of one, `latest`, or a tag.
+    pub(crate) a: String,
+    /// The other.
+    pub(crate) b: String,
+    /// This metric, whether it differs or not, by its dotted name in a stage's metrics.json.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) metric: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// Run this stage again in a scratch place, and compare what it makes byte by byte (`all`: every one).
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) rerun: Option<String>,
+    /// Only what this run used and made: its name or the beginning of it, `latest`, or a tag.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Wait for a run to end instead of refusing.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Keep what the last N runs used, and their records; without --max-size all else goes.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_runs: Option<NonZero<usize>>,
+    /// Remove what was last of use longest ago, until artifacts/ is no larger (800MB, 50GB).
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_size: Option<String>,
+    /// Say what would go, and remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Wait for a run to end instead of refusing.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tag {
+    /// Letters, digits and _ @ = , . + -
+    pub(crate) name: Option<String>,
+    /// The run: its name or the beginning of it, `latest`, or another tag.
+    #[arg(default_value = "latest")]
+    pub(crate) run: String,
+    /// Take this tag away.
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    pub(crate) delete: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -22,10 +22,16 @@ mod interrupt;
 mod items;
 #[path = "end_to_end/kills.rs"]
 mod kills;
+#[path = "end_to_end/lock_file.rs"]
+mod lock_file;
 #[path = "end_to_end/matrix.rs"]
 mod matrix;
 #[path = "end_to_end/network.rs"]
 mod network;
+#[path = "end_to_end/past.rs"]
+mod past;
+#[path = "end_to_end/proof.rs"]
+mod proof;
 #[path = "end_to_end/real_series.rs"]
 mod real_series;
 #[path = "end_to_end/training.rs"]

@@ -1,11 +1,17 @@
 //! One file a command.
 
+mod audit;
+mod compare;
+mod gc;
+mod history;
 mod inspect;
 mod report;
 mod run;
+mod show;
 mod stages;
 mod status;
 mod synth;
+mod tag;
 mod why;
 
 use crate::cli::{Cli, Command};
@@ -17,6 +23,12 @@ pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Run(args) => run::run(global, args),
         Command::Status(args) => status::status(global, args),
         Command::Why(args) => why::why(global, args),
+        Command::Audit(args) => audit::audit(global, args),
+        Command::Gc(args) => gc::gc(global, args),
+        Command::History(args) => history::history(global, args),
+        Command::Show(args) => show::show(global, args),
+        Command::Compare(args) => compare::compare(global, args),
+        Command::Tag(args) => tag::tag(global, args),
         Command::Stages(args) => stages::stages(global, args),
         Command::Synth(args) => synth::synth(global, args),
         Command::Report(args) => report::report(global, args),

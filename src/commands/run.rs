@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 
+use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::{self, dry_run};
 use ctpipe_engine::{Observer, Options, Selection};
 
@@ -28,6 +29,11 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
         keep_going: args.keep_going,
         wait: args.wait,
         paranoid: args.paranoid,
+        lock: match (args.lock, args.locked) {
+            (true, _) => LockUse::Write,
+            (_, true) => LockUse::Hold,
+            _ => LockUse::Update,
+        },
         jobs: args
             .jobs
             .map_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get), NonZero::get),

@@ -49,6 +49,12 @@ fn series_of_the_test_part_are_explained_and_shown() {
 fn a_model_beside_itself_is_no_better_and_beside_another_it_is_said() {
     let sandbox = Sandbox::new();
     sandbox.run();
+    // Every metric that evaluate names as a key one is in its file.
+    let history: serde_json::Value =
+        serde_json::from_str(&sandbox.ctpipe(&["history", "--json"]).stdout).unwrap();
+    let key = history[0]["metrics"]["evaluate"].as_object().unwrap();
+    assert_eq!(key.len(), 6, "{key:?}");
+    assert_eq!(key["test.auc.value"].as_f64(), metrics(&sandbox).test.auc.value, "{key:?}");
     crate::harness::copy_tree(&sandbox.path("artifacts/evaluate/"), &sandbox.path("baseline"));
     let set = ["run", "--set", "evaluate.baseline=baseline"];
     sandbox.ctpipe(&set).expect(0);

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::event::Level;
 use crate::fault;
+use crate::key::Key;
 use crate::param::Param;
 use crate::stage::{Output, Port, Stage, StageError, Task};
 
@@ -78,6 +79,19 @@ pub(crate) fn files_named(folder: &Path, line: &str) -> BTreeSet<String> {
         before.push_str(end);
     }
     files
+}
+
+impl Command {
+    /// The command that a key speaks of, to be run in `folder`.
+    pub(crate) fn of_key(key: &Key, folder: &Path) -> Option<Command> {
+        let line = key.params.get(RUN)?.as_str()?.to_owned();
+        let outputs = key.params.get(OUTPUTS)?.as_array()?.iter();
+        let outputs = outputs.filter_map(|output| output.as_str().map(str::to_owned)).collect();
+        // Files that the line names are inputs, but no variables.
+        let named = files_named(folder, &line);
+        let ports = key.inputs.keys().filter(|port| !named.contains(*port)).cloned().collect();
+        Some(Command { line, folder: folder.to_path_buf(), ports, outputs })
+    }
 }
 
 impl Stage for Command {

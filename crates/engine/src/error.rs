@@ -62,6 +62,21 @@ pub enum Error {
         /// The latest that this program knows.
         known: u32,
     },
+    /// A lock is no longer as it was written.
+    #[error(
+        "{}: {}; bring it back from git, or \"ctpipe run --lock\" makes what is not whole anew",
+        path.display(),
+        problems.join("; ")
+    )]
+    Damaged {
+        /// Where it lies.
+        path: PathBuf,
+        /// Every place that is not as it was.
+        problems: Vec<String>,
+    },
+    /// A run with `--locked` came to something else than the lock says.
+    #[error("not what the lock says:\n{}", .0.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n"))]
+    Differs(Vec<crate::locked::LockDifference>),
     /// Another run holds the lock.
     #[error("another run is under way in {}; wait for it, or use --wait", .0.display())]
     Locked(PathBuf),
@@ -75,7 +90,7 @@ impl Error {
         Error::Io { action: action.to_owned(), path: path.to_path_buf(), source }
     }
 
-    /// The process's exit code: 1 a stage failed, 2 usage or configuration, 75 locked, 130
+    /// The process's exit code: 1 a stage failed, 2 usage or configuration, 4 something does not match, 75 locked, 130
     /// interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -85,6 +100,7 @@ impl Error {
             | Error::Stages(_)
             | Error::Io { .. }
             | Error::Manifest { .. } => 1,
+            Error::Damaged { .. } | Error::Differs(_) => 4,
             Error::Locked(_) => 75,
             Error::Interrupted => 130,
         }

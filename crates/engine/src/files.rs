@@ -26,6 +26,21 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// As [`write_atomically`], but what a kill leaves behind is in `staging` and not beside the file, which is among the
+/// user's own. Where the two are on different file systems it is beside the file all the same.
+pub(crate) fn write_by_way_of(staging: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fault::point()?;
+    fs::create_dir_all(staging)?;
+    let fresh = staging.join("fresh");
+    write_atomically(&fresh, bytes)?;
+    match fs::rename(&fresh, path) {
+        Err(e) if e.kind() == io::ErrorKind::CrossesDevices => write_atomically(path, bytes)?,
+        other => other?,
+    }
+    fault::point()?;
+    sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
 /// Makes `link` point to `target` by one rename out of `staging`, a folder on the same file system.
 pub(crate) fn point(link: &Path, target: &Path, staging: &Path) -> io::Result<()> {
     let folder = link.parent().unwrap_or(Path::new("."));

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::locate::Side;
+use crate::lock_file;
 use crate::matrix::{self, Instance};
 use crate::param::Params;
 use crate::spec::{Problems, Spec};
@@ -64,6 +65,10 @@ pub struct Pipeline {
     pub root: PathBuf,
     /// Where everything that is made goes.
     pub artifacts: PathBuf,
+    /// Where git keeps what it came to, for the chosen profile.
+    pub lock: PathBuf,
+    /// Is it other than the file says, by `--set`?
+    pub overridden: bool,
     /// The pipeline's one seed.
     pub seed: u64,
     /// The stages, in order.
@@ -77,8 +82,7 @@ impl Pipeline {
     /// Every problem found: unknown stages, ports, axes and parameters (with the nearest known one),
     /// values out of range, missing inputs, cycles.
     pub fn new(spec: &Spec, known: &[Arc<dyn Stage>]) -> Result<Pipeline> {
-        let folder = spec.file.parent().filter(|p| !p.as_os_str().is_empty());
-        let root = folder.map(Path::to_path_buf).unwrap_or_default();
+        let root = spec.file.parent().map(Path::to_path_buf).unwrap_or_default();
         let layout = Layout::new(spec).map_err(Problems)?;
         let mut builder = Builder { spec, root: &root, layout, problems: Vec::new() };
         let mut nodes = Vec::new();
@@ -103,8 +107,9 @@ impl Pipeline {
             builder.problems.retain(|problem| told.insert((problem.place.clone(), problem.message.clone())));
             return Err(Problems(builder.problems).into());
         }
-        let artifacts = root.join("artifacts");
-        Ok(Pipeline { root, artifacts, seed: spec.seed, nodes })
+        let (artifacts, overridden) = (root.join("artifacts"), spec.overridden);
+        let lock = lock_file::path_for(&spec.file, spec.profile.as_deref());
+        Ok(Pipeline { root, artifacts, lock, overridden, seed: spec.seed, nodes })
     }
 
     /// The indices of what a name means: of one node, or of all instances of a stage with a matrix that have

@@ -7,19 +7,26 @@
 //! It knows nothing of CT or of learning: a [`Stage`] is ports, parameters, outputs and one
 //! function. What identifies a result is in [`key`]; what it looks like on disk is in [`store`].
 
+pub mod audit;
 mod command;
+pub mod compare;
 pub mod error;
 pub mod event;
 mod fault;
 mod files;
+pub mod gc;
 pub mod graph;
+pub mod history;
 pub mod items;
 pub mod key;
 pub mod limits;
 mod locate;
+pub mod lock_file;
+pub mod locked;
 mod machine;
 pub mod manifest;
 pub mod matrix;
+pub mod metrics_file;
 mod page;
 pub mod param;
 pub mod parameters;
@@ -34,6 +41,7 @@ pub mod stage;
 pub mod stat_cache;
 pub mod store;
 mod suggest;
+pub mod tags;
 pub mod tree;
 mod work;
 

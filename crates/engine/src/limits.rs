@@ -67,6 +67,26 @@ impl Limits {
     }
 }
 
+/// Reads an amount of disk: bytes, or a number and a unit.
+///
+/// # Errors
+/// What would be right.
+pub fn size(text: &str) -> Result<u64, String> {
+    let units = [("B", 1), ("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000)];
+    let bytes = text.parse().ok().or_else(|| amount(text, &units));
+    bytes.ok_or_else(|| format!("\"{text}\" is no amount such as 800MB, 50GB or 1000000 (bytes)"))
+}
+
+/// Bytes for people.
+pub fn in_bytes(bytes: u64) -> String {
+    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
+    let unit = units.into_iter().find(|(size, _)| bytes >= *size);
+    unit.map_or_else(
+        || format!("{bytes} B"),
+        |(size, name)| format!("{:.1} {name}", bytes as f64 / size as f64),
+    )
+}
+
 /// A whole number from 1 and one of the units.
 fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
@@ -103,6 +123,17 @@ mod tests {
         let read = |text: &str| Limits::memory(text).ok();
         assert_eq!(["800MB", "16 GB"].map(read), [Some(800_000_000), Some(16_000_000_000)]);
         assert_eq!(["", "16", "0GB", "1.5GB", "1TB", "99999999999999999GB"].map(read), [None; 6]);
+    }
+
+    #[test]
+    fn amounts_of_disk_are_bytes_or_a_number_and_a_unit() {
+        let read = |text: &str| size(text).ok();
+        assert_eq!(
+            ["0", "10", "5B", "2kB", "10 GB"].map(read),
+            [Some(0), Some(10), Some(5), Some(2000), Some(10_000_000_000)]
+        );
+        assert_eq!(["", "-1", "1.5GB", "GB", "10gb", "99999999TB"].map(read), [None; 6]);
+        assert_eq!([999, 1000, 1_550_000].map(in_bytes), ["999 B", "1.0 kB", "1.6 MB"]);
     }
 
     #[test]

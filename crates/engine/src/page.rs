@@ -8,7 +8,7 @@ use crate::manifest::Maker;
 use crate::plan::State;
 
 /// As the report is dressed.
-const STYLE: &str = include_str!("page.css");
+pub(crate) const STYLE: &str = include_str!("page.css");
 
 /// How many reasons, or stages that one depends on, are named before the rest is counted.
 const SHOWN: usize = 8;
@@ -106,6 +106,6 @@ fn cut(list: &[String], separator: &str) -> String {
 }
 
 /// Text that may stand anywhere in HTML.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

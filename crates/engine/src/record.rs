@@ -1,19 +1,19 @@
 //! What a run leaves about itself in `artifacts/runs/<id>/`: every event as it happens, a summary
 //! and a page. All that holds a clock is here and in the manifests, never in an output.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use crate::error::{Error, Result};
 use crate::event::{Event, Level, Observer};
 use crate::fault;
 use crate::files;
 use crate::graph::Pipeline;
+use crate::history::{LATEST, RECORD, RunRecord, StageRecord};
 use crate::manifest::Maker;
 use crate::page;
 use crate::run::Scope;
@@ -33,22 +33,9 @@ pub(crate) struct Recorder<'a> {
 struct Log {
     file: File,
     events: Vec<Event>,
+    /// By their place in the pipeline.
+    stages: BTreeMap<usize, StageRecord>,
 }
-
-/// `run.json`.
-#[derive(Serialize)]
-struct Summary<'a> {
-    run: &'a str,
-    started: String,
-    seconds: f64,
-    exit_code: u8,
-    maker: &'a Maker,
-    /// Everything but progress.
-    events: &'a [Event],
-}
-
-/// Beside the runs: the last one that ended.
-const LATEST: &str = "latest";
 
 impl<'a> Recorder<'a> {
     pub(crate) fn start(
@@ -75,7 +62,7 @@ impl<'a> Recorder<'a> {
             .and_then(|()| fault::point())
             .and_then(|()| File::create(&path))
             .map_err(|e| Error::io("cannot write", &path, e))?;
-        let log = Mutex::new(Log { file, events: Vec::new() });
+        let log = Mutex::new(Log { file, events: Vec::new(), stages: BTreeMap::new() });
         let recorder = Recorder { id, folder, started, clock: Instant::now(), maker, log, next };
         let stages = scope.run.iter().map(|&i| pipeline.nodes[i].name.clone()).collect();
         recorder.event(&Event::RunStarted { run: recorder.id.clone(), stages });
@@ -87,22 +74,36 @@ impl<'a> Recorder<'a> {
         self.event(&Event::Log { stage: String::new(), level, text });
     }
 
+    /// What a stage of the run is, whether it was made in it or not.
+    pub(crate) fn stage(&self, index: usize, record: StageRecord) {
+        if let Ok(mut log) = self.log.lock() {
+            log.stages.insert(index, record);
+        }
+    }
+
+    /// The stages so far, in the pipeline's order.
+    pub(crate) fn stages(&self) -> Vec<StageRecord> {
+        self.log.lock().map(|log| log.stages.values().cloned().collect()).unwrap_or_default()
+    }
+
     /// Closes the record; returns its folder. What cannot be written is said and no failure.
     pub(crate) fn finish(self, exit_code: u8) -> PathBuf {
         let seconds = self.clock.elapsed().as_secs_f64();
         self.event(&Event::RunFinished { run: self.id.clone(), exit_code, seconds });
         let written = self.log.lock().map_or(Ok(()), |log| {
             let started = self.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
-            let summary = Summary {
-                run: &self.id,
+            let record = RunRecord {
+                format: 0,
+                run: self.id.clone(),
                 started: started.clone(),
                 seconds,
                 exit_code,
-                maker: &self.maker,
-                events: &log.events,
+                maker: self.maker.clone(),
+                stages: Some(log.stages.values().cloned().collect()),
+                events: log.events.iter().filter_map(|event| serde_json::to_value(event).ok()).collect(),
+                checksum: String::new(),
             };
-            let json = serde_json::to_vec_pretty(&summary).unwrap_or_default();
-            files::write_atomically(&self.folder.join("run.json"), &json)?;
+            files::write_atomically(&self.folder.join(RECORD), &record.sealed().to_json())?;
             let html = page::render(&self.id, &started, &self.maker, &log.events);
             files::write_atomically(&self.folder.join("run.html"), html.as_bytes())?;
             // The report, which must not name a run, leads here.

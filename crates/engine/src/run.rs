@@ -9,7 +9,9 @@ use std::sync::atomic::AtomicBool;
 use crate::error::{Error, Result};
 use crate::event::{Level, Observer, Outcome};
 use crate::graph::{Node, Pipeline};
+use crate::history::StageRecord;
 use crate::key::Reason;
+use crate::locked::{Lock, LockUse};
 use crate::manifest::Maker;
 use crate::plan::{Decision, Planner, State, Upstream};
 use crate::preflight::preflight;
@@ -94,6 +96,8 @@ pub struct Options<'a> {
     pub wait: bool,
     /// Read every file instead of believing the stat cache.
     pub paranoid: bool,
+    /// What to do with `pipeline.lock`.
+    pub lock: LockUse,
     /// Stages at a time, at most.
     pub jobs: usize,
     /// Who makes the artifacts.
@@ -127,15 +131,23 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
             return Err(error);
         }
     }
+    let lock = Lock::open(pipeline, options.lock)?;
     let cache = open_cache(&store, options.paranoid);
     let recorder = Recorder::start(&store, pipeline, &scope, options.maker.clone(), observer)?;
     let result = preflight(pipeline, &scope, &store, &recorder).and_then(|()| {
-        let place = Place { pipeline, store: &store, cache: &cache, options, recorder: &recorder };
+        let place =
+            Place { pipeline, store: &store, cache: &cache, options, recorder: &recorder, lock: &lock };
         bring_up_to_date(place, &scope)
     });
     // Losing the cache or the record's last page must not turn a good run into a failed one.
     if let Err(e) = cache.save(&store.stat_cache()) {
         recorder.note(Level::Warning, format!("the stat cache could not be saved: {e}"));
+    }
+    // Also after a failure: what succeeded is in the store.
+    match lock.update(pipeline, &recorder.stages(), &options.maker) {
+        Ok(None) => {}
+        Ok(Some(note)) => recorder.note(Level::Info, note),
+        Err(e) => recorder.note(Level::Warning, format!("the lock could not be written: {}", chain(&e))),
     }
     let folder = recorder.finish(result.as_ref().map_or_else(Error::exit_code, |_| 0));
     result.map(|outcomes| Summary { folder, outcomes })
@@ -188,7 +200,9 @@ pub(crate) fn begin_from(
     let mut upstream = vec![Upstream::Unknown; nodes.len()];
     for (index, node) in nodes.iter().enumerate().filter(|(index, _)| !scope.run.contains(index)) {
         upstream[index] = as_is(place.store, place.cache, node, scope, index)?;
-        if matches!(upstream[index], Upstream::Known(_)) {
+        if let Upstream::Known(artifact) = &upstream[index] {
+            let record = StageRecord::new(place.pipeline, node, Outcome::AsIs, artifact);
+            place.recorder.stage(index, record);
             say_if_stale(planner, node, &upstream, place.recorder)?;
         }
     }

@@ -7,9 +7,11 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Observer, Outcome};
+use crate::event::{Event, Level, Observer, Outcome};
 use crate::graph::Node;
+use crate::history::StageRecord;
 use crate::limits::Needs;
+use crate::locked::LockDifference;
 use crate::machine;
 use crate::plan::{Planner, Upstream};
 use crate::run::{Scope, begin_from, chain};
@@ -73,6 +75,8 @@ struct State<'a> {
     upstream: Vec<Upstream>,
     outcomes: BTreeMap<usize, Outcome>,
     failed: BTreeSet<usize>,
+    /// From the lock, in a run that has to come to what it says.
+    differences: Vec<LockDifference>,
     first_error: Option<Error>,
     /// Nothing more is started.
     halted: bool,
@@ -80,8 +84,34 @@ struct State<'a> {
 
 impl State<'_> {
     fn done(&mut self, index: usize, outcome: Outcome, artifact: Artifact) {
+        let Place { pipeline, recorder, lock, .. } = self.place;
+        if let Some(difference) = lock.differs(&pipeline.nodes[index].name, &artifact.manifest) {
+            self.differ(difference);
+        }
+        recorder.stage(index, StageRecord::new(pipeline, &pipeline.nodes[index], outcome, &artifact));
         self.outcomes.insert(index, outcome);
         self.upstream[index] = Upstream::Known(Box::new(artifact));
+    }
+
+    fn differ(&mut self, difference: LockDifference) {
+        self.place.recorder.note(Level::Error, difference.to_string());
+        self.differences.push(difference);
+    }
+
+    /// Gives up a stage that the lock refuses, without its work; the others are still looked at.
+    fn refuse(&mut self, index: usize, difference: LockDifference) {
+        let stage = self.place.pipeline.nodes[index].name.clone();
+        let error = "not tried, because it is not what the lock says".to_owned();
+        self.place.recorder.event(&Event::StageFailed { stage, error });
+        self.failed.insert(index);
+        self.differ(difference);
+    }
+
+    /// Why a stage has no result.
+    fn why(&self, index: usize) -> String {
+        let name = &self.place.pipeline.nodes[index].name;
+        let differs = self.differences.iter().any(|difference| difference.stage == *name);
+        format!("{name} {}", if differs { "is not what the lock says" } else { "failed" })
     }
 
     fn fail(&mut self, index: usize, error: Error) {
@@ -121,9 +151,18 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
         outcomes: known.map(|(index, _)| (index, Outcome::AsIs)).collect(),
         upstream,
         failed: BTreeSet::new(),
+        differences: Vec::new(),
         first_error: None,
         halted: false,
     };
+    // What the run begins from is held against the lock as well.
+    for (node, upstream) in nodes.iter().zip(state.upstream.clone()) {
+        if let Upstream::Known(artifact) = upstream
+            && let Some(difference) = place.lock.differs(&node.name, &artifact.manifest)
+        {
+            state.differ(difference);
+        }
+    }
     let mut room = Room::new(place.options.jobs);
     let mut ready: BTreeMap<usize, Work> = BTreeMap::new();
     let (sender, finished) = channel();
@@ -133,7 +172,7 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
                 && let Some(index) = state.next(|i| ready.contains_key(&i) || room.taken.contains_key(&i))
             {
                 if let Some(parent) = place.pipeline.parents(index).find(|p| state.failed.contains(p)) {
-                    let error = format!("not tried, because {} failed", nodes[parent].name);
+                    let error = format!("not tried, because {}", state.why(parent));
                     place.recorder.event(&Event::StageFailed { stage: nodes[index].name.clone(), error });
                     state.failed.insert(index);
                     continue;
@@ -141,9 +180,12 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
                 let forced = scope.forced.contains(&index);
                 match prepare(place, &mut planner, &nodes[index], forced, &state.upstream) {
                     Ok(Step::Done(outcome, artifact)) => state.done(index, outcome, *artifact),
-                    Ok(Step::Work(work)) => {
-                        ready.insert(index, *work);
-                    }
+                    Ok(Step::Work(work)) => match place.lock.refuses(&nodes[index].name, &work.key) {
+                        Some(difference) => state.refuse(index, difference),
+                        None => {
+                            ready.insert(index, *work);
+                        }
+                    },
                     Err(error) => state.fail(index, error),
                 }
             }
@@ -181,9 +223,12 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
             }
         }
     });
-    let State { outcomes, failed, first_error, halted, .. } = state;
+    let whole = scope.run.len() == nodes.len();
+    place.lock.gone(place.pipeline).into_iter().filter(|_| whole).for_each(|gone| state.differ(gone));
+    let State { outcomes, failed, differences, first_error, halted, .. } = state;
     let named = |index: usize| nodes[index].name.clone();
     match first_error {
+        None if !differences.is_empty() => Err(Error::Differs(differences)),
         None => Ok(outcomes.into_iter().map(|(index, outcome)| (named(index), outcome)).collect()),
         Some(error) if halted || failed.len() == 1 => Err(error),
         Some(_) => Err(Error::Stages(failed.into_iter().map(named).collect())),

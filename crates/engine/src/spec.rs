@@ -91,6 +91,9 @@ pub(crate) struct StageSpec {
 #[derive(Debug, Clone)]
 pub struct Spec {
     pub(crate) file: PathBuf,
+    pub(crate) profile: Option<String>,
+    /// Did `--set` change anything?
+    pub(crate) overridden: bool,
     text: String,
     /// The pipeline's one seed; every random stream starts from it.
     pub seed: u64,
@@ -118,7 +121,14 @@ impl Spec {
     }
 
     fn parse(file: &Path, text: String, profile: Option<&str>, sets: &[String]) -> Result<Spec, Problems> {
-        let spec = Spec { file: file.to_path_buf(), text, seed: DEFAULT_SEED, stages: BTreeMap::new() };
+        let spec = Spec {
+            file: file.to_path_buf(),
+            profile: profile.map(str::to_owned),
+            overridden: !sets.is_empty(),
+            text,
+            seed: DEFAULT_SEED,
+            stages: BTreeMap::new(),
+        };
         let root: Yaml = serde_yaml::from_str(&spec.text).map_err(|e| {
             let place = e.location().map_or(file.display().to_string(), |at| {
                 format!("{}:{}:{}", file.display(), at.line(), at.column())

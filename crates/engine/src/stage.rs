@@ -168,6 +168,10 @@ pub trait Stage: Send + Sync {
     fn preflight(&self, _params: &Params, _inputs: &BTreeMap<String, PathBuf>) -> Vec<Finding> {
         Vec::new()
     }
+    /// Dotted names in its [`crate::metrics_file`] that somebody who goes through the history of runs wants to see.
+    fn key_metrics(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Is the work done in this process, so that its memory is that of the work?
     fn in_process(&self) -> bool {
         true

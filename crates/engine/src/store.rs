@@ -116,10 +116,58 @@ impl Store {
         key_hash: &str,
         serves: impl Fn(&Artifact) -> bool,
     ) -> Option<Artifact> {
-        let home = self.home(stage);
-        let paths = (1..).map(|number| home.join(numbered(key_hash, number)));
-        let mut there = paths.take_while(|path| path.exists()).filter_map(|path| open(path).ok());
-        there.find(serves)
+        let entries = fs::read_dir(self.home(stage)).into_iter().flatten().flatten();
+        // Some of those may have been collected since, the first of them, too.
+        let mut there: Vec<(u32, PathBuf)> = entries
+            .filter_map(|entry| Some((number_of(entry.file_name().to_str()?, key_hash)?, entry.path())))
+            .collect();
+        there.sort();
+        there.into_iter().filter_map(|(_, path)| open(path).ok()).find(serves)
+    }
+
+    /// The artifact of a key that holds just this.
+    pub(crate) fn holding(&self, stage: &str, key_hash: &str, content: &str) -> Option<Artifact> {
+        self.find(stage, key_hash, |artifact| artifact.manifest.content == content)
+    }
+
+    /// Every artifact that lies where its manifest belongs, with its stage; not what was put aside.
+    pub(crate) fn all(&self) -> Vec<(String, Artifact)> {
+        let below = |folder: PathBuf| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        };
+        let stages = below(self.root.join("store"));
+        let folders =
+            stages.flat_map(|(stage, path)| below(path).map(move |(_, path)| (stage.clone(), path)));
+        let opened = folders.filter_map(|(stage, path)| Some((stage, open(path).ok()?)));
+        let named = |artifact: &Artifact| {
+            let folder = artifact.path.file_name()?.to_str()?;
+            number_of(folder, &artifact.manifest.key_hash)
+        };
+        opened.filter(|(stage, a)| *stage == a.manifest.stage && named(a).is_some()).collect()
+    }
+
+    /// Refuses a store that holds artifacts of a later ctpipe: what they need is not known.
+    ///
+    /// # Errors
+    /// The first that there is.
+    pub(crate) fn refuse_later(&self) -> Result<()> {
+        let below = |folder: &Path| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        for folder in below(&self.root.join("store")).iter().flat_map(|stage| below(stage)) {
+            if let Err(error @ Error::Later { .. }) = Manifest::read(&folder) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a link leads, as paths of this store are written; `None` where that is nowhere or outside.
+    pub(crate) fn led_to(&self, link: &Path) -> Option<PathBuf> {
+        let (root, target) = (fs::canonicalize(&self.root).ok()?, fs::canonicalize(link).ok()?);
+        Some(self.root.join(target.strip_prefix(root).ok()?))
     }
 
     /// Is there a result that agrees with all that is known of a key, some of whose inputs are not?
@@ -295,6 +343,14 @@ impl Store {
 /// The folder of a key's first artifact, and of those with other bytes that forced runs put beside it.
 fn numbered(key_hash: &str, number: u32) -> String {
     if number == 1 { key_hash.to_owned() } else { format!("{key_hash}~{number}") }
+}
+
+/// The number of a folder of this key.
+pub(crate) fn number_of(folder: &str, key_hash: &str) -> Option<u32> {
+    match folder.strip_prefix(key_hash)? {
+        "" => Some(1),
+        rest => rest.strip_prefix('~')?.parse().ok().filter(|number| *number > 1),
+    }
 }
 
 fn open(path: PathBuf) -> Result<Artifact> {

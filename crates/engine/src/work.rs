@@ -16,6 +16,7 @@ use crate::graph::{Node, Pipeline, Source};
 use crate::items::{ITEMS, Previous, Reuse};
 use crate::key::{Key, Reason};
 use crate::limits::{self, Limits};
+use crate::locked::Lock;
 use crate::machine;
 use crate::manifest::{Made, Manifest};
 use crate::plan::{Planner, State, Upstream};
@@ -34,6 +35,7 @@ pub(crate) struct Place<'a> {
     pub(crate) cache: &'a StatCache,
     pub(crate) options: &'a Options<'a>,
     pub(crate) recorder: &'a Recorder<'a>,
+    pub(crate) lock: &'a Lock,
 }
 
 impl Place<'_> {
@@ -52,7 +54,7 @@ pub(crate) enum Step {
 
 /// A stage that has to run, with all that it needs for that.
 pub(crate) struct Work {
-    key: Key,
+    pub(crate) key: Key,
     inputs: BTreeMap<String, PathBuf>,
     trees: BTreeMap<String, Arc<Tree>>,
     forced: bool,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
+use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::{chain, dry_run, run};
 use ctpipe_engine::{
     Event, Kind, Maker, Observer, Options, Output, Param, Pipeline, Port, Selection, Spec, Stage, StageError,
@@ -179,8 +180,16 @@ impl World {
     fn run(&self, jobs: usize) -> BTreeSet<String> {
         let stop = AtomicBool::new(false);
         let (selection, maker) = (Selection::default(), Maker::default());
-        let options =
-            Options { selection, keep_going: false, wait: false, paranoid: false, jobs, maker, stop: &stop };
+        let options = Options {
+            selection,
+            keep_going: false,
+            wait: false,
+            paranoid: false,
+            lock: LockUse::Update,
+            jobs,
+            maker,
+            stop: &stop,
+        };
         let started = Started::default();
         run(&self.pipeline(), &options, &started).map_err(|e| chain(&e)).unwrap();
         started.0.into_inner().unwrap()

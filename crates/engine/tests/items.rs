@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::run;
 use ctpipe_engine::{
     Kind, MadeFrom, Maker, Manifest, Options, Output, Param, Pipeline, Port, Reuse, Selection, Spec, Stage,
@@ -121,6 +122,7 @@ impl Place {
             keep_going: false,
             wait: false,
             paranoid: false,
+            lock: LockUse::Update,
             jobs: 1,
             maker,
             stop: &stop,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::param::Kind;
 use ctpipe_engine::run::{Summary, dry_run, run};
 use ctpipe_engine::{
@@ -93,8 +94,16 @@ impl Place {
     fn run(&self, selection: Selection, keep_going: bool) -> Result<Summary, Error> {
         let stop = AtomicBool::new(false);
         let maker = Maker::default();
-        let options =
-            Options { selection, keep_going, wait: false, paranoid: false, jobs: 1, maker, stop: &stop };
+        let options = Options {
+            selection,
+            keep_going,
+            wait: false,
+            paranoid: false,
+            lock: LockUse::Update,
+            jobs: 1,
+            maker,
+            stop: &stop,
+        };
         run(&self.pipeline(), &options, &())
     }
 
@@ -215,6 +224,7 @@ fn what_may_run_tells_what_differs_already_and_a_missing_input_is_no_may() {
         keep_going: false,
         wait: false,
         paranoid: false,
+        lock: LockUse::Update,
         jobs: 1,
         maker: Maker::default(),
         stop: &stop,

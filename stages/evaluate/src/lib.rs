@@ -68,6 +68,17 @@ impl Stage for Evaluate {
         true
     }
 
+    fn key_metrics(&self) -> &'static [&'static str] {
+        &[
+            "test.auc.value",
+            "test.auc.ci_low",
+            "test.auc.ci_high",
+            "test.sensitivity.value",
+            "test.specificity.value",
+            "threshold.value",
+        ]
+    }
+
     fn gpus(&self, params: &Params) -> u32 {
         let name = params.get("device").and_then(Value::as_str).unwrap_or("auto");
         Device::resolve(name).map_or(0, Device::gpus)

@@ -14,6 +14,10 @@ use crate::suggest::did_you_mean;
 /// What a stage has that a profile may change.
 const CHANGEABLE: &[&str] = &["inputs", "params", "matrix", "timeout", "retries", "cpus", "gpus", "memory"];
 
+/// What has its place in `artifacts/`, where a stage has a link of its name.
+const OURS: [&str; 10] =
+    ["audit", "cache", "live", "lock", "released", "runs", "store", "tags", "tmp", "work"];
+
 pub(super) struct Reader {
     pub(super) spec: Spec,
     pub(super) problems: Vec<Problem>,
@@ -116,6 +120,12 @@ impl Reader {
                 Side::Key,
                 format!("stage name \"{name}\" must be made of letters, digits, - and _"),
             );
+            return;
+        }
+        if OURS.contains(&name) {
+            let message =
+                format!("a stage cannot be called {name}: artifacts/{name} is something else's; rename it");
+            self.complain(&["stages", name], Side::Key, message);
             return;
         }
         let path = ["stages", name];

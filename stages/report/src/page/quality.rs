@@ -34,10 +34,10 @@ struct Picture {
     images: Vec<Image>,
 }
 
-/// A measure of [`VolumeRow`]: head of its column, how to get it, decimals.
-type Measure = (&'static str, fn(&VolumeRow) -> Option<f64>, usize);
+/// A number of a row: its name, how to get it, decimals.
+type Number<R> = (&'static str, fn(&R) -> Option<f64>, usize);
 
-const MEASURES: [Measure; 7] = [
+const MEASURES: [Number<VolumeRow>; 7] = [
     ("measure.air", |row| row.air_hu, 0),
     ("measure.soft_tissue", |row| row.soft_tissue_hu, 0),
     ("measure.noise", |row| row.noise_hu, 1),
@@ -47,10 +47,7 @@ const MEASURES: [Measure; 7] = [
     ("measure.feet_head", |row| row.coverage_z_mm, 0),
 ];
 
-/// A property of [`SeriesRow`]: head of its row, how to get it, decimals.
-type Property = (&'static str, fn(&SeriesRow) -> Option<f64>, usize);
-
-const PROPERTIES: [Property; 6] = [
+const PROPERTIES: [Number<SeriesRow>; 6] = [
     ("head.slices", |row| Some(f64::from(row.slices)), 0),
     ("head.thickness", |row| row.slice_thickness, 2),
     ("geometry.spacing", |row| row.slice_spacing, 2),
@@ -107,13 +104,8 @@ fn geometry(texts: &Texts, inputs: &Inputs) -> Table {
 }
 
 /// Median and range of each number of some rows.
-fn summary<R>(
-    texts: &Texts,
-    caption: &str,
-    numbers: &[(&str, fn(&R) -> Option<f64>, usize)],
-    rows: &[&R],
-) -> Table {
-    let row = |(head, number, decimals): &(&str, fn(&R) -> Option<f64>, usize)| {
+fn summary<R>(texts: &Texts, caption: &str, numbers: &[Number<R>], rows: &[&R]) -> Table {
+    let row = |(head, number, decimals): &Number<R>| {
         let mut values: Vec<f64> = rows.iter().filter_map(|row| number(row)).collect();
         values.sort_by(f64::total_cmp);
         let (first, last) = (values.first()?, values.last()?);

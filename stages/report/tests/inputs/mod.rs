@@ -146,6 +146,7 @@ fn run_pipeline(set: &Set, folder: tempfile::TempDir, pipeline: &str) -> Made {
         keep_going: false,
         wait: false,
         paranoid: true,
+        lock: ctpipe_engine::locked::LockUse::Update,
         jobs: 1,
         maker: ctpipe_engine::Maker::default(),
         stop: &stop,

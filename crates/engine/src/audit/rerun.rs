@@ -1,0 +1,316 @@
+//! A stage run again in a scratch place, from the very inputs of its key, and compared byte by byte. Keeps
+//! nothing of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+use crate::audit::origin::{Origin, Origins};
+use crate::audit::report::{FindingKind, Report, Rerun};
+use crate::audit::{Again, Ground, Seen};
+use crate::command::{Command, RUN};
+use crate::error::{Error, Result};
+use crate::graph::Node;
+use crate::items::ITEMS;
+use crate::machine;
+use crate::param::Params;
+use crate::run::chain;
+use crate::stage::{Stage, StageError, Task};
+use crate::stat_cache::StatCache;
+use crate::store::Artifact;
+use crate::tree::Tree;
+
+/// Why a stage could not be run again, in words.
+struct Cannot(String);
+
+/// What a stage reads, as it was when its artifact was made.
+#[derive(Default)]
+struct Inputs {
+    paths: BTreeMap<String, PathBuf>,
+    trees: BTreeMap<String, Arc<Tree>>,
+}
+
+/// What came of the work.
+struct Made {
+    /// Holds `out`, and goes with this.
+    scratch: tempfile::TempDir,
+    /// The list of items, where the stage keeps some.
+    items: Option<String>,
+    seconds: f64,
+}
+
+/// Runs again what was asked for.
+pub(super) fn rerun(
+    ground: &Ground<'_>,
+    current: &[&Seen],
+    origins: &mut Origins<'_>,
+    report: &mut Report,
+) -> Result<()> {
+    let wanted: BTreeSet<&str> = match &ground.options.again {
+        Again::Nothing => BTreeSet::new(),
+        Again::Stage(stage) => {
+            let nodes = ground.pipeline.indices(stage)?;
+            nodes.into_iter().map(|index| ground.pipeline.nodes[index].name.as_str()).collect()
+        }
+        Again::All => current.iter().map(|(name, _, _)| name.as_str()).collect(),
+    };
+    for &stage in wanted.iter().filter(|&&stage| !current.iter().any(|(name, _, _)| name == stage)) {
+        let text = "there is no artifact of it whose manifest can be used".to_owned();
+        report.finding(FindingKind::CannotRerun, stage.to_owned(), text, "\"ctpipe run\" makes one");
+    }
+    for (stage, artifact, _) in current.iter().filter(|(stage, _, _)| wanted.contains(stage.as_str())) {
+        ground.check_stop()?;
+        let place = ground.place(&artifact.path);
+        match again(ground, stage, artifact, origins)? {
+            Err(Cannot(why)) => {
+                let text = format!("{stage} could not be run again: {why}");
+                report.finding(FindingKind::CannotRerun, place, text, "mend that, and audit again");
+            }
+            Ok(made) => {
+                let difference = first_difference(artifact, &made)?;
+                let same = difference.is_none();
+                let files = artifact.manifest.outputs.files.len();
+                let key_hash = artifact.manifest.key_hash.clone();
+                report.reruns.push(Rerun {
+                    stage: stage.clone(),
+                    key_hash,
+                    same,
+                    files,
+                    seconds: made.seconds,
+                });
+                if let Some(difference) = difference {
+                    let because = explain(ground, stage, artifact).join("; ");
+                    let text = format!("run again, {stage} made other bytes: {difference} ({because})");
+                    let advice = "where nothing explains it: look for a clock, a random number or an order of threads in the stage";
+                    report.finding(FindingKind::NotReproduced, place, text, advice);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn again(
+    ground: &Ground<'_>,
+    name: &str,
+    artifact: &Artifact,
+    origins: &mut Origins<'_>,
+) -> Result<std::result::Result<Made, Cannot>> {
+    let manifest = &artifact.manifest;
+    let Some(node) = ground.pipeline.nodes.iter().find(|node| node.name == name) else {
+        return Ok(Err(Cannot("the pipeline has no such stage any more".to_owned())));
+    };
+    let stage = match stage_of(ground, node, artifact) {
+        Ok(stage) => stage,
+        Err(cannot) => return Ok(Err(cannot)),
+    };
+    let mut inputs = Inputs::default();
+    for (port, digest) in &manifest.key.inputs {
+        let (path, tree) = match origins.of(artifact, port, digest)? {
+            Origin::Artifact(from) => (from.path, Arc::new(from.manifest.outputs)),
+            Origin::Data(given, tree) => (ground.pipeline.root.join(given), tree),
+            Origin::Changed(why) => return Ok(Err(Cannot(format!("input {port}: {why} since it was made")))),
+            Origin::Unknown(why) => return Ok(Err(Cannot(format!("input {port}: {why}")))),
+        };
+        inputs.paths.insert(port.clone(), path);
+        inputs.trees.insert(port.clone(), tree);
+    }
+    // What is no part of the key (where the work is done) is as the pipeline says now.
+    let mut params: Params = node.params.clone();
+    params.retain(|name, _| stage.params_not_in_key().contains(&name.as_str()));
+    params.extend(manifest.key.params.clone());
+    work(ground, node, stage.as_ref(), artifact, &params, &inputs)
+}
+
+/// The stage that made the artifact, if this program has it.
+fn stage_of(
+    ground: &Ground<'_>,
+    node: &Node,
+    artifact: &Artifact,
+) -> std::result::Result<Arc<dyn Stage>, Cannot> {
+    let key = &artifact.manifest.key;
+    if key.stage == RUN {
+        let command = Command::of_key(key, &ground.pipeline.root);
+        let command = command.ok_or_else(|| Cannot("its key holds no command".to_owned()))?;
+        return Ok(Arc::new(command));
+    }
+    if node.stage.kind() != key.stage {
+        return Err(Cannot(format!("it is a {} now, and was a {}", node.stage.kind(), key.stage)));
+    }
+    if node.stage.version() != key.version {
+        return Err(Cannot(format!(
+            "version {} of {} made it, and this ctpipe has version {}",
+            key.version,
+            key.stage,
+            node.stage.version()
+        )));
+    }
+    Ok(node.stage.clone())
+}
+
+fn work(
+    ground: &Ground<'_>,
+    node: &Node,
+    stage: &dyn Stage,
+    artifact: &Artifact,
+    params: &Params,
+    inputs: &Inputs,
+) -> Result<std::result::Result<Made, Cannot>> {
+    let tmp = ground.store.root().join("tmp");
+    let failed = |e| Error::io("cannot make a folder in", &tmp, e);
+    fs::create_dir_all(&tmp).map_err(failed)?;
+    let scratch = tempfile::Builder::new()
+        .prefix("audit-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir_in(&tmp)
+        .map_err(failed)?;
+    let out = scratch.path().join("out");
+    fs::create_dir(&out).map_err(failed)?;
+    let mut gpus = machine::gpus();
+    gpus.truncate(node.limits.gpus.unwrap_or_else(|| stage.gpus(params)) as usize);
+    let clock = Instant::now();
+    let task = Task {
+        stage: &node.name,
+        params,
+        seed: artifact.manifest.key.seed.unwrap_or(ground.pipeline.seed),
+        gpus: &gpus,
+        inputs: inputs.paths.clone(),
+        trees: inputs.trees.clone(),
+        // Nothing is taken over: the whole is made.
+        find_previous: &|| None,
+        previous: OnceLock::new(),
+        items: Mutex::new(None),
+        out: out.clone(),
+        work: scratch.path().join("work"),
+        live: scratch.path().join("live"),
+        observer: ground.observer,
+        stop: ground.options.stop,
+        deadline: node.limits.timeout.map(|timeout| clock + timeout),
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| stage.run(&task)))
+        .unwrap_or_else(|_| Err(StageError::failed("a mistake in ctpipe; please report it")));
+    match result {
+        Ok(()) => {}
+        Err(StageError::Interrupted) => {
+            ground.check_stop()?;
+            return Ok(Err(Cannot("it took longer than its timeout".to_owned())));
+        }
+        Err(StageError::Failed(source)) => {
+            let error = Error::Stage { stage: node.name.clone(), source };
+            return Ok(Err(Cannot(chain(&error))));
+        }
+    }
+    for (port, given) in &artifact.manifest.made.sources {
+        let now = Tree::of(&ground.pipeline.root.join(given), &StatCache::disabled());
+        if now.ok().as_ref() != inputs.trees.get(port).map(Arc::as_ref) {
+            return Ok(Err(Cannot(format!("{given} changed while it was read"))));
+        }
+    }
+    let items = task.items.into_inner().unwrap_or_default();
+    let items = items.map(|(items, _)| blake3::hash(&items.to_json()).to_hex().to_string());
+    Ok(Ok(Made { scratch, items, seconds: clock.elapsed().as_secs_f64() }))
+}
+
+/// The first file that differs, and where; how many more do.
+fn first_difference(artifact: &Artifact, made: &Made) -> Result<Option<String>> {
+    let out = made.scratch.path().join("out");
+    let now = Tree::of(&out, &StatCache::disabled())?;
+    let before = &artifact.manifest.outputs;
+    let names: BTreeSet<&String> = before.files.keys().chain(now.files.keys()).collect();
+    let mut differing = names.into_iter().filter(|name| before.files.get(*name) != now.files.get(*name));
+    let Some(first) = differing.next() else {
+        let other = (made.items != artifact.manifest.items).then(|| format!("{ITEMS} is another"));
+        return Ok(other);
+    };
+    let mut text = match (before.files.get(first), now.files.get(first)) {
+        (Some(_), None) => format!("{first} was not written"),
+        (None, _) => format!("{first} was not there before"),
+        (Some(old), Some(new)) => {
+            let at = first_offset(&artifact.path.join(first), &out.join(first))?;
+            let sizes = if old.size == new.size {
+                String::new()
+            } else {
+                format!(", {} bytes instead of {}", new.size, old.size)
+            };
+            at.map_or_else(
+                // What the artifact holds is not what its manifest says, and what was made now is the same.
+                || format!("{first} is as the artifact has it, and not as its manifest says"),
+                |at| format!("{first} differs first at byte {at}{sizes}"),
+            )
+        }
+    };
+    let more = differing.count();
+    if more > 0 {
+        let _ = write!(text, ", and {more} more file{} differ", if more == 1 { "" } else { "s" });
+    }
+    Ok(Some(text))
+}
+
+/// The first byte that differs; where one file is the beginning of the other, the byte after it.
+fn first_offset(old: &Path, new: &Path) -> Result<Option<u64>> {
+    let failed = |path: &Path, e| Error::io("cannot read", path, e);
+    let open = |path: &Path| File::open(path).map(BufReader::new).map_err(|e| failed(path, e));
+    let (mut before, mut after) = (open(old)?, open(new)?);
+    let mut at = 0;
+    loop {
+        let (a, b) = (before.fill_buf(), after.fill_buf());
+        let (a, b) = (a.map_err(|e| failed(old, e))?, b.map_err(|e| failed(new, e))?);
+        if let Some(place) = a.iter().zip(b).position(|(a, b)| a != b) {
+            return Ok(Some(at + place as u64));
+        }
+        let same = a.len().min(b.len());
+        if same == 0 {
+            return Ok((a.len() != b.len()).then_some(at));
+        }
+        before.consume(same);
+        after.consume(same);
+        at += same as u64;
+    }
+}
+
+/// What is known of why the same work gave other bytes.
+fn explain(ground: &Ground<'_>, name: &str, artifact: &Artifact) -> Vec<String> {
+    let manifest = &artifact.manifest;
+    let (before, now) = (&manifest.made.by, &ground.options.maker);
+    let mut because = Vec::new();
+    for (what, before, now) in [
+        ("instruction set", &before.instruction_set, &now.instruction_set),
+        ("ctpipe's version", &before.version, &now.version),
+        ("ctpipe's commit", &before.commit, &now.commit),
+        ("compiler", &before.compiler, &now.compiler),
+    ] {
+        if before != now {
+            because.push(format!("the {what} was {before} and is {now}"));
+        }
+    }
+    if let Some(node) = ground.pipeline.nodes.iter().find(|node| node.name == name) {
+        let facts = node.stage.facts(&node.params).unwrap_or_default();
+        for (fact, value) in &manifest.key.facts {
+            match facts.get(fact) {
+                Some(now) if now != value => because.push(format!("{fact} was {value} and is {now}")),
+                _ => {}
+            }
+        }
+        if node.stage.gpus(&manifest.key.params) > 0 {
+            because.push("it computes on a GPU, which may add in another order".to_owned());
+        }
+    }
+    let others = ground.store.all().into_iter().filter(|(stage, other)| {
+        stage == name
+            && other.manifest.key_hash == manifest.key_hash
+            && other.manifest.content != manifest.content
+    });
+    if others.count() > 0 {
+        because.push("a forced run has made other bytes under this key before".to_owned());
+    }
+    if because.is_empty() {
+        because.push("nothing is known that explains it: the stage is not deterministic".to_owned());
+    }
+    because
+}

@@ -1,0 +1,370 @@
+//! `pipeline.lock`, which git keeps beside the pipeline file: a block a stage that says what it came to. Reads and
+//! writes that text; when it is written and what differs from it is in `locked`.
+//!
+//! ```text
+//! # ctpipe lock, form 1. Made by `ctpipe run --lock`; do not edit.
+//!
+//! stage train
+//!   key       <BLAKE3>
+//!   content   <BLAKE3>
+//!   version   train 7
+//!   seed      42
+//!   fact      "device" "cpu"
+//!   input     "volumes" <BLAKE3>
+//!   lineage   "volumes" <BLAKE3>
+//!   param     "lr" 0.0001
+//!   made      ctpipe 0.1.0 avx2
+//!   checksum  <BLAKE3>
+//! end train
+//!
+//! stage ...
+//! ```
+//!
+//! Blocks are sorted by name. Between what can change in two neighbours lie three lines that never do and exist once,
+//! so that git merges two branches that changed different stages. `made` tells who made the bytes first; it is kept
+//! as long as key and content are.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::manifest::Maker;
+
+/// Raised when a lock written now could be misread by an older ctpipe.
+const FORM: u32 = 1;
+const HEAD: &str = "# ctpipe lock, form ";
+const TAIL: &str = ". Made by `ctpipe run --lock`; do not edit.";
+/// What git puts at the start of lines where two branches meet.
+const MARKERS: [&str; 4] = ["<<<<<<<", "=======", ">>>>>>>", "|||||||"];
+
+/// What one stage came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// The key, in full: its hash is in the file, too.
+    pub key: Key,
+    /// Digest of what the artifact holds.
+    pub content: String,
+    /// Version of ctpipe and instruction set that made it first.
+    pub made: String,
+}
+
+impl Block {
+    /// The block of a result.
+    pub(crate) fn new(key: &Key, content: &str, maker: &Maker) -> Block {
+        let made = format!("ctpipe {} {}", maker.version, maker.instruction_set);
+        Block { key: key.clone(), content: content.to_owned(), made: made.trim_end().to_owned() }
+    }
+
+    fn lines(&self) -> String {
+        let Key { stage, version, params, inputs, seed, facts, lineage } = &self.key;
+        let mut text = String::new();
+        let mut line = |field: &str, value: String| {
+            let _ = writeln!(text, "  {field:8}  {value}");
+        };
+        line("key", self.key.hash());
+        line("content", self.content.clone());
+        line("version", format!("{stage} {version}"));
+        if let Some(seed) = seed {
+            line("seed", seed.to_string());
+        }
+        let quoted = |name: &String| Value::from(name.as_str()).to_string();
+        for (name, fact) in facts {
+            line("fact", format!("{} {}", quoted(name), quoted(fact)));
+        }
+        for (port, digest) in inputs {
+            line("input", format!("{} {digest}", quoted(port)));
+        }
+        for (port, hash) in lineage {
+            line("lineage", format!("{} {hash}", quoted(port)));
+        }
+        for (name, value) in params {
+            line("param", format!("{} {value}", quoted(name)));
+        }
+        line("made", self.made.clone());
+        text
+    }
+
+    fn text(&self, name: &str) -> String {
+        let lines = self.lines();
+        format!("stage {name}\n{lines}  checksum  {}\nend {name}\n", checksum(name, &lines))
+    }
+
+    /// Reads the lines between `stage` and `end`.
+    fn parse(lines: &[&str]) -> Option<Block> {
+        let empty = Key {
+            stage: String::new(),
+            version: 0,
+            params: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            seed: None,
+            facts: BTreeMap::new(),
+            lineage: BTreeMap::new(),
+        };
+        let mut block = Block { key: empty, content: String::new(), made: String::new() };
+        for line in lines {
+            let (field, value) = line.trim_start().split_once(' ')?;
+            let value = value.trim_start();
+            let key = &mut block.key;
+            match field {
+                "content" => value.clone_into(&mut block.content),
+                "version" => {
+                    let (stage, version) = value.rsplit_once(' ')?;
+                    stage.clone_into(&mut key.stage);
+                    key.version = version.parse().ok()?;
+                }
+                "seed" => key.seed = Some(value.parse().ok()?),
+                "fact" => {
+                    let (name, fact) = named(value)?;
+                    key.facts.insert(name, serde_json::from_str(fact).ok()?);
+                }
+                "input" => {
+                    let (port, digest) = named(value)?;
+                    key.inputs.insert(port, digest.to_owned());
+                }
+                "lineage" => {
+                    let (port, hash) = named(value)?;
+                    key.lineage.insert(port, hash.to_owned());
+                }
+                "param" => {
+                    let (name, value) = named(value)?;
+                    key.params.insert(name, serde_json::from_str(value).ok()?);
+                }
+                "made" => value.clone_into(&mut block.made),
+                "key" | "checksum" => {}
+                _ => return None,
+            }
+        }
+        Some(block)
+    }
+}
+
+/// A name in quotes, and what follows it.
+fn named(text: &str) -> Option<(String, &str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let name = values.next()?.ok()?;
+    Some((name, text.get(values.byte_offset()..)?.strip_prefix(' ')?))
+}
+
+fn checksum(name: &str, lines: &str) -> String {
+    blake3::hash(format!("{name}\n{lines}").as_bytes()).to_hex().to_string()
+}
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LockFile {
+    /// Stage to what it came to.
+    pub blocks: BTreeMap<String, Block>,
+}
+
+impl LockFile {
+    /// The file's bytes.
+    pub fn text(&self) -> String {
+        let mut text = format!("{HEAD}{FORM}{TAIL}\n");
+        for (name, block) in &self.blocks {
+            text.push('\n');
+            text += &block.text(name);
+        }
+        text
+    }
+
+    /// Reads and verifies the lock at `path`; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, a later ctpipe wrote it, a merge left it with conflicts, or anything in it is not as
+    /// it was written: every such place is named.
+    pub fn read(path: &Path) -> Result<Option<LockFile>> {
+        let Some(text) = text_of(path)? else { return Ok(None) };
+        let (lock, problems) = LockFile::salvage(path, &text)?;
+        if text.lines().any(|line| MARKERS.iter().any(|marker| line.starts_with(marker))) {
+            return Err(Error::Usage(format!(
+                "{} holds the conflict of a merge; \"ctpipe run --lock\" keeps the blocks that are whole and makes the others anew",
+                path.display()
+            )));
+        }
+        if problems.is_empty() { Ok(Some(lock)) } else { Err(damaged(path, problems)) }
+    }
+
+    /// What of a lock is whole, whatever became of the rest; empty where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a later ctpipe wrote it.
+    pub(crate) fn whole_blocks(path: &Path) -> Result<LockFile> {
+        let text = text_of(path)?.unwrap_or_default();
+        LockFile::salvage(path, &text).map(|(lock, _)| lock)
+    }
+
+    /// The blocks that are whole, and what is wrong.
+    fn salvage(path: &Path, text: &str) -> Result<(LockFile, Vec<String>)> {
+        refuse_later(path, text)?;
+        let mut lock = LockFile::default();
+        let mut problems = Vec::new();
+        let lines: Vec<&str> = text.lines().collect();
+        let mut at = 0;
+        while let Some(line) = lines.get(at) {
+            at += 1;
+            let Some(name) = line.strip_prefix("stage ") else { continue };
+            let inside = lines.get(at..).unwrap_or_default();
+            let length = inside.iter().take_while(|line| line.starts_with(' ')).count();
+            let block = inside.get(..length).and_then(Block::parse);
+            // The block as it would be written, held against what is there: a blank too many is found as well.
+            let there = inside.get(..=length).unwrap_or(inside);
+            let written = [&[*line], there].concat().join("\n") + "\n";
+            match block.filter(|block| block.text(name) == written) {
+                Some(block) => {
+                    if lock.blocks.insert(name.to_owned(), block).is_some() {
+                        problems.push(format!("there are two blocks of {name}"));
+                    }
+                }
+                None => problems.push(format!("the block of {name} is not as it was written")),
+            }
+            at += length;
+        }
+        if problems.is_empty() && lock.text() != text {
+            let wanted = lock.text();
+            let first = wanted.lines().zip(text.lines()).position(|(ours, theirs)| ours != theirs);
+            let line = first.unwrap_or_else(|| wanted.lines().count().min(text.lines().count())) + 1;
+            problems.push(format!("line {line} is not as it was written"));
+        }
+        Ok((lock, problems))
+    }
+}
+
+/// The lock's text, bytes that are no text replaced: such a block is not whole.
+fn text_of(path: &Path) -> Result<Option<String>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("cannot read", path, e)),
+    }
+}
+
+fn refuse_later(path: &Path, text: &str) -> Result<()> {
+    let head = text.lines().next().and_then(|line| line.strip_prefix(HEAD)?.strip_suffix(TAIL));
+    match head.and_then(|form| form.parse().ok()) {
+        Some(found) if found > FORM => Err(Error::Later { path: path.to_path_buf(), found, known: FORM }),
+        _ => Ok(()),
+    }
+}
+
+fn damaged(path: &Path, problems: Vec<String>) -> Error {
+    Error::Damaged { path: path.to_path_buf(), problems }
+}
+
+/// The lock that belongs to a pipeline file and a profile: `pipeline.lock`, `pipeline.demo.lock`.
+pub(crate) fn path_for(pipeline: &Path, profile: Option<&str>) -> PathBuf {
+    let stem = pipeline.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let plain = |c: char| if c.is_alphanumeric() || "-_+=@".contains(c) { c } else { '_' };
+    let profile = profile.map(|name| format!(".{}", name.chars().map(plain).collect::<String>()));
+    pipeline.with_file_name(format!("{stem}{}.lock", profile.unwrap_or_default()))
+}
+
+/// The locks of a pipeline file, of all its profiles, that are there.
+pub(crate) fn all_beside(lock: &Path) -> Vec<PathBuf> {
+    let folder = lock.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = lock.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = name.split('.').next().unwrap_or_default();
+    let ours = |other: &str| {
+        other.starts_with(&format!("{stem}.")) && Path::new(other).extension().is_some_and(|e| e == "lock")
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> =
+        entries.filter(|e| ours(&e.file_name().to_string_lossy())).map(|e| e.path()).collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn block(lr: f64) -> Block {
+        let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let key = Key {
+            stage: "train".into(),
+            version: 7,
+            params: BTreeMap::from([("lr".into(), lr.into()), ("run".into(), "echo \"a\nb\" ".into())]),
+            inputs: map("the port, with a blank", "aa"),
+            seed: Some(42),
+            facts: map("device", "cpu and more "),
+            lineage: map("volumes", "bb"),
+        };
+        let maker = Maker { version: "0.1.0".into(), ..Maker::default() };
+        Block::new(&key, "cc", &maker)
+    }
+
+    fn lock() -> LockFile {
+        LockFile {
+            blocks: [("a", 0.1), ("train@fold=0", 0.2)].map(|(n, lr)| (n.to_owned(), block(lr))).into(),
+        }
+    }
+
+    fn read(text: &[u8]) -> Result<Option<LockFile>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipeline.lock");
+        std::fs::write(&path, text).unwrap();
+        LockFile::read(&path)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(read(lock().text().as_bytes()).unwrap(), Some(lock()));
+        assert_eq!(read(LockFile::default().text().as_bytes()).unwrap(), Some(LockFile::default()));
+        assert_eq!(LockFile::read(Path::new("/nowhere/pipeline.lock")).unwrap(), None);
+    }
+
+    #[test]
+    fn the_key_in_a_block_is_the_hash_of_its_fields() {
+        let text = lock().text();
+        assert!(text.contains(&format!("  key       {}\n", block(0.1).key.hash())), "{text}");
+    }
+
+    #[test]
+    fn every_single_bit_counts() {
+        let bytes = lock().text().into_bytes();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            let bit = at * 5 % 8;
+            flipped[at] ^= 1 << bit;
+            assert!(read(&flipped).is_err(), "byte {at}, bit {bit}");
+        }
+        for end in 0..bytes.len() {
+            // Where a block ends, it is a lock with fewer stages: a run misses those.
+            let whole = read(&bytes[..end]).ok().flatten();
+            assert!(whole.is_none_or(|lock| lock.blocks.len() < 2), "cut after {end} bytes");
+        }
+    }
+
+    #[test]
+    fn a_damaged_block_is_named_and_the_others_are_kept() {
+        let text = lock().text().replacen("0.1\n", "0.3\n", 1);
+        let error = read(text.as_bytes()).unwrap_err();
+        assert_eq!(error.exit_code(), 4);
+        assert!(error.to_string().contains("the block of a is not as it was written"), "{error}");
+        let (salvaged, _) = LockFile::salvage(Path::new("x"), &text).unwrap();
+        assert_eq!(salvaged.blocks.keys().collect::<Vec<_>>(), ["train@fold=0"]);
+    }
+
+    #[test]
+    fn a_conflict_and_a_later_form_are_told_as_such() {
+        let text = lock().text();
+        let conflict = text.replacen("  content", "<<<<<<< HEAD\n  content", 1);
+        let error = read(conflict.as_bytes()).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("conflict of a merge"), "{error}");
+        let error = read(text.replace("form 1", "form 12").as_bytes()).unwrap_err();
+        assert!(matches!(error, Error::Later { found: 12, known: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_profile_has_a_lock_of_its_own_and_its_name_is_never_a_path() {
+        let path = |profile| path_for(Path::new("x/pipeline.yaml"), profile).display().to_string();
+        assert_eq!(path(None), "x/pipeline.lock");
+        assert_eq!(path(Some("demo")), "x/pipeline.demo.lock");
+        assert_eq!(path(Some("../up")), "x/pipeline.___up.lock");
+    }
+}

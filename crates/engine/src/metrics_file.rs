@@ -1,0 +1,149 @@
+//! `metrics.json` of an artifact, by dotted names such as `test.auc.value`. Knows no metric and no stage.
+//!
+//! By convention it is a tree of JSON objects whose leaves are numbers. Where one is undefined it is null or not
+//! there, and `undefined` beside it says why. Lists (curves, say) are no leaves.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::suggest::did_you_mean;
+
+/// The file's name in an artifact.
+pub const METRICS: &str = "metrics.json";
+
+/// Beside a figure that has no value: why.
+const UNDEFINED: &str = "undefined";
+
+/// What stands under a name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// A number.
+    Number(f64),
+    /// Nothing, and why, where the file says so.
+    Null(Option<String>),
+    /// Something else than a number: in words, what.
+    Other(String),
+    /// There is no such name: a hint at the nearest that there is, ready to be put behind the name.
+    Missing(String),
+}
+
+/// The metrics of the artifact in `folder`; `None` where it has none that can be read.
+pub fn read(folder: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(folder.join(METRICS)).ok()?).ok()
+}
+
+/// What stands under a dotted name.
+pub fn lookup(metrics: &Value, name: &str) -> Found {
+    let mut here = metrics;
+    let mut beside: Option<&Map<String, Value>> = None;
+    let mut passed: Vec<&str> = Vec::new();
+    for part in name.split('.') {
+        let Some(object) = here.as_object() else {
+            return match here {
+                Value::Null => {
+                    Found::Null(reason(beside).or_else(|| Some(format!("{} is empty", passed.join(".")))))
+                }
+                _ => missing(metrics, name),
+            };
+        };
+        let Some(next) = object.get(part) else {
+            return reason(Some(object)).map_or_else(|| missing(metrics, name), |why| Found::Null(Some(why)));
+        };
+        passed.push(part);
+        beside = Some(object);
+        here = next;
+    }
+    match here {
+        Value::Number(number) => number.as_f64().map_or(Found::Null(None), Found::Number),
+        Value::Null => Found::Null(reason(beside)),
+        Value::String(text) => Found::Other(format!("the text \"{text}\"")),
+        Value::Bool(truth) => Found::Other(truth.to_string()),
+        Value::Array(_) => Found::Other("a list".to_owned()),
+        Value::Object(_) => Found::Other("a group of figures".to_owned()),
+    }
+}
+
+/// Every number that has a dotted name.
+pub fn numbers(metrics: &Value) -> BTreeMap<String, f64> {
+    let mut found = BTreeMap::new();
+    walk(metrics, "", &mut |name, leaf| {
+        if let Some(number) = leaf.as_f64() {
+            found.insert(name.to_owned(), number);
+        }
+    });
+    found
+}
+
+fn reason(object: Option<&Map<String, Value>>) -> Option<String> {
+    object?.get(UNDEFINED)?.as_str().map(str::to_owned)
+}
+
+fn missing(metrics: &Value, name: &str) -> Found {
+    let mut names = Vec::new();
+    walk(metrics, "", &mut |name, leaf| {
+        if leaf.is_number() || leaf.is_null() {
+            names.push(name.to_owned());
+        }
+    });
+    Found::Missing(did_you_mean(name, names.iter().map(String::as_str)))
+}
+
+fn walk(value: &Value, name: &str, visit: &mut impl FnMut(&str, &Value)) {
+    let Some(object) = value.as_object() else {
+        return visit(name, value);
+    };
+    for (part, value) in object {
+        let name = if name.is_empty() { part.clone() } else { format!("{name}.{part}") };
+        walk(value, &name, visit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn metrics() -> Value {
+        json!({
+            "test": {
+                "auc": { "value": 0.75, "ci_low": 0.5 },
+                "pr_auc": { "value": null, "undefined": "no positives" },
+                "count": 12, "name": "x", "curve": [1, 2],
+            },
+            "comparison": null,
+        })
+    }
+
+    #[test]
+    fn a_name_leads_to_its_number_or_to_why_there_is_none() {
+        let look = |name| lookup(&metrics(), name);
+        assert_eq!(look("test.auc.value"), Found::Number(0.75));
+        assert_eq!(look("test.count"), Found::Number(12.0));
+        for name in ["test.pr_auc.value", "test.pr_auc.ci_low"] {
+            assert_eq!(look(name), Found::Null(Some("no positives".to_owned())), "{name}");
+        }
+        assert_eq!(look("comparison.delta.value"), Found::Null(Some("comparison is empty".to_owned())));
+        assert_eq!(look("test.name"), Found::Other("the text \"x\"".to_owned()));
+        assert_eq!(look("test.curve"), Found::Other("a list".to_owned()));
+        assert_eq!(look("test"), Found::Other("a group of figures".to_owned()));
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested() {
+        let hint = Found::Missing(" (did you mean \"test.auc.value\"?)".to_owned());
+        for name in ["test.auc.valeu", "test.aucvalue", "tset.auc.value", "test.auc.value.more"] {
+            assert_eq!(lookup(&metrics(), name), hint, "{name}");
+        }
+        assert_eq!(lookup(&metrics(), "zzzzzzzzzzzzzzzz"), Found::Missing(String::new()));
+        assert_eq!(lookup(&metrics(), ""), Found::Missing(String::new()));
+    }
+
+    #[test]
+    fn every_number_has_a_name_and_lists_have_none() {
+        let names: Vec<String> = numbers(&metrics()).into_keys().collect();
+        assert_eq!(names, ["test.auc.ci_low", "test.auc.value", "test.count"]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Names that people give to runs: `artifacts/tags/<name>` holds a run's name. What a tagged run used is never
+//! collected. Knows nothing of what is in a run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::fault;
+use crate::files;
+use crate::history::{self, RunRecord};
+use crate::store::Store;
+use crate::suggest::did_you_mean;
+
+/// Longer than this no tag may be.
+const LONGEST: usize = 100;
+
+fn folder(store: &Store) -> PathBuf {
+    store.root().join("tags")
+}
+
+/// Every tag, and the run that it is on.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn list(store: &Store) -> Result<BTreeMap<String, String>> {
+    let mut tags = BTreeMap::new();
+    for entry in fs::read_dir(folder(store)).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // What a kill has left while one was written begins with a dot.
+        if is_name(&name) {
+            let path = entry.path();
+            let text = fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+            let run = text.trim_end();
+            if !history::is_id(run) {
+                let problem = format!("it should hold the name of a run and holds \"{run}\"; delete it");
+                return Err(Error::Manifest { path, problem });
+            }
+            tags.insert(name, run.to_owned());
+        }
+    }
+    Ok(tags)
+}
+
+/// Puts a tag on a run.
+///
+/// # Errors
+/// When the name cannot be one or is taken, or the run's record does not tell what it used.
+pub fn put(store: &Store, name: &str, run: &str) -> Result<()> {
+    if !is_name(name) {
+        return Err(Error::Usage(format!(
+            "\"{name}\" cannot be a tag: it must be made of letters, digits and _ @ = , . + - (not first), at most {LONGEST}"
+        )));
+    }
+    if name == history::LATEST || history::is_id(name) {
+        return Err(Error::Usage(format!("\"{name}\" means a run already; choose another name")));
+    }
+    if let Some(old) = list(store)?.get(name) {
+        return if old == run {
+            Ok(())
+        } else {
+            Err(Error::Usage(format!(
+                "the tag {name} is on run {old}; to move it, \"ctpipe tag --delete {name}\" first"
+            )))
+        };
+    }
+    RunRecord::read(store, run)?.known_stages()?;
+    let path = folder(store).join(name);
+    files::write_atomically(&path, format!("{run}\n").as_bytes())
+        .map_err(|e| Error::io("cannot write", &path, e))
+}
+
+/// Takes a tag away.
+///
+/// # Errors
+/// When there is none of that name; the nearest is suggested.
+pub fn delete(store: &Store, name: &str) -> Result<()> {
+    let tags = list(store)?;
+    if !tags.contains_key(name) {
+        let hint = did_you_mean(name, tags.keys().map(String::as_str));
+        return Err(Error::Usage(format!("there is no tag \"{name}\"{hint}; \"ctpipe tag\" lists them")));
+    }
+    let path = folder(store).join(name);
+    fault::point().and_then(|()| fs::remove_file(&path)).map_err(|e| Error::io("cannot remove", &path, e))
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_@=,.+-".contains(c);
+    name.len() <= LONGEST
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && name.chars().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn a_tag_is_never_a_path() {
+        assert!(["v1", "before-3.0", "train@fold=0,x+y", "_"].iter().all(|name| is_name(name)));
+        assert!(!["", "..", ".x", "../x", "a/b", "-x", "a b", "ä", "a\n"].iter().any(|name| is_name(name)));
+        assert!(!is_name(&"x".repeat(101)));
+    }
+}

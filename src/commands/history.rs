@@ -1,0 +1,109 @@
+//! `ctpipe history`: the runs, the newest first: when, what ran, how long, what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ctpipe_engine::compare::metric;
+use ctpipe_engine::history::{RunRecord, ids};
+use ctpipe_engine::{Store, tags};
+use serde_json::{Value, json};
+
+use crate::cli::{Global, History};
+use crate::context;
+use crate::terminal::{print_json, say};
+
+pub(crate) fn history(global: &Global, args: &History) -> anyhow::Result<u8> {
+    let store = Store::new(&context::pipeline(global)?.artifacts);
+    let tags = tags::list(&store)?;
+    let shown: Vec<String> = ids(&store).into_iter().rev().take(args.number.get()).collect();
+    // Of metrics that no run has had so far: why.
+    let mut unknown: BTreeMap<&String, anyhow::Error> = BTreeMap::new();
+    let mut known = BTreeSet::new();
+    let mut rows = Vec::new();
+    for id in &shown {
+        let tagged: Vec<&str> =
+            tags.iter().filter(|(_, run)| *run == id).map(|(tag, _)| tag.as_str()).collect();
+        let mut row = json!({ "run": id, "tags": tagged });
+        match RunRecord::read(&store, id) {
+            Ok(record) => {
+                describe(&record, &mut row);
+                for name in &args.metric {
+                    match metric(&store, &record, name) {
+                        Ok(found) => {
+                            known.insert(name);
+                            for (stage, value) in found {
+                                row["metrics"][stage][name] = value.into();
+                            }
+                        }
+                        // Runs that ended before the stage had it are shown without it.
+                        Err(error) => {
+                            unknown.entry(name).or_insert(error.into());
+                        }
+                    }
+                }
+            }
+            Err(error) => row["problem"] = error.to_string().into(),
+        }
+        rows.push(row);
+    }
+    if let Some((_, error)) = unknown.into_iter().find(|(name, _)| !known.contains(name)) {
+        return Err(error);
+    }
+    if global.json {
+        print_json(&rows)?;
+    } else if rows.is_empty() {
+        say!("there is no run yet: \"ctpipe run\" makes one");
+    } else {
+        rows.iter().for_each(show);
+    }
+    Ok(0)
+}
+
+/// What a record says, in short.
+fn describe(record: &RunRecord, row: &mut Value) {
+    row["started"] = record.started.clone().into();
+    row["seconds"] = record.seconds.into();
+    row["exit_code"] = record.exit_code.into();
+    row["ran"] = record.ran().iter().map(|(stage, _)| *stage).collect::<Vec<_>>().into();
+    row["failed"] = record.failures().iter().map(|(stage, _)| *stage).collect::<Vec<_>>().into();
+    row["results"] = json!(record.results());
+    for stage in record.stages.iter().flatten().filter(|stage| !stage.metrics.is_empty()) {
+        row["metrics"][&stage.stage] = json!(stage.metrics);
+    }
+    if !record.is_whole() {
+        row["problem"] = "its record was altered".into();
+    }
+}
+
+fn show(row: &Value) {
+    let list = |field: &str| {
+        let all = row[field].as_array().into_iter().flatten().filter_map(Value::as_str);
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let mut words = vec![row["run"].as_str().unwrap_or_default().to_owned()];
+    if let Some(seconds) = row["seconds"].as_f64() {
+        let (ran, failed) = (list("ran"), list("failed"));
+        words.push(format!("exit {}", row["exit_code"]));
+        words.push(format!("{seconds:.1} s"));
+        words.push(if ran.is_empty() { "nothing ran".to_owned() } else { format!("ran {ran}") });
+        if !failed.is_empty() {
+            words.push(format!("failed {failed}"));
+        }
+    }
+    if !list("tags").is_empty() {
+        words.push(format!("[{}]", list("tags")));
+    }
+    say!("{}", words.join("  "));
+    for (stage, content) in row["results"].as_object().into_iter().flatten() {
+        let content = content.as_str().unwrap_or_default();
+        say!("  {stage} {}", content.get(..12).unwrap_or(content));
+    }
+    for (stage, metrics) in row["metrics"].as_object().into_iter().flatten() {
+        for (name, value) in metrics.as_object().into_iter().flatten() {
+            let value = if value.is_null() { "undefined".to_owned() } else { value.to_string() };
+            say!("  {stage} {name} = {value}");
+        }
+    }
+    if let Some(problem) = row["problem"].as_str() {
+        say!("  {problem}");
+    }
+}

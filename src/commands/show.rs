@@ -1,0 +1,57 @@
+//! `ctpipe show RUN`: one run in full: each stage's outcome, key, content and metrics, and what failed.
+
+use ctpipe_engine::history::{RunRecord, resolve};
+use ctpipe_engine::{Store, tags};
+use serde_json::json;
+
+use crate::cli::{Global, Show};
+use crate::context;
+use crate::terminal::{print_json, say};
+
+pub(crate) fn show(global: &Global, args: &Show) -> anyhow::Result<u8> {
+    let store = Store::new(&context::pipeline(global)?.artifacts);
+    let id = resolve(&store, &args.run)?;
+    let record = RunRecord::read(&store, &id)?;
+    let tags: Vec<String> =
+        tags::list(&store)?.into_iter().filter(|(_, run)| *run == id).map(|(tag, _)| tag).collect();
+    if global.json {
+        print_json(&json!({
+            "run": record.run, "tags": tags, "started": record.started, "seconds": record.seconds,
+            "exit_code": record.exit_code, "maker": record.maker, "whole": record.is_whole(),
+            "results": record.results(), "stages": record.stages,
+            "failures": record.failures().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        }))?;
+        return Ok(0);
+    }
+    say!("run {id}");
+    if !tags.is_empty() {
+        say!("tags {}", tags.join(", "));
+    }
+    let maker = &record.maker;
+    say!("started {}, {:.1} s, exit code {}", record.started, record.seconds, record.exit_code);
+    say!("by ctpipe {} {} ({})", maker.version, maker.commit, maker.instruction_set);
+    if !record.is_whole() {
+        say!("warning: this record was altered after it was written");
+    }
+    match &record.stages {
+        None => say!("an earlier ctpipe recorded it, which did not keep what each stage came to"),
+        Some(stages) => {
+            let ran = record.ran();
+            for stage in stages {
+                let took = ran.iter().find(|(name, _)| *name == stage.stage);
+                let took = took.map(|(_, seconds)| format!(", {seconds:.1} s")).unwrap_or_default();
+                let outcome = json!(stage.outcome);
+                say!("{}: {}{took}", stage.stage, outcome.as_str().unwrap_or_default().replace('_', " "));
+                say!("  key {}", stage.key_hash);
+                say!("  content {}", stage.content);
+                for (name, value) in &stage.metrics {
+                    say!("  {name} = {}", value.map_or("undefined".to_owned(), |value| value.to_string()));
+                }
+            }
+        }
+    }
+    for (stage, error) in record.failures() {
+        say!("{stage} failed: {error}");
+    }
+    Ok(0)
+}

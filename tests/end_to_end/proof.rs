@@ -1,0 +1,279 @@
+//! That what was made still is what it was, and that what nothing needs goes: audits and collection, on stages that
+//! copy and count.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{Said, Sandbox, said};
+
+/// `upper` and `lower` do not read each other; `both` reads both, and has metrics.
+pub(crate) const PIPELINE: &str = "\
+stages:
+  both: { run: 'cat $IN_UPPER/out $IN_LOWER/out > $OUT/out; printf \"{\\\"size\\\": {\\\"value\\\": %d}}\" $(wc -c < $OUT/out) > $OUT/metrics.json', inputs: { upper: upper, lower: lower }, outputs: [out] }
+  lower: { run: 'tr A-Z a-z < \"$IN_DATA\" > $OUT/out; echo $PARAM_MARK >> $OUT/out', inputs: { data: data.txt }, params: { mark: 1 }, outputs: [out] }
+  upper: { run: 'tr a-z A-Z < \"$IN_DATA\" > $OUT/out; echo $PARAM_MARK >> $OUT/out', inputs: { data: data.txt }, params: { mark: 1 }, outputs: [out] }
+profiles:
+  demo: { lower: { params: { mark: 5 } } }
+";
+
+pub(crate) fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::empty();
+    sandbox.write("pipeline.yaml", PIPELINE);
+    sandbox.write("data.txt", "Some Text\n");
+    sandbox
+}
+
+pub(crate) fn json(said: &Said) -> Value {
+    serde_json::from_str(&said.stdout).unwrap_or_else(|e| panic!("{e}: {}", said.stdout))
+}
+
+pub(crate) fn read(sandbox: &Sandbox, below: &str) -> String {
+    fs::read_to_string(sandbox.path(below)).unwrap()
+}
+
+/// The names of the runs, the newest first.
+pub(crate) fn runs(sandbox: &Sandbox) -> Vec<String> {
+    let history = json(&sandbox.ctpipe(&["history", "--json"]).expect(0));
+    history.as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Writes to a file of an artifact as somebody would by hand.
+fn overwrite(sandbox: &Sandbox, below: &str, text: &str) {
+    let path = sandbox.path(below);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+}
+
+/// Every file and link below `artifacts/store`.
+fn stored(sandbox: &Sandbox) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for stage in fs::read_dir(sandbox.path("artifacts/store")).unwrap().flatten() {
+        for artifact in fs::read_dir(stage.path()).unwrap().flatten() {
+            let (stage, artifact) = (stage.file_name(), artifact.file_name());
+            found.insert(format!("{}/{}", stage.to_string_lossy(), artifact.to_string_lossy()));
+        }
+    }
+    found
+}
+
+#[test]
+fn an_audit_exits_with_what_it_found_and_leaves_a_page() {
+    let sandbox = sandbox();
+    let said = sandbox.ctpipe(&["audit"]).expect(2);
+    assert!(said.stderr.contains("there is nothing to audit"), "{}", said.stderr);
+    sandbox.ctpipe(&["run", "--lock"]).expect(0);
+    let said = sandbox.ctpipe(&["audit", "--rerun", "all"]).expect(0);
+    assert!(said.stdout.contains("both run again: the same bytes, 2 files"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("3 artifacts, 7 files") && said.stdout.contains("all in order"),
+        "{}",
+        said.stdout
+    );
+    let unknown = sandbox.ctpipe(&["audit", "--rerun", "lowre"]).expect(2);
+    assert!(unknown.stderr.contains("did you mean \"lower\"?"), "{}", unknown.stderr);
+    overwrite(&sandbox, "artifacts/lower/out", "some text\n2\n");
+    let said = sandbox.ctpipe(&["audit", "--json"]).expect(4);
+    let report = json(&said);
+    assert_eq!(report["findings"][0]["kind"], "output_altered");
+    let page = said.stderr.lines().find_map(|line| line.strip_prefix("audit: ")).unwrap();
+    let page = read(&sandbox, page);
+    assert!(page.contains("it holds other bytes") && page.contains("Research use only"), "{page}");
+    // The run makes it anew, and what it has put aside is no finding.
+    sandbox.ctpipe(&["run"]).expect(0);
+    let said = sandbox.ctpipe(&["audit"]).expect(0);
+    assert!(said.stdout.contains("a run has put it aside"), "{}", said.stdout);
+    // It goes, once, and what was made in its place stays.
+    let before = stored(&sandbox);
+    for more in [&["--dry-run"][..], &[]] {
+        let said = sandbox.ctpipe(&[&["gc", "--keep-runs", "9"], more].concat()).expect(0).stdout;
+        assert_eq!(said.matches(".altered-1").count(), 1, "{said}");
+    }
+    let gone: Vec<_> = before.difference(&stored(&sandbox)).cloned().collect();
+    assert!(gone.len() == 1 && gone[0].ends_with(".altered-1"), "{gone:?}");
+    assert!(sandbox.ctpipe(&["run", "--json"]).expect(0).ran().is_empty());
+}
+
+#[test]
+fn a_command_run_again_that_gives_other_bytes_is_named_with_file_and_offset() {
+    let sandbox = Sandbox::empty();
+    sandbox.write(
+        "pipeline.yaml",
+        "stages:\n  own:\n    run: printf 'same %s' \"$(cat $PWD/hidden)\" > $OUT/out\n    outputs: [out]\n",
+    );
+    sandbox.write("hidden", "1");
+    sandbox.ctpipe(&["run"]).expect(0);
+    sandbox.ctpipe(&["audit", "--rerun", "own"]).expect(0);
+    sandbox.write("hidden", "22");
+    let said = sandbox.ctpipe(&["audit", "--rerun", "own"]).expect(4);
+    assert!(said.stdout.contains("out differs first at byte 5, 7 bytes instead of 6"), "{}", said.stdout);
+    assert_eq!(read(&sandbox, "artifacts/own/out"), "same 1");
+    // A stage that is another now is still run as it was.
+    let text = read(&sandbox, "pipeline.yaml").replace("same %s", "other %s");
+    sandbox.write("pipeline.yaml", &text);
+    sandbox.write("hidden", "1");
+    sandbox.ctpipe(&["audit", "--rerun", "own"]).expect(0);
+}
+
+#[test]
+fn what_is_current_locked_tagged_or_used_by_the_last_runs_is_never_collected() {
+    let sandbox = sandbox();
+    let run = |mark: &str| sandbox.ctpipe(&["run", "--set", &format!("lower.mark={mark}")]).expect(0);
+    sandbox.ctpipe(&["run", "--lock"]).expect(0);
+    let locked = stored(&sandbox);
+    run("2");
+    sandbox.ctpipe(&["tag", "two"]).expect(0);
+    let tagged = stored(&sandbox);
+    run("3");
+    let third = stored(&sandbox);
+    run("4");
+    let fourth = stored(&sandbox);
+    run("5");
+    let all = stored(&sandbox);
+    assert_eq!((locked.len(), all.len()), (3, 3 + 4 * 2));
+    let said = sandbox.ctpipe(&["gc"]).expect(2);
+    assert!(said.stderr.contains("--keep-runs 10"), "{}", said.stderr);
+    sandbox.ctpipe(&["gc", "--keep-runs", "0"]).expect(2);
+    let said = sandbox.ctpipe(&["gc", "--max-size", "10XB"]).expect(2);
+    assert!(said.stderr.contains("\"10XB\" is no amount such as 800MB"), "{}", said.stderr);
+    let dry = json(&sandbox.ctpipe(&["gc", "--keep-runs", "2", "--dry-run", "--json"]).expect(0));
+    assert_eq!(stored(&sandbox), all);
+    let real = json(&sandbox.ctpipe(&["gc", "--keep-runs", "2", "--json"]).expect(0));
+    assert_eq!((&dry["removed"], &dry["freed"]), (&real["removed"], &real["freed"]));
+    // Of the third run what no other used.
+    let expected: BTreeSet<String> =
+        all.difference(&third.difference(&tagged).cloned().collect()).cloned().collect();
+    assert_eq!(stored(&sandbox), expected);
+    assert_eq!(expected.len(), all.len() - 2);
+    // The records of the last two, and the tagged one.
+    assert_eq!(runs(&sandbox).len(), 3);
+    sandbox.ctpipe(&["show", "latest"]).expect(0);
+    assert!(sandbox.path("artifacts/runs/latest/run.html").exists());
+    sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+    let expected: BTreeSet<String> =
+        expected.difference(&fourth.difference(&third).cloned().collect()).cloned().collect();
+    assert_eq!(stored(&sandbox), expected);
+    let left = sandbox.ctpipe(&["audit"]).expect(4).stdout;
+    assert!(left.lines().all(|line| !line.contains("is not in the store")), "{left}");
+    assert_eq!(fs::read_dir(sandbox.path("artifacts/tmp")).map_or(0, Iterator::count), 0);
+    // Nothing that is left had to be made again.
+    assert!(sandbox.ctpipe(&["run", "--json"]).expect(0).ran().is_empty());
+    sandbox.ctpipe(&["run", "--locked"]).expect(0);
+    sandbox.ctpipe(&["audit"]).expect(0);
+    assert!(sandbox.ctpipe(&["run", "--json", "--set", "lower.mark=2"]).expect(0).ran().is_empty());
+}
+
+#[test]
+fn as_much_is_collected_as_a_size_asks_for_what_was_used_longest_ago_first() {
+    let sandbox = Sandbox::empty();
+    let pipeline = "stages:\n  own: { run: 'head -c 100000 /dev/zero > $OUT/out; echo $PARAM_MARK >> $OUT/out', params: { mark: 1 }, outputs: [out] }\n";
+    sandbox.write("pipeline.yaml", pipeline);
+    // 1 is made first, and of use again after 2 and 3; runs within a second are told apart by their number.
+    for mark in ["1", "2", "3", "1", "4"] {
+        sandbox.ctpipe(&["run", "--set", &format!("own.mark={mark}")]).expect(0);
+    }
+    let said = sandbox.ctpipe(&["gc", "--max-size", "350kB"]).expect(0);
+    assert!(said.stdout.contains("kB freed"), "{}", said.stdout);
+    let left: BTreeSet<String> = stored(&sandbox)
+        .iter()
+        .map(|name| read(&sandbox, &format!("artifacts/store/{name}/manifest.json")))
+        .map(|text| serde_json::from_str::<Value>(&text).unwrap()["key"]["params"]["mark"].to_string())
+        .collect();
+    assert_eq!(left, ["1", "3", "4"].map(str::to_owned).into());
+    let said = sandbox.ctpipe(&["gc", "--max-size", "1kB"]).expect(0);
+    assert!(said.stderr.contains("more than --max-size allows"), "{}", said.stderr);
+    assert_eq!(stored(&sandbox).len(), 1, "what is current stays");
+}
+
+#[test]
+fn nothing_is_collected_or_audited_while_a_run_is_under_way() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("pipeline.yaml", "stages:\n  own: { run: 'sleep 30; touch $OUT/out', outputs: [out] }\n");
+    let mut run = sandbox.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    let begun =
+        || fs::read_dir(sandbox.path("artifacts/tmp")).is_ok_and(|mut entries| entries.next().is_some());
+    while !begun() && started.elapsed() < Duration::from_secs(30) {
+        sleep(Duration::from_millis(20));
+    }
+    fs::create_dir_all(sandbox.path("artifacts/store")).unwrap();
+    sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(75);
+    sandbox.ctpipe(&["audit"]).expect(75);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+}
+
+#[test]
+fn a_collection_that_is_killed_at_any_step_leaves_whole_artifacts_and_ends_the_next_time() {
+    for number in 1..100 {
+        let sandbox = sandbox();
+        for mark in ["2", "3"] {
+            sandbox.ctpipe(&["run", "--set", &format!("lower.mark={mark}")]).expect(0);
+        }
+        let mut command = sandbox.command(&["gc", "--keep-runs", "1"]);
+        let run = said(command.env("CTPIPE_FAULT", number.to_string()));
+        // Whatever is left is whole.
+        let audit = sandbox.ctpipe(&["audit"]).expect(0);
+        assert!(audit.stdout.contains("all in order"), "{}", audit.stdout);
+        sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+        assert_eq!(stored(&sandbox).len(), 3, "killed at {number}");
+        assert_eq!(runs(&sandbox).len(), 1);
+        if run.code != -1 {
+            assert!(number > 8, "only {number} places");
+            return;
+        }
+    }
+    panic!("it never ended undisturbed");
+}
+
+#[test]
+fn a_store_of_a_later_ctpipe_is_neither_audited_nor_collected() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run"]).expect(0);
+    let manifest = read(&sandbox, "artifacts/upper/manifest.json");
+    overwrite(
+        &sandbox,
+        "artifacts/upper/manifest.json",
+        &manifest.replacen("\"format\": 2", "\"format\": 99", 1),
+    );
+    for command in [&["audit"][..], &["gc", "--keep-runs", "1"], &["run"]] {
+        let said = sandbox.ctpipe(command).expect(2);
+        assert!(
+            said.stderr.contains("written by a later ctpipe (form 99, this one knows 2)"),
+            "{}",
+            said.stderr
+        );
+    }
+}
+
+#[test]
+fn unfinished_work_stays_until_its_stage_has_begun_anew_and_what_was_released_stays() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run"]).expect(0);
+    let released = sandbox.manifest("lower")["key_hash"].as_str().unwrap().to_owned();
+    std::os::unix::fs::symlink(format!("store/lower/{released}"), sandbox.path("artifacts/released"))
+        .unwrap();
+    sandbox.ctpipe(&["run", "--set", "lower.mark=2"]).expect(0);
+    sleep(Duration::from_millis(1100));
+    sandbox.write("artifacts/work/lower/new/checkpoint", "after the last run of lower");
+    sandbox.write("artifacts/live/lower/gone/events", "of no artifact");
+    sandbox.write("artifacts/cache/trees/00.json", "{}");
+    sandbox.write("artifacts/tags/.tmp123", "");
+    sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+    assert!(sandbox.path("artifacts/work/lower/new/checkpoint").exists());
+    for gone in ["live/lower/gone", "cache/trees/00.json", "tags/.tmp123"] {
+        assert!(!sandbox.path(&format!("artifacts/{gone}")).exists(), "{gone}");
+    }
+    assert!(stored(&sandbox).contains(&format!("lower/{released}")), "{:?}", stored(&sandbox));
+    sleep(Duration::from_millis(1100));
+    sandbox.ctpipe(&["run", "--set", "lower.mark=3"]).expect(0);
+    let freed = sandbox.ctpipe(&["gc", "--keep-runs", "5"]).expect(0).stdout;
+    assert!(freed.contains("work/lower/new  27 B") && freed.contains("27 B freed"), "{freed}");
+}

@@ -163,6 +163,7 @@ pub(crate) struct Charts {
     pub(crate) calibration: Vec<Chart>,
     pub(crate) decision: Vec<Chart>,
     pub(crate) forest: Vec<Chart>,
+    pub(crate) pipeline: Vec<Chart>,
 }
 
 impl Charts {
@@ -185,12 +186,13 @@ impl Charts {
             calibration: some(vec![charts::calibration(texts, metrics)]),
             decision: some(vec![charts::decision(texts, metrics)]),
             forest: some(vec![charts::forest(texts, metrics)]),
+            pipeline: some(vec![charts::pipeline(texts, inputs)]),
         }
     }
 
     fn all(&self) -> impl Iterator<Item = &Chart> {
-        let Charts { data, training, roc, pr, calibration, decision, forest } = self;
-        [data, training, roc, pr, calibration, decision, forest].into_iter().flatten()
+        let Charts { data, training, roc, pr, calibration, decision, forest, pipeline } = self;
+        [data, training, roc, pr, calibration, decision, forest, pipeline].into_iter().flatten()
     }
 
     fn write(

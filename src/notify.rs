@@ -101,7 +101,8 @@ impl Seen {
 
 fn post(address: &str, notice: &Value) -> anyhow::Result<()> {
     let address = match address.strip_prefix('$') {
-        Some(name) => std::env::var(name)
+        Some(name) => std::env::var_os(name)
+            .and_then(|value| value.into_string().ok())
             .with_context(|| format!("the webhook's address is in ${name}, which is not set"))?,
         None => address.to_owned(),
     };

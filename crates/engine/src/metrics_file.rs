@@ -49,7 +49,11 @@ pub fn lookup(metrics: &Value, name: &str) -> Found {
             };
         };
         let Some(next) = object.get(part) else {
-            return reason(Some(object)).map_or_else(|| missing(metrics, name), |why| Found::Null(Some(why)));
+            // A figure without a value may lack the others, too; a name like one that it has is mistyped.
+            let others = object.keys().map(String::as_str).filter(|key| *key != UNDEFINED);
+            let mistyped = !did_you_mean(part, others).is_empty();
+            let why = reason(Some(object)).filter(|_| !mistyped);
+            return why.map_or_else(|| missing(metrics, name), |why| Found::Null(Some(why)));
         };
         passed.push(part);
         beside = Some(object);
@@ -137,6 +141,8 @@ mod tests {
         for name in ["test.auc.valeu", "test.aucvalue", "tset.auc.value", "test.auc.value.more"] {
             assert_eq!(lookup(&metrics(), name), hint, "{name}");
         }
+        let undefined = Found::Missing(" (did you mean \"test.pr_auc.value\"?)".to_owned());
+        assert_eq!(lookup(&metrics(), "test.pr_auc.vlaue"), undefined);
         assert_eq!(lookup(&metrics(), "zzzzzzzzzzzzzzzz"), Found::Missing(String::new()));
         assert_eq!(lookup(&metrics(), ""), Found::Missing(String::new()));
     }

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 /// From chest CT DICOM and a labels CSV to a trained 3D CNN, honest statistics and a report.
 ///
 /// Exit codes: 0 done or fresh, 1 a stage failed, 2 usage or configuration, 3 stale (status, run
-/// --dry-run), 4 something does not match (run --locked, audit), 75 another run holds the lock, 130 interrupted.
+/// --dry-run), 4 something does not match (run --locked, audit), 5 a quality gate said no, 75 another run holds the
+/// lock, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "ctpipe", version)]
 pub(crate) struct Cli {
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Explain one stage: its state, the reasons, its key.
     Why(Why),
+    /// Draw the pipeline: stages, what each reads, its state and why, and how long it took.
+    Dag(Dag),
     /// List the runs: when, what ran, how long, what came of it, key metrics.
     History(History),
     /// Show one run in full.
@@ -111,6 +114,26 @@ pub(crate) struct Status {
     /// Read every file instead of believing sizes and times.
     #[arg(long)]
     pub(crate) paranoid: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dag {
+    /// How, on standard output; html is one page that works offline.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// Forms of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Lines.
+    Text,
+    /// For Markdown.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// A page.
+    Html,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod context;
+mod notify;
 mod terminal;
 
 use std::process::ExitCode;

@@ -176,6 +176,7 @@ impl Observer for People {
                 };
                 self.line(stage, &text);
             }
+            Event::GateJudged(judged) => self.line(&judged.stage, &judged.to_string()),
             // The error itself is told once, at the end.
             Event::StageFailed { stage, .. } => {
                 self.end(stage);

@@ -14,6 +14,8 @@ mod dicom;
 mod evaluation;
 #[path = "end_to_end/folds.rs"]
 mod folds;
+#[path = "end_to_end/gates.rs"]
+mod gates;
 #[path = "end_to_end/golden.rs"]
 mod golden;
 #[path = "end_to_end/harness.rs"]

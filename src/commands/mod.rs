@@ -2,6 +2,7 @@
 
 mod audit;
 mod compare;
+mod dag;
 mod gc;
 mod history;
 mod inspect;
@@ -23,6 +24,7 @@ pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Run(args) => run::run(global, args),
         Command::Status(args) => status::status(global, args),
         Command::Why(args) => why::why(global, args),
+        Command::Dag(args) => dag::dag(global, args),
         Command::Audit(args) => audit::audit(global, args),
         Command::Gc(args) => gc::gc(global, args),
         Command::History(args) => history::history(global, args),

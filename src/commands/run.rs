@@ -3,12 +3,13 @@
 use std::num::NonZero;
 
 use ctpipe_engine::locked::LockUse;
-use ctpipe_engine::run::{self, dry_run};
-use ctpipe_engine::{Observer, Options, Selection};
+use ctpipe_engine::run::{self, Summary, dry_run};
+use ctpipe_engine::{Error, Observer, Options, Selection};
 
 use crate::cli::{Global, Run};
 use crate::commands::{report, status};
 use crate::context;
+use crate::notify::Watch;
 use crate::terminal::{JsonLines, People};
 
 pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
@@ -42,11 +43,15 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
     };
     let observer: Box<dyn Observer> =
         if global.json { Box::new(JsonLines) } else { Box::new(People::new(status::width(&pipeline))) };
-    run::run(&pipeline, &options, observer.as_ref())?;
+    let watch = Watch::new(observer.as_ref());
+    let result = run::run(&pipeline, &options, &watch);
+    let code = result.as_ref().map_or_else(Error::exit_code, Summary::exit_code);
+    watch.tell(&pipeline, code);
+    result?;
     if !global.json {
         for page in report::pages(&pipeline) {
             eprintln!("report: {}", page.display());
         }
     }
-    Ok(0)
+    Ok(code)
 }

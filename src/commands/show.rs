@@ -18,7 +18,7 @@ pub(crate) fn show(global: &Global, args: &Show) -> anyhow::Result<u8> {
         print_json(&json!({
             "run": record.run, "tags": tags, "started": record.started, "seconds": record.seconds,
             "exit_code": record.exit_code, "maker": record.maker, "whole": record.is_whole(),
-            "results": record.results(), "stages": record.stages,
+            "results": record.results(), "gates": record.gates(), "stages": record.stages,
             "failures": record.failures().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         }))?;
         return Ok(0);
@@ -49,6 +49,9 @@ pub(crate) fn show(global: &Global, args: &Show) -> anyhow::Result<u8> {
                 }
             }
         }
+    }
+    for judged in record.gates() {
+        say!("{}: {judged}", judged.stage);
     }
     for (stage, error) in record.failures() {
         say!("{stage} failed: {error}");

@@ -20,6 +20,9 @@ GOOD = [
     {"stages": {"own": {"run": "true", "matrix": {"k": [1, 2.5, "x", True], "a-b": ["1e-3"]}}}},
     {"stages": {"a": {"run": "true", "matrix": {"k": [1]}}, "b": {"run": "true", "matrix": "a", "inputs": {"a": ["a", "c.txt"]}}}},
     {"stages": {"own": {"run": "true", "matrix": {"k": [1]}}}, "profiles": {"p": {"own": {"matrix": None}}}},
+    {"stages": {"own": {"run": "true", "gates": ["test.auc.ci_low >= 0.70", "a<-2e-3", "macro avg.f1 > .5"]}}},
+    {"notify": {"command": "true", "webhook": "https://example.org/x"}, "stages": {"own": {"run": "true", "gates": None}}},
+    {"notify": {"webhook": "$HOOK"}, "stages": {"own": {"run": "true"}}, "profiles": {"p": {"own": {"gates": ["a > 1"]}}}},
     {"stages": {"own": {"run": "true"}}, "profiles": {"p": {"own": {"timeout": None, "params": {"a": 1}}}, "q": None}},
 ]
 BAD = [
@@ -47,6 +50,13 @@ BAD = [
     {"stages": {"own": {"run": "true", "matrix": {"k": ["a/b"]}}}},
     {"stages": {"own": {"run": "true", "matrix": {"k.l": [1]}}}},
     {"stages": {"ingest": {"inputs": {"dicom": ["a", "b"]}}}},
+    {"stages": {"own": {"run": "true", "gates": "a > 1"}}},
+    {"stages": {"own": {"run": "true", "gates": ["a == 1"]}}},
+    {"stages": {"own": {"run": "true", "gates": ["a > b"]}}},
+    {"stages": {"own": {"run": "true", "gates": [1]}}},
+    {"notify": {"mail": "a"}, "stages": {"own": {"run": "true"}}},
+    {"notify": {"webhook": "example.org"}, "stages": {"own": {"run": "true"}}},
+    {"notify": {"command": " "}, "stages": {"own": {"run": "true"}}},
     {"stages": {"own": {"run": "true", "timeout": 90}}},
     {"stages": {"own": {"run": "true", "timeout": "0s"}}},
     {"stages": {"own": {"run": "true", "retries": 101}}},

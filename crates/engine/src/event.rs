@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::gates::Judged;
 use crate::items::Reuse;
 use crate::plan::State;
 
@@ -108,6 +109,8 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         items: Option<Reuse>,
     },
+    /// A quality gate was asked.
+    GateJudged(Judged),
     /// A stage did not succeed, or could not be tried.
     StageFailed {
         /// The stage.

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::gates::Gate;
 use crate::limits::Limits;
 use crate::locate::Side;
 use crate::lock_file;
 use crate::matrix::{self, Instance};
 use crate::param::Params;
-use crate::spec::{Problems, Spec};
+use crate::spec::{Notify, Problems, Spec};
 use crate::stage::Stage;
 use crate::suggest::did_you_mean;
 use build::Builder;
@@ -50,6 +51,8 @@ pub struct Node {
     pub inputs: BTreeMap<String, Source>,
     /// What it may take.
     pub limits: Limits,
+    /// What its metrics must reach.
+    pub gates: Vec<Gate>,
 }
 
 impl Node {
@@ -69,6 +72,8 @@ pub struct Pipeline {
     pub lock: PathBuf,
     /// Is it other than the file says, by `--set`?
     pub overridden: bool,
+    /// Who is told when it fails.
+    pub notify: Notify,
     /// The pipeline's one seed.
     pub seed: u64,
     /// The stages, in order.
@@ -109,7 +114,15 @@ impl Pipeline {
         }
         let (artifacts, overridden) = (root.join("artifacts"), spec.overridden);
         let lock = lock_file::path_for(&spec.file, spec.profile.as_deref());
-        Ok(Pipeline { root, artifacts, lock, overridden, seed: spec.seed, nodes })
+        Ok(Pipeline {
+            root,
+            artifacts,
+            lock,
+            overridden,
+            notify: spec.notify.clone(),
+            seed: spec.seed,
+            nodes,
+        })
     }
 
     /// The indices of what a name means: of one node, or of all instances of a stage with a matrix that have

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::event::Outcome;
+use crate::gates::Judged;
 use crate::graph::{Node, Pipeline, Source};
 use crate::key::Key;
 use crate::manifest::Maker;
@@ -128,6 +129,12 @@ impl RunRecord {
     fn sum(&self) -> String {
         let unsigned = RunRecord { checksum: String::new(), ..self.clone() };
         blake3::hash(&serde_json::to_vec(&unsigned).unwrap_or_default()).to_hex().to_string()
+    }
+
+    /// What the gates said.
+    pub fn gates(&self) -> Vec<Judged> {
+        let judged = self.events.iter().filter(|event| event["event"] == "gate_judged");
+        judged.filter_map(|event| serde_json::from_value(event.clone()).ok()).collect()
     }
 
     /// Is it as it was written? Records of an earlier ctpipe do not tell.

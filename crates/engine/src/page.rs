@@ -8,7 +8,7 @@ use crate::manifest::Maker;
 use crate::plan::State;
 
 /// As the report is dressed.
-pub(crate) const STYLE: &str = include_str!("page.css");
+pub const STYLE: &str = include_str!("page.css");
 
 /// How many reasons, or stages that one depends on, are named before the rest is counted.
 const SHOWN: usize = 8;
@@ -18,6 +18,7 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -
     let mut rows = String::new();
     let mut notes = String::new();
     let mut head = String::new();
+    let mut gates = String::new();
     for event in events {
         match event {
             Event::Decided { stage, state } => {
@@ -43,17 +44,35 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -
             Event::StageFailed { stage, error } => {
                 let _ = write!(notes, "<li class=error>{}: {}</li>", escape(stage), escape(error));
             }
+            Event::GateJudged(judged) => {
+                let (class, word) = if judged.passed { ("info", "yes") } else { ("error", "no") };
+                let found = judged.found.map(|found| found.to_string()).unwrap_or_default();
+                let found = judged.why.clone().unwrap_or(found);
+                let _ = write!(
+                    gates,
+                    "<tr><th scope=row>{}</th><td>{}</td><td class={class}>{word}</td><td>{}</td></tr>",
+                    escape(&judged.stage),
+                    escape(&judged.gate),
+                    escape(&found)
+                );
+            }
             Event::RunFinished { exit_code, seconds, .. } => {
                 let _ = write!(head, "<p>Exit code {exit_code} after {seconds:.1} s.</p>");
             }
             _ => {}
         }
     }
+    if !gates.is_empty() {
+        gates = format!(
+            "<table><caption>Gates</caption><thead><tr><th scope=col>Stage<th scope=col>Gate<th scope=col>Says\
+<th scope=col>Found</tr></thead><tbody>{gates}</tbody></table>"
+        );
+    }
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
 <title>Run {id}</title><style>{STYLE}</style><header><p class=badge>Research use only</p><h1>Run {id}</h1></header><main><p>Started {started}, ctpipe {} ({}).</p>{head}\
 <table><caption>Stages</caption><thead><tr><th scope=col>Stage<th scope=col>Decision<th scope=col>Why\
-<th scope=col>Outcome<th scope=col>Cost</tr></thead><tbody>{rows}</tbody></table><h2>What was said</h2><ul>{notes}</ul>\
+<th scope=col>Outcome<th scope=col>Cost</tr></thead><tbody>{rows}</tbody></table>{gates}<h2>What was said</h2><ul>{notes}</ul>\
 <p><a href=\"../../report/report.html\">Current report</a></p></main></html>\n",
         escape(&maker.version),
         escape(&maker.instruction_set)
@@ -106,6 +125,6 @@ fn cut(list: &[String], separator: &str) -> String {
 }
 
 /// Text that may stand anywhere in HTML.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

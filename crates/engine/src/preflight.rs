@@ -55,6 +55,12 @@ pub(crate) fn preflight(
                 }
             }
         }
+        for gate in &node.gates {
+            let current = store.current(&node.name).ok().flatten();
+            if let Some(doubt) = current.and_then(|artifact| gate.doubt(&artifact.path)) {
+                tell(&node.name, Finding::warning(doubt));
+            }
+        }
         let complete = paths.len() == path_count(&node.inputs);
         if complete {
             for finding in node.stage.preflight(&node.params, &paths) {

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::error::{Error, Result};
 use crate::event::{Level, Observer, Outcome};
+use crate::gates::{Judged, SAID_NO};
 use crate::graph::{Node, Pipeline};
 use crate::history::StageRecord;
 use crate::key::Reason;
@@ -16,6 +17,7 @@ use crate::manifest::Maker;
 use crate::plan::{Decision, Planner, State, Upstream};
 use crate::preflight::preflight;
 use crate::record::Recorder;
+use crate::release::{judge, release};
 use crate::schedule::bring_up_to_date;
 use crate::stat_cache::StatCache;
 use crate::store::{Store, intact};
@@ -113,6 +115,19 @@ pub struct Summary {
     pub folder: PathBuf,
     /// Stage to what became of it, in order.
     pub outcomes: Vec<(String, Outcome)>,
+    /// What the gates said.
+    pub gates: Vec<Judged>,
+}
+
+impl Summary {
+    /// The process's exit code: 0, or 5 where a gate said no.
+    pub fn exit_code(&self) -> u8 {
+        exit_code(&self.gates)
+    }
+}
+
+fn exit_code(gates: &[Judged]) -> u8 {
+    if gates.iter().all(|judged| judged.passed) { 0 } else { SAID_NO }
 }
 
 /// Brings the selected stages up to date.
@@ -149,8 +164,14 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
         Ok(Some(note)) => recorder.note(Level::Info, note),
         Err(e) => recorder.note(Level::Warning, format!("the lock could not be written: {}", chain(&e))),
     }
-    let folder = recorder.finish(result.as_ref().map_or_else(Error::exit_code, |_| 0));
-    result.map(|outcomes| Summary { folder, outcomes })
+    let gates = judge(pipeline, &store, &recorder.stages(), &recorder);
+    if result.is_ok()
+        && let Err(e) = release(pipeline, &store, &gates, &recorder)
+    {
+        recorder.note(Level::Warning, format!("nothing could be released: {}", chain(&e)));
+    }
+    let folder = recorder.finish(result.as_ref().map_or_else(Error::exit_code, |_| exit_code(&gates)));
+    result.map(|outcomes| Summary { folder, outcomes, gates })
 }
 
 /// The decisions of [`crate::plan::plan`] for a selection, as a dry run shows them.

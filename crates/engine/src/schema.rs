@@ -60,6 +60,22 @@ pub fn schema(stages: &[Arc<dyn Stage>]) -> Value {
                 "properties": named.collect::<Map<_, _>>(),
                 "additionalProperties": definition("other"),
             },
+            "notify": {
+                "type": ["object", "null"],
+                "description": "who is told of a run that failed, or of which a gate said no",
+                "additionalProperties": false,
+                "properties": {
+                    "command": {
+                        "type": "string", "pattern": "\\S",
+                        "description": "a command of the shell, which finds $CTPIPE_TEXT, _RUN, _EXIT_CODE, _FAILED, _GATES \
+                            and _PAGE, and the same as JSON on its standard input",
+                    },
+                    "webhook": {
+                        "type": "string", "pattern": "^(https?://.*|\\$[A-Za-z0-9_]+)$",
+                        "description": "an address that JSON is posted to; $NAME for one in the environment",
+                    },
+                },
+            },
             "profiles": {
                 "type": ["object", "null"],
                 "description": "changes to the stages by name, chosen with --profile",
@@ -185,6 +201,14 @@ fn changeable(inputs: Value, params: Value) -> Map<String, Value> {
     let mut properties: Map<String, Value> =
         limits.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     properties.insert("matrix".to_owned(), matrix());
+    let number = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?";
+    let gates = json!({
+        "type": ["array", "null"],
+        "description": "what its metrics.json must reach, such as \"test.auc.ci_low >= 0.70\"; \
+            a no ends the run with exit code 5",
+        "items": { "type": "string", "pattern": format!("^[^<>=]*[^<>=.\\s][^<>=]*(>=|<=|<|>)\\s*{number}\\s*$") },
+    });
+    properties.insert("gates".to_owned(), gates);
     properties.insert("inputs".to_owned(), inputs);
     properties.insert("params".to_owned(), params);
     properties

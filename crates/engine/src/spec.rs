@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
+use crate::gates::Gate;
 use crate::limits::Limits;
 use crate::locate::{Side, locate};
 use crate::matrix::Matrix;
@@ -83,8 +84,19 @@ pub(crate) struct StageSpec {
     pub(crate) outputs: Vec<Setting<String>>,
     pub(crate) limits: Limits,
     pub(crate) matrix: Option<Setting<Matrix>>,
+    /// What its metrics must reach.
+    pub(crate) gates: Vec<Gate>,
     pub(crate) inputs: BTreeMap<String, Setting<Given>>,
     pub(crate) params: BTreeMap<String, Setting<Json>>,
+}
+
+/// Who is told of a run that failed, or of which a gate said no.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// Run by `sh -c`.
+    pub command: Option<String>,
+    /// Posted to; `$NAME` for an address in the environment, which may be a secret.
+    pub webhook: Option<String>,
 }
 
 /// The pipeline file, read and checked for shape.
@@ -95,6 +107,7 @@ pub struct Spec {
     /// Did `--set` change anything?
     pub(crate) overridden: bool,
     text: String,
+    pub(crate) notify: Notify,
     /// The pipeline's one seed; every random stream starts from it.
     pub seed: u64,
     pub(crate) stages: BTreeMap<String, StageSpec>,
@@ -126,6 +139,7 @@ impl Spec {
             profile: profile.map(str::to_owned),
             overridden: !sets.is_empty(),
             text,
+            notify: Notify::default(),
             seed: DEFAULT_SEED,
             stages: BTreeMap::new(),
         };

@@ -138,6 +138,10 @@ pub trait Stage: Send + Sync {
     fn seeded(&self) -> bool {
         false
     }
+    /// The port whose artifact its metrics are of: what is released when its gates say yes. `None` for its own artifact.
+    fn judges(&self) -> Option<&'static str> {
+        None
+    }
     /// Does it read the manifests of its inputs, to show how they came about? Then their keys are in its
     /// own: equal inputs made with other parameters are not the same to it.
     fn shows_lineage(&self) -> bool {

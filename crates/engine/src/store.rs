@@ -26,6 +26,8 @@ use crate::manifest::{MANIFEST, Manifest};
 use crate::stat_cache::StatCache;
 use crate::tree::{FileDigest, Tree};
 
+/// The link to what all gates have said yes to.
+pub(crate) const RELEASED: &str = "released";
 /// Marks the work of a forced run.
 const FORCED: &str = "forced";
 
@@ -319,6 +321,17 @@ impl Store {
         fs::create_dir_all(&staging)
             .and_then(|()| files::point(&link, target, &staging))
             .map_err(|e| Error::io("cannot set the link", &link, e))
+    }
+
+    /// Makes an artifact the released one; `false` where it is that already.
+    pub(crate) fn release(&self, artifact: &Path) -> Result<bool> {
+        let link = self.root.join(RELEASED);
+        let target = artifact.strip_prefix(&self.root).unwrap_or(artifact);
+        if fs::read_link(&link).is_ok_and(|before| before == target) {
+            return Ok(false);
+        }
+        self.point(RELEASED, artifact)?;
+        Ok(true)
     }
 
     /// Remembers what an input held, so that a later difference can name files.

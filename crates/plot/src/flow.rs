@@ -218,7 +218,7 @@ fn leave(marks: &mut Vec<Mark>, (left, top): Place, wide: f64, aside: &Aside) ->
 }
 
 /// An empty box.
-fn frame(marks: &mut Vec<Mark>, (left, top): Place, (wide, high): (f64, f64), colour: Colour) {
+pub(super) fn frame(marks: &mut Vec<Mark>, (left, top): Place, (wide, high): (f64, f64), colour: Colour) {
     let area = Geometry::Rect(left, top, wide, high);
     let under = Mark::Shape(area.clone(), Fill::Full(Colour::Paper), None, None);
     let stroke = Some(Stroke::solid(colour, 1.25));
@@ -226,7 +226,7 @@ fn frame(marks: &mut Vec<Mark>, (left, top): Place, (wide, high): (f64, f64), co
 }
 
 /// A line through places, with a tip at the last.
-fn arrow(marks: &mut Vec<Mark>, places: &[Place]) {
+pub(super) fn arrow(marks: &mut Vec<Mark>, places: &[Place]) {
     let [.., before, end] = places else { return };
     let (dx, dy) = (end.0 - before.0, end.1 - before.1);
     let length = dx.hypot(dy).max(1e-9);

@@ -41,7 +41,59 @@ fn others(values: &[f64]) -> Vec<Chart> {
         bars("stack", Bars::stacked(series())),
         forest.draw(),
         flow.draw(),
+        dag(values),
     ]
+}
+
+/// A box a value, each read by the next and the one after that.
+fn dag(values: &[f64]) -> Chart {
+    let boxes =
+        values.iter().map(|value| Node::new(HARSH).line(figure(*value)).flagged(*value > 0.0).hover(HARSH));
+    let dag = boxes.fold(Dag::new("dag", HARSH).alternative(HARSH), Dag::node);
+    (0..values.len()).fold(dag, |dag, i| dag.edge(i, i + 1).edge(i, i + 2).edge(i + 1, i)).draw()
+}
+
+#[test]
+fn a_graph_has_its_boxes_in_layers_and_lets_no_arrow_cross_one() {
+    // a -> b -> d, a -> c -> d, a -> d: the last goes beside b and c.
+    let dag =
+        ["a", "b", "c", "d"].into_iter().fold(Dag::new("dag", "t"), |dag, name| dag.node(Node::new(name)));
+    let edges = [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3)];
+    let chart = edges.into_iter().fold(dag, |dag, (from, to)| dag.edge(from, to)).draw();
+    let boxes: Vec<(f64, f64, f64, f64)> = chart
+        .scene
+        .marks
+        .iter()
+        .filter_map(|mark| match mark {
+            scene::Mark::Shape(scene::Geometry::Rect(x, y, w, h), scene::Fill::Faint(_), ..) => {
+                Some((*x, *y, *w, *h))
+            }
+            _ => None,
+        })
+        .collect();
+    let [a, b, c, d] = boxes[..] else { panic!("{boxes:?}") };
+    assert!(a.1 < b.1 && (b.1 - c.1).abs() < 1e-9 && c.1 < d.1);
+    assert!(b.0 + b.2 < c.0 || c.0 + c.2 < b.0);
+    let lines = chart.scene.marks.iter().filter_map(|mark| match mark {
+        scene::Mark::Shape(scene::Geometry::Open(places), ..) => Some(places),
+        _ => None,
+    });
+    let mut arrows = 0;
+    for places in lines {
+        arrows += 1;
+        for pair in places.windows(2) {
+            for step in 1..100 {
+                let share = f64::from(step) / 100.0;
+                let at = |of: fn(&(f64, f64)) -> f64| of(&pair[0]) + share * (of(&pair[1]) - of(&pair[0]));
+                let (x, y) = (at(|place| place.0), at(|place| place.1));
+                let inside = |of: &(f64, f64, f64, f64)| {
+                    x > of.0 + 1e-6 && x < of.0 + of.2 - 1e-6 && y > of.1 + 1e-6 && y < of.1 + of.3 - 1e-6
+                };
+                assert!(!boxes.iter().any(inside), "{x} {y} in {boxes:?}");
+            }
+        }
+    }
+    assert_eq!(arrows, 5);
 }
 
 fn every(values: &[f64]) -> Vec<Chart> {

@@ -67,6 +67,9 @@ impl Stage for Evaluate {
     fn seeded(&self) -> bool {
         true
     }
+    fn judges(&self) -> Option<&'static str> {
+        Some("model")
+    }
 
     fn key_metrics(&self) -> &'static [&'static str] {
         &[

@@ -166,6 +166,7 @@ pub(crate) struct Charts {
     pub(crate) decision: Vec<Chart>,
     pub(crate) forest: Vec<Chart>,
     pub(crate) folds: Vec<Chart>,
+    pub(crate) pipeline: Vec<Chart>,
 }
 
 impl Charts {
@@ -189,12 +190,13 @@ impl Charts {
             decision: some(vec![charts::decision(texts, metrics)]),
             forest: some(vec![charts::forest(texts, metrics)]),
             folds: some(vec![inputs.folds.as_ref().and_then(|found| charts::folds(texts, found))]),
+            pipeline: some(vec![charts::pipeline(texts, inputs)]),
         }
     }
 
     fn all(&self) -> impl Iterator<Item = &Chart> {
-        let Charts { data, training, roc, pr, calibration, decision, forest, folds } = self;
-        [data, training, roc, pr, calibration, decision, forest, folds].into_iter().flatten()
+        let Charts { data, training, roc, pr, calibration, decision, forest, folds, pipeline } = self;
+        [data, training, roc, pr, calibration, decision, forest, folds, pipeline].into_iter().flatten()
     }
 
     fn write(

@@ -108,7 +108,7 @@ pub(crate) fn render(
         results: results::view(texts, inputs, of_results),
         cases: &pictures.cases,
         examples: &pictures.examples,
-        provenance: provenance::view(texts, options, inputs),
+        provenance: provenance::view(texts, options, inputs, Figure::of(&charts.pipeline)),
     };
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);

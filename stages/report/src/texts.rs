@@ -165,6 +165,7 @@ mod tests {
             include_str!("../templates/macros.html"),
             include_str!("charts/data.rs"),
             include_str!("charts/folds.rs"),
+            include_str!("charts/pipeline.rs"),
             include_str!("charts/results.rs"),
             include_str!("charts/training.rs"),
             include_str!("reasons.rs"),

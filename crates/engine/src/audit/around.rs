@@ -11,10 +11,8 @@ use crate::history::{self, RunRecord};
 use crate::lock_file::{self, LockFile};
 use crate::locked::difference;
 use crate::manifest::Manifest;
+use crate::store::RELEASED;
 use crate::tags;
-
-/// The link to the released artifact, which is of any stage.
-const RELEASED: &str = "released";
 
 /// Follows every link in `artifacts/`; stage to the artifact that is current. What a stage left that the pipeline has
 /// no longer is current no more.

@@ -69,8 +69,9 @@ impl Builder<'_> {
             };
             let axes = point.clone();
             let instance = (!axes.is_empty()).then(|| Instance { of: name.to_owned(), axes });
-            let limits = written.limits;
-            nodes.push(Node { name: matrix::name(name, point), instance, stage, params, inputs, limits });
+            let (limits, gates) = (written.limits, written.gates.clone());
+            let name = matrix::name(name, point);
+            nodes.push(Node { name, instance, stage, params, inputs, limits, gates });
         }
         nodes
     }

@@ -7,12 +7,14 @@ use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
 use super::{Given, Origin, Problem, Setting, Spec, StageSpec};
+use crate::gates::Gate;
 use crate::limits::Limits;
 use crate::locate::Side;
 use crate::suggest::did_you_mean;
 
 /// What a stage has that a profile may change.
-const CHANGEABLE: &[&str] = &["inputs", "params", "matrix", "timeout", "retries", "cpus", "gpus", "memory"];
+const CHANGEABLE: &[&str] =
+    &["inputs", "params", "matrix", "gates", "timeout", "retries", "cpus", "gpus", "memory"];
 
 /// What has its place in `artifacts/`, where a stage has a link of its name.
 const OURS: [&str; 10] =
@@ -70,7 +72,7 @@ impl Reader {
 
     pub(super) fn root(&mut self, root: &Yaml, profile: Option<&str>) {
         let mut profiles = Vec::new();
-        for (key, value) in self.entries(root, &[], &["seed", "stages", "profiles"]) {
+        for (key, value) in self.entries(root, &[], &["seed", "stages", "notify", "profiles"]) {
             match key {
                 "seed" => match value.as_u64() {
                     Some(seed) => self.spec.seed = seed,
@@ -85,6 +87,7 @@ impl Reader {
                         self.stage(name, stage);
                     }
                 }
+                "notify" => self.notify(value),
                 _ => profiles = self.entries(value, &["profiles"], &[]),
             }
         }
@@ -113,6 +116,32 @@ impl Reader {
         }
     }
 
+    fn notify(&mut self, yaml: &Yaml) {
+        for (key, value) in self.entries(yaml, &["notify"], &["command", "webhook"]) {
+            let at = ["notify", key];
+            let text = self.text(value, &at, "must be a text").map(|setting| setting.value);
+            if key == "command" {
+                self.spec.notify.command = text;
+                continue;
+            }
+            let is_address = |text: &str| {
+                let name = text.strip_prefix('$').unwrap_or_default();
+                text.starts_with("https://")
+                    || text.starts_with("http://")
+                    || !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            };
+            match text {
+                // A webhook's address is often a secret, so it is not repeated.
+                Some(text) if !is_address(&text) => {
+                    let message =
+                        "\"webhook\" must be an address (https://...), or $NAME for one in the environment";
+                    self.complain(&at, Side::Value, message.to_owned());
+                }
+                text => self.spec.notify.webhook = text,
+            }
+        }
+    }
+
     fn stage(&mut self, name: &str, yaml: &Yaml) {
         if !is_name(name) {
             self.complain(
@@ -136,6 +165,7 @@ impl Reader {
             outputs: Vec::new(),
             limits: Limits::default(),
             matrix: None,
+            gates: Vec::new(),
             inputs: BTreeMap::new(),
             params: BTreeMap::new(),
         };
@@ -168,6 +198,31 @@ impl Reader {
             self.complain(path, Side::Value, format!("\"{key}\" {must}, found {}", describe(yaml)));
         }
         text.map(|text| Setting { value: text.to_owned(), origin: origin(path) })
+    }
+
+    /// A list of gates; a profile's replaces that of the stage.
+    fn gates(&mut self, yaml: &Yaml, path: &[&str]) -> Vec<Gate> {
+        let mut gates = Vec::new();
+        match yaml {
+            Yaml::Null => {}
+            Yaml::Sequence(list) => {
+                for (index, item) in list.iter().enumerate() {
+                    let place = index.to_string();
+                    let at = [path, &[place.as_str()]].concat();
+                    match item.as_str().unwrap_or(&describe(item)).parse::<Gate>() {
+                        Ok(gate) => gates.push(gate),
+                        Err(no_gate) => self.complain(&at, Side::Value, no_gate.to_string()),
+                    }
+                }
+            }
+            other => {
+                let found = describe(other);
+                let message =
+                    format!("expected a list of gates such as [\"test.auc.ci_low >= 0.70\"], found {found}");
+                self.complain(path, Side::Value, message);
+            }
+        }
+        gates
     }
 
     /// A list of paths below `$OUT`.
@@ -217,6 +272,10 @@ impl Reader {
             }
             "matrix" => {
                 stage.matrix = self.matrix(yaml, &origin(path));
+                Ok(())
+            }
+            "gates" => {
+                stage.gates = self.gates(yaml, path);
                 Ok(())
             }
             "inputs" => {

@@ -46,6 +46,7 @@ pub(super) fn table(texts: &Texts, inputs: &Inputs) -> Table {
         training("early_stopping_on")
     };
     let kept = inputs.best_epoch().map_or_else(|| texts.say("word.none"), |best| best.epoch.to_string());
+    let judged = metrics.subgroups.iter().filter(|group| group.auc.value.is_some()).count() as u64;
     let differing = metrics.subgroups.iter().filter(|group| !group.differs.is_empty()).count() as u64;
     let rows = [
         ("before", "data", vec![("n", count(inputs.series.len() as u64)), ("rejected", count(rejected))]),
@@ -63,11 +64,7 @@ pub(super) fn table(texts: &Texts, inputs: &Inputs) -> Table {
             "calibration",
             vec![("before", error(calibrated.before.expected_calibration_error)), ("after", after)],
         ),
-        (
-            "after",
-            "subgroups",
-            vec![("n", count(metrics.subgroups.len() as u64)), ("differ", count(differing))],
-        ),
+        ("after", "subgroups", vec![("n", count(judged)), ("differ", count(differing))]),
         ("after", "saliency", vec![("n", count(inputs.explained() as u64))]),
         ("after", "again", Vec::new()),
     ];

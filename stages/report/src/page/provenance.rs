@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::table::Table;
-use super::{checklist, defaults};
+use super::{Figure, checklist, defaults};
 use crate::inputs::Inputs;
 use crate::texts::Texts;
 use crate::{Options, VERSION};
@@ -16,6 +16,7 @@ use crate::{Options, VERSION};
 #[derive(Serialize)]
 pub(super) struct View {
     seed: Option<u64>,
+    figures: Vec<Figure>,
     graph: Table,
     stages: Vec<Made>,
     /// Ports whose input ctpipe did not make.
@@ -37,7 +38,7 @@ struct Made {
     facts: Option<Table>,
 }
 
-pub(super) fn view(texts: &Texts, options: &Options, inputs: &Inputs) -> View {
+pub(super) fn view(texts: &Texts, options: &Options, inputs: &Inputs, figures: Vec<Figure>) -> View {
     let manifests: Vec<&Manifest> = inputs.artifacts.iter().filter_map(|a| a.manifest.as_ref()).collect();
     let own = vec![
         vec!["title".to_owned(), options.title.clone()],
@@ -49,6 +50,7 @@ pub(super) fn view(texts: &Texts, options: &Options, inputs: &Inputs) -> View {
     let caption = texts.fill("provenance.own", &[("version", &VERSION.to_string())]);
     View {
         seed: manifests.iter().find_map(|manifest| manifest.key.seed),
+        figures,
         graph: graph(texts, &manifests),
         stages: manifests.iter().map(|manifest| made(texts, manifest)).collect(),
         unknown: unknown

@@ -1,0 +1,215 @@
+//! Quality gates: a number of a stage's `metrics.json` held against a bound. Knows neither what a metric means nor what
+//! a run does with a no.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::metrics_file::{self, Found, METRICS};
+
+/// Exit code of a run in which a gate said no.
+pub const SAID_NO: u8 = 5;
+
+/// How a number has to stand to the bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Than {
+    AtLeast,
+    Above,
+    AtMost,
+    Below,
+}
+
+/// Longer signs first, so that `>=` is not read as `>`.
+const SIGNS: [(&str, Than); 4] =
+    [(">=", Than::AtLeast), ("<=", Than::AtMost), (">", Than::Above), ("<", Than::Below)];
+
+/// `test.auc.ci_low >= 0.70`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    /// Dotted name in `metrics.json`.
+    pub metric: String,
+    than: Than,
+    /// What the metric is held against.
+    pub bound: f64,
+    /// As it is written.
+    text: String,
+}
+
+/// A gate that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{0}\" is no gate; expected a metric, >= > <= or <, and a number, such as \"test.auc.ci_low >= 0.70\""
+)]
+pub struct NoGate(String);
+
+impl FromStr for Gate {
+    type Err = NoGate;
+
+    fn from_str(text: &str) -> Result<Gate, NoGate> {
+        let no_gate = || NoGate(text.to_owned());
+        let split = |(sign, than)| text.split_once(sign).map(|(metric, bound)| (metric, than, bound));
+        let (metric, than, bound) = SIGNS.into_iter().find_map(split).ok_or_else(no_gate)?;
+        let metric = metric.trim();
+        let bound: f64 = bound.trim().parse().map_err(|_| no_gate())?;
+        let named = !metric.is_empty() && metric.split('.').all(|part| !part.trim().is_empty());
+        if !named || !bound.is_finite() || metric.contains(['=', '<', '>']) {
+            return Err(no_gate());
+        }
+        Ok(Gate { metric: metric.to_owned(), than, bound, text: text.trim().to_owned() })
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What a gate said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The stage whose metrics were looked at.
+    pub stage: String,
+    /// The gate as it is written.
+    pub gate: String,
+    /// Did it say yes?
+    pub passed: bool,
+    /// The number that was found; `None` where there is none.
+    pub found: Option<f64>,
+    /// Why there is none: that counts as a no.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+}
+
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.passed { "yes" } else { "no" };
+        write!(f, "gate says {word}: {}", self.gate)?;
+        match (&self.why, self.found) {
+            (Some(why), _) => write!(f, " ({why})"),
+            (None, Some(found)) => write!(f, " (it is {found})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl Gate {
+    /// Holds the metrics of an artifact of `stage` against the bound.
+    pub(crate) fn judge(&self, stage: &str, artifact: &Path) -> Judged {
+        let (found, why) = match metrics_file::read(artifact) {
+            None => (None, Some(format!("{stage} wrote no {METRICS} that can be read"))),
+            Some(metrics) => self.look(&metrics),
+        };
+        let passed = found.is_some_and(|found| match self.than {
+            Than::AtLeast => found >= self.bound,
+            Than::Above => found > self.bound,
+            Than::AtMost => found <= self.bound,
+            Than::Below => found < self.bound,
+        });
+        Judged { stage: stage.to_owned(), gate: self.text.clone(), passed, found, why }
+    }
+
+    /// The number, or why there is none.
+    fn look(&self, metrics: &Value) -> (Option<f64>, Option<String>) {
+        let name = &self.metric;
+        match metrics_file::lookup(metrics, name) {
+            Found::Number(number) => (Some(number), None),
+            Found::Null(Some(why)) => (None, Some(format!("{name} has no value: {why}"))),
+            Found::Null(None) => (None, Some(format!("{name} has no value"))),
+            Found::Other(what) => (None, Some(format!("{name} is {what} and no number"))),
+            Found::Missing(hint) => (None, Some(format!("there is no metric \"{name}\"{hint}"))),
+        }
+    }
+
+    /// What is to be said of a gate before the run, by the metrics of an earlier artifact.
+    pub(crate) fn doubt(&self, artifact: &Path) -> Option<String> {
+        let found = metrics_file::lookup(&metrics_file::read(artifact)?, &self.metric);
+        match found {
+            Found::Missing(hint) => {
+                Some(format!("the gate \"{self}\" names a metric that is not there so far{hint}"))
+            }
+            Found::Other(what) => Some(format!("the gate \"{self}\" names {what}, which is no number")),
+            Found::Number(_) | Found::Null(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn judged(gate: &str, metrics: &Value) -> (bool, String) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(METRICS), metrics.to_string()).unwrap();
+        let judged = gate.parse::<Gate>().unwrap().judge("evaluate", folder.path());
+        (judged.passed, judged.to_string())
+    }
+
+    #[test]
+    fn a_gate_is_read_as_people_write_it() {
+        for text in ["test.auc.ci_low >= 0.70", "a<-2e-3", " a.b <= 5 ", "macro avg.precision > .5"] {
+            assert_eq!(text.parse::<Gate>().unwrap().to_string(), text.trim());
+        }
+        for text in [
+            "",
+            "a",
+            "a >=",
+            ">= 1",
+            "a == 1",
+            "a >= b",
+            "a >= nan",
+            "a >= inf",
+            "a..b > 1",
+            "a => 1",
+            "1 < a < 2",
+        ] {
+            assert!(text.parse::<Gate>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_sign_says_yes_and_no_where_it_should() {
+        let metrics = json!({"a": 0.5});
+        for (gate, passed) in [
+            ("a >= 0.5", true),
+            ("a > 0.5", false),
+            ("a <= 0.5", true),
+            ("a < 0.5", false),
+            ("a > 0.49", true),
+            ("a < 0.51", true),
+            ("a >= 0.51", false),
+            ("a <= 0.49", false),
+        ] {
+            assert_eq!(judged(gate, &metrics).0, passed, "{gate}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_value_is_a_no_and_says_why() {
+        let metrics = json!({
+            "test": {"auc": {"value": 0.9, "ci_low": null, "undefined": "undefined because all samples are of one patient"}},
+            "comparison": null,
+            "method": "stretch",
+        });
+        for (gate, said) in [
+            (
+                "test.auc.ci_low >= 0.7",
+                "gate says no: test.auc.ci_low >= 0.7 (test.auc.ci_low has no value: undefined because all samples are of one patient)",
+            ),
+            ("comparison.delta_auc.ci_high >= -0.02", "comparison is empty"),
+            ("test.auc.ci_lwo >= 0.7", "did you mean \"test.auc.ci_low\"?"),
+            ("method > 1", "and no number"),
+        ] {
+            let (passed, text) = judged(gate, &metrics);
+            assert!(!passed && text.contains(said), "{text}");
+        }
+        let nowhere = "a > 1".parse::<Gate>().unwrap().judge("s", Path::new("/nonexistent"));
+        assert!(!nowhere.passed && nowhere.to_string().contains("s wrote no metrics.json"));
+    }
+}

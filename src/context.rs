@@ -21,7 +21,9 @@ pub(crate) fn stages() -> Vec<Arc<dyn Stage>> {
         Arc::new(ctpipe_preprocess::Preprocess),
         Arc::new(ctpipe_split::Split),
         Arc::new(ctpipe_train::Train),
+        Arc::new(ctpipe_search::Search),
         Arc::new(ctpipe_evaluate::Evaluate),
+        Arc::new(ctpipe_folds::Folds),
         Arc::new(ctpipe_report::Report),
     ]
 }

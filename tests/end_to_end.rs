@@ -12,6 +12,8 @@ mod commands;
 mod dicom;
 #[path = "end_to_end/evaluation.rs"]
 mod evaluation;
+#[path = "end_to_end/folds.rs"]
+mod folds;
 #[path = "end_to_end/gates.rs"]
 mod gates;
 #[path = "end_to_end/golden.rs"]

@@ -39,7 +39,9 @@ fn series_of_the_test_part_are_explained_and_shown() {
         assert_eq!(u32::from(row.map[at]), if row.largest > 0.0 { 255 } else { 0 }, "{}", row.method);
     }
     let page = fs::read_to_string(sandbox.path("artifacts/report/report.html")).unwrap();
-    assert!(page.contains("<select name=\"method-0\" aria-label=") && page.contains("Over the whole test part"));
+    assert!(
+        page.contains("<select name=\"method-0\" aria-label=") && page.contains("Over the whole test part")
+    );
     sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
     fs::remove_dir_all(sandbox.path("artifacts/store/evaluate")).unwrap();
     assert_eq!(with("1"), made, "on another number of threads");

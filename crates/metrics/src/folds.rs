@@ -27,10 +27,18 @@ pub struct CrossValidation {
     pub pooled: Result<f64, Undefined>,
 }
 
-/// The AUC of each fold, of all together, and how the folds' spread. O(n log n).
-pub fn cross_validation(folds: &[Part<'_>]) -> CrossValidation {
-    let aucs: Vec<Result<f64, Undefined>> = folds.iter().map(|fold| auc(fold.labels, fold.scores)).collect();
-    let values: Result<Vec<f64>, Undefined> = aucs.iter().copied().collect();
+/// A figure's mean and spread over folds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OverFolds {
+    /// Undefined for the first fold's reason that has no value: a mean of the others would be of other data.
+    pub mean: Result<f64, Undefined>,
+    /// With n - 1; no standard error, see [`CrossValidation::standard_deviation`].
+    pub standard_deviation: Result<f64, Undefined>,
+}
+
+/// The mean and the standard deviation of any figure over folds.
+pub fn over_folds(values: &[Result<f64, Undefined>]) -> OverFolds {
+    let values: Result<Vec<f64>, Undefined> = values.iter().copied().collect();
     let needed = |values: &Vec<f64>, needed| match values.len() {
         folds if folds < needed => Err(Undefined::TooFewFolds { folds, needed }),
         folds => Ok(folds as f64),
@@ -44,6 +52,13 @@ pub fn cross_validation(folds: &[Part<'_>]) -> CrossValidation {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         Ok((squares / (n - 1.0)).sqrt())
     });
+    OverFolds { mean, standard_deviation }
+}
+
+/// The AUC of each fold, of all together, and how the folds' spread. O(n log n).
+pub fn cross_validation(folds: &[Part<'_>]) -> CrossValidation {
+    let aucs: Vec<Result<f64, Undefined>> = folds.iter().map(|fold| auc(fold.labels, fold.scores)).collect();
+    let OverFolds { mean, standard_deviation } = over_folds(&aucs);
     // A fold whose slices differ in length would shift the samples of those after it.
     let pooled = match aucs.iter().find(|auc| matches!(auc, Err(Undefined::LengthMismatch { .. }))) {
         Some(mismatch) => *mismatch,

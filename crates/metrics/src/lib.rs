@@ -66,7 +66,7 @@ pub use confusion::{Confusion, confusion};
 pub use decision::{NetBenefit, decision_curve};
 pub use delong::{DeLong, PairedDeLong, delong, delong_paired};
 pub use figure::Figure;
-pub use folds::{CrossValidation, cross_validation};
+pub use folds::{CrossValidation, OverFolds, cross_validation, over_folds};
 pub use interval::{Interval, wilson};
 pub use isotonic::{Isotonic, Knot};
 pub use precision_recall::{PrPoint, average_precision, precision_recall_curve};

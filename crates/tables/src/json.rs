@@ -17,6 +17,8 @@ pub use crate::evaluation::{
     Figure, Knot, McNemar, MetricsFile, NetBenefit, PairedDeLong, PartMetrics, PrPoint, Randomised,
     ReliabilityBin, RocPoint, SaliencyFile, Spread, Subgroup, ThresholdFile,
 };
+pub use crate::folds::{Fold, FoldsFile, OverFolds, Pooled};
+pub use crate::search::{AxisValue, Candidate, SearchFile};
 
 /// Writes a value as indented JSON with a line break at its end.
 ///

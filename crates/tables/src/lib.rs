@@ -6,10 +6,12 @@ mod csv;
 mod described;
 pub mod error;
 pub mod evaluation;
+pub mod folds;
 pub mod json;
 pub mod labels;
 pub mod note;
 pub mod rows;
+pub mod search;
 pub mod shards;
 pub mod table;
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use ctpipe_engine::{Level, MANIFEST, Manifest, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_network::{Device, Network, Precision};
-use ctpipe_tables::json::{self, MetricsFile, ModelFile, SaliencyFile};
+use ctpipe_tables::json::{self, MetricsFile, ModelFile, SaliencyFile, SearchFile};
 use ctpipe_tables::{Part, PredictionRow, SaliencyRow, SeriesRow, Table};
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ pub use subgroups::subgroups;
 pub struct Evaluate;
 
 const PORTS: &[Port] = &[
-    Port::required("model", "what train made"),
+    Port::required("model", "what train made, or search chose"),
     Port::required("volumes", "what preprocess made"),
     Port::required("split", "what split made"),
     Port::optional("series", "what ingest made: sex, age, scanner and slice thickness, for subgroups"),
@@ -171,13 +171,16 @@ fn what_it_may_know(task: &Task<'_>) -> Result<Vec<&'static str>, StageError> {
     let (Some(model), Some(split)) = (manifest("model")?, manifest("split")?) else {
         return Ok(Vec::new());
     };
+    // The chosen one of a search has not learnt itself: its table says what that one had learnt from.
+    let chosen = SearchFile::beside(task.input("model")?).map_err(StageError::failed)?.unwrap_or_default();
+    let learnt = model.key.inputs.get("split").or(chosen.split.as_ref());
     let mut said = Vec::new();
-    if model.key.inputs.get("split").is_some_and(|learnt| *learnt != split.content) {
+    if learnt.is_some_and(|learnt| *learnt != split.content) {
         said.push(
             "the model has learnt from another split than this one: it may know patients of the test part",
         );
     }
-    if model.key.inputs.contains_key("init_from") {
+    if model.key.inputs.contains_key("init_from") || chosen.init_from.is_some() {
         said.push(
             "the model began with earlier weights (init_from): what those had learnt from may be in the test part",
         );

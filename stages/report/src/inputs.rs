@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ctpipe_engine::{MANIFEST, Manifest, StageError, Task};
-use ctpipe_tables::json::{self, IngestSummary, MetricsFile, ModelFile, SaliencyFile, SplitSummary};
+use ctpipe_tables::json::{
+    self, FoldsFile, IngestSummary, MetricsFile, ModelFile, SaliencyFile, SearchFile, SplitSummary,
+};
 use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{EpochRow, PredictionRow, SaliencyRow, SeriesRow, SplitRow, Table, VolumeRow};
 
@@ -26,6 +28,10 @@ pub(crate) struct Inputs {
     pub(crate) predictions: Vec<PredictionRow>,
     pub(crate) saliency: Vec<SaliencyRow>,
     pub(crate) saliency_file: SaliencyFile,
+    pub(crate) folds: Option<FoldsFile>,
+    pub(crate) search: Option<SearchFile>,
+    /// Where the model is the chosen one of a search.
+    pub(crate) chosen: Option<SearchFile>,
     pub(crate) artifacts: Vec<Artifact>,
 }
 
@@ -62,6 +68,19 @@ impl Inputs {
                 let manifest = if there { Some(Manifest::read(folder)?) } else { None };
                 artifacts.push(Artifact { port, manifest });
             }
+            for port in ["folds", "search"] {
+                let Some(folder) = task.optional_input(port) else { continue };
+                let there = folder.join(MANIFEST).exists();
+                let manifest = if there { Some(Manifest::read(folder)?) } else { None };
+                // A search may be the model, too.
+                let known = |artifact: &Artifact| match (&artifact.manifest, &manifest) {
+                    (Some(known), Some(manifest)) => known.key_hash == manifest.key_hash,
+                    _ => false,
+                };
+                if !artifacts.iter().any(known) {
+                    artifacts.push(Artifact { port, manifest });
+                }
+            }
             Ok(Inputs {
                 ingest: json::read(&series.join(IngestSummary::FILE))?,
                 series: SeriesRow::read(series)?,
@@ -77,6 +96,13 @@ impl Inputs {
                 saliency_file: read_if_there(metrics, SaliencyFile::FILE, || {
                     json::read(&metrics.join(SaliencyFile::FILE))
                 })?,
+                folds: (task.optional_input("folds"))
+                    .map(|folder| json::read(&folder.join(FoldsFile::FILE)))
+                    .transpose()?,
+                search: (task.optional_input("search"))
+                    .map(|folder| json::read(&folder.join(SearchFile::FILE)))
+                    .transpose()?,
+                chosen: SearchFile::beside(model)?,
                 artifacts,
             })
         };
@@ -95,12 +121,20 @@ impl Inputs {
         let read = |reader: &str, port: &str| -> Option<bool> {
             Some(*manifest(reader)?.key.inputs.get(port)? == manifest(port)?.content)
         };
-        let all = [read("model", "split"), read("metrics", "split"), read("metrics", "model")];
+        let chosen = self.chosen.as_ref();
+        // The chosen one of a search has not learnt itself: its table says what that one had learnt from.
+        let learnt = match chosen.and_then(|chosen| chosen.split.as_ref()) {
+            Some(learnt) => manifest("split").map(|split| *learnt == split.content),
+            None => read("model", "split"),
+        };
+        let all = [learnt, read("metrics", "split"), read("metrics", "model")];
         if all.contains(&Some(false)) {
             Learnt::Elsewhere
         } else if all.contains(&None) {
             Learnt::Untold
-        } else if manifest("model").is_some_and(|model| model.key.inputs.contains_key("init_from")) {
+        } else if manifest("model").is_some_and(|model| model.key.inputs.contains_key("init_from"))
+            || chosen.is_some_and(|chosen| chosen.init_from.is_some())
+        {
             Learnt::WithEarlierWeights
         } else {
             Learnt::FromThisSplit

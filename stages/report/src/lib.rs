@@ -79,8 +79,10 @@ impl Stage for Report {
             Port::required("series", "the artifact of ingest"),
             Port::required("volumes", "the artifact of preprocess"),
             Port::required("split", "the artifact of split"),
-            Port::required("model", "the artifact of train"),
+            Port::required("model", "the artifact of train, or of search"),
             Port::required("metrics", "the artifact of evaluate"),
+            Port::optional("folds", "the artifact of folds: a cross-validation, shown beside the model"),
+            Port::optional("search", "the artifact of search: all models that the one was chosen from"),
         ];
         PORTS
     }
@@ -163,6 +165,7 @@ pub(crate) struct Charts {
     pub(crate) calibration: Vec<Chart>,
     pub(crate) decision: Vec<Chart>,
     pub(crate) forest: Vec<Chart>,
+    pub(crate) folds: Vec<Chart>,
     pub(crate) pipeline: Vec<Chart>,
 }
 
@@ -186,13 +189,14 @@ impl Charts {
             calibration: some(vec![charts::calibration(texts, metrics)]),
             decision: some(vec![charts::decision(texts, metrics)]),
             forest: some(vec![charts::forest(texts, metrics)]),
+            folds: some(vec![inputs.folds.as_ref().and_then(|found| charts::folds(texts, found))]),
             pipeline: some(vec![charts::pipeline(texts, inputs)]),
         }
     }
 
     fn all(&self) -> impl Iterator<Item = &Chart> {
-        let Charts { data, training, roc, pr, calibration, decision, forest, pipeline } = self;
-        [data, training, roc, pr, calibration, decision, forest, pipeline].into_iter().flatten()
+        let Charts { data, training, roc, pr, calibration, decision, forest, folds, pipeline } = self;
+        [data, training, roc, pr, calibration, decision, forest, folds, pipeline].into_iter().flatten()
     }
 
     fn write(

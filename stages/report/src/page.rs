@@ -3,6 +3,7 @@
 
 mod cases;
 mod checklist;
+pub(crate) mod cross_validation;
 mod data;
 mod defaults;
 mod diagnosis;
@@ -11,6 +12,7 @@ mod model;
 mod provenance;
 mod quality;
 pub(crate) mod results;
+mod search;
 mod table;
 mod verdict;
 
@@ -92,6 +94,7 @@ pub(crate) fn render(
         calibration: Figure::of(&charts.calibration),
         decision: Figure::of(&charts.decision),
         forest: Figure::of(&charts.forest),
+        folds: Figure::of(&charts.folds),
     };
     let page = Page {
         title: &options.title,

@@ -164,6 +164,7 @@ mod tests {
             include_str!("../templates/report.html"),
             include_str!("../templates/macros.html"),
             include_str!("charts/data.rs"),
+            include_str!("charts/folds.rs"),
             include_str!("charts/pipeline.rs"),
             include_str!("charts/results.rs"),
             include_str!("charts/training.rs"),
@@ -173,6 +174,7 @@ mod tests {
             include_str!("page.rs"),
             include_str!("page/cases.rs"),
             include_str!("page/checklist.rs"),
+            include_str!("page/cross_validation.rs"),
             include_str!("page/data.rs"),
             include_str!("page/diagnosis.rs"),
             include_str!("page/examples.rs"),
@@ -180,6 +182,7 @@ mod tests {
             include_str!("page/provenance.rs"),
             include_str!("page/quality.rs"),
             include_str!("page/results.rs"),
+            include_str!("page/search.rs"),
             include_str!("page/table.rs"),
             include_str!("page/verdict.rs"),
         );

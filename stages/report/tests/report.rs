@@ -4,7 +4,9 @@
 
 mod inputs;
 
-use inputs::{Set, figure, reasons, run};
+use ctpipe_tables::Note;
+use ctpipe_tables::json::{AxisValue, Candidate, Fold, FoldsFile, SearchFile};
+use inputs::{Set, figure, reasons, run, run_with};
 
 fn section<'a>(page: &'a str, id: &str) -> &'a str {
     let start = page.find(&format!("<section id=\"{id}\"")).unwrap_or_else(|| panic!("no section {id}"));
@@ -369,4 +371,68 @@ fn training_results_json_has_the_documented_fields() {
 fn an_input_without_a_manifest_is_shown_as_of_unknown_origin() {
     let page = inputs::run_on_folders(&Set::full()).page();
     assert!(section(&page, "provenance").contains("Input model: what made it is not known"));
+}
+
+#[test]
+fn a_cross_validation_is_said_with_its_spread_and_a_search_with_all_its_models() {
+    let of = |value: f64| figure(Some(value), Some((value - 0.1, value + 0.05)), None);
+    let one = |label: &str, auc: f64| Fold {
+        label: label.into(),
+        threshold: 0.3,
+        samples: 20,
+        patients: 18,
+        auc: of(auc),
+        sensitivity: of(0.7),
+        specificity: figure(None, None, Some("undefined because no sample is normal")),
+    };
+    let mut folds = FoldsFile { confidence_level: 0.95, ..FoldsFile::default() };
+    folds.folds = vec![one("fold=0", 0.81), one("fold=1", 0.91)];
+    folds.mean.auc = figure(Some(0.86), None, None);
+    folds.standard_deviation.auc = figure(Some(0.0707), None, None);
+    folds.mean.specificity = figure(None, None, Some("undefined because no sample is normal"));
+    folds.pooled.auc = of(0.84);
+    let candidate = |rank: Option<u32>, lr: &str, val_auc: Option<f64>| Candidate {
+        rank,
+        label: format!("lr={lr}"),
+        chosen: rank == Some(1),
+        axes: vec![AxisValue { name: "lr".into(), value: lr.into() }],
+        val_auc,
+        note: val_auc.is_none().then(|| Note::new("search_no_val", "in the words of search", [])),
+        ..Candidate::default()
+    };
+    let candidates = vec![
+        candidate(Some(1), "1e-5", Some(0.9)),
+        candidate(Some(2), "0.001", Some(0.8)),
+        candidate(None, "0.1", None),
+    ];
+    let chosen = "lr=1e-5".to_owned();
+    let search = SearchFile { by: "val_auc".into(), chosen, candidates, ..SearchFile::default() };
+    let made = run_with(&Set::full(), &folds, &search, "");
+    let page = made.page();
+    let page = page.replace("&#x3d;", "=");
+    for said in [
+        "In 2 folds of whole patients",
+        "AUC over the folds: 0.86 ± 0.07 (mean ± standard deviation); of all series pooled: 0.84 (95% CI 0.74 to 0.89)",
+        "<th scope=\"row\">fold=1</th><td class=\"n\">20</td><td class=\"n\">18</td>",
+        "<td>0.86 ± 0.07</td>",
+        "it is no standard error of the mean",
+        "undefined because no sample is normal",
+    ] {
+        assert!(section(&page, "results").contains(said), "{said}");
+    }
+    assert!(made.files().contains_key("plots/folds.svg"));
+    for said in [
+        "Of 3 models the one with the best validation AUC was chosen: lr=1e-5.",
+        "being the best of 3",
+        "<td class=\"n\">1e-5</td><td class=\"n\">0.9000</td>",
+        "The validation part is empty.",
+    ] {
+        assert!(section(&page, "model").contains(said), "{said}");
+    }
+    let russian = run_with(&Set::full(), &folds, &search, "    params: { language: ru }\n").page();
+    assert!(section(&russian, "results").contains("Перекрёстная проверка"));
+    assert!(section(&russian, "model").contains("Подбор параметров"));
+    assert!(!russian.contains("words of search") && !russian.contains("standard error"));
+    let without = run(&Set::full(), "").page();
+    assert!(!without.contains("Cross-validation") && !without.contains("<h3>Search"));
 }

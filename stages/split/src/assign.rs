@@ -19,6 +19,24 @@ pub enum Assign {
     Stable,
 }
 
+impl Assign {
+    /// The part of each patient.
+    pub(crate) fn parts(self, patients: &[Patient], fractions: Fractions, seed: u64) -> Vec<Part> {
+        match self {
+            Assign::Balanced => balanced(patients, fractions, seed),
+            Assign::Stable => stable(patients, fractions, seed),
+        }
+    }
+
+    /// As it stands in the summary.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Assign::Balanced => "balanced",
+            Assign::Stable => "stable",
+        }
+    }
+}
+
 /// Shares of the series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fractions {
@@ -159,7 +177,7 @@ fn exchange(counts: &Counts, out: Type, back: Option<Type>, from: usize, to: usi
     Some(counts)
 }
 
-fn shuffle(items: &mut [usize], rng: &mut ChaCha8Rng) {
+pub(crate) fn shuffle(items: &mut [usize], rng: &mut ChaCha8Rng) {
     for i in (1..items.len()).rev() {
         // 64 bits against at most 2^32 items: the bias is below 2^-32.
         let j = (u128::from(rng.next_u64()) * (i as u128 + 1)) >> 64;
@@ -169,22 +187,25 @@ fn shuffle(items: &mut [usize], rng: &mut ChaCha8Rng) {
 
 /// Each patient by a hash of seed and its smallest study UID: nobody else can change its side.
 pub fn stable(patients: &[Patient], fractions: Fractions, seed: u64) -> Vec<Part> {
-    patients
-        .iter()
-        .map(|patient| {
-            let mut hasher = blake3::Hasher::new_derive_key("ctpipe 2026 stable split");
-            hasher.update(&seed.to_le_bytes()).update(patient.study_uid.as_bytes());
-            let mut bytes = [0; 8];
-            hasher.finalize_xof().fill(&mut bytes);
-            // 53 bits: every value is exact.
-            let place = (u64::from_le_bytes(bytes) >> 11) as f64 / (1_u64 << 53) as f64;
-            if place < fractions.test {
-                Part::Test
-            } else if place < fractions.test + fractions.val {
-                Part::Val
-            } else {
-                Part::Train
-            }
-        })
-        .collect()
+    let part = |patient| {
+        let place = place("ctpipe 2026 stable split", patient, seed);
+        if place < fractions.test {
+            Part::Test
+        } else if place < fractions.test + fractions.val {
+            Part::Val
+        } else {
+            Part::Train
+        }
+    };
+    patients.iter().map(part).collect()
+}
+
+/// A number from 0 to below 1 that seed and smallest study UID give a patient for a purpose.
+pub(crate) fn place(purpose: &str, patient: &Patient, seed: u64) -> f64 {
+    let mut hasher = blake3::Hasher::new_derive_key(purpose);
+    hasher.update(&seed.to_le_bytes()).update(patient.study_uid.as_bytes());
+    let mut bytes = [0; 8];
+    hasher.finalize_xof().fill(&mut bytes);
+    // 53 bits: every value is exact.
+    (u64::from_le_bytes(bytes) >> 11) as f64 / (1_u64 << 53) as f64
 }

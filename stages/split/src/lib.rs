@@ -2,6 +2,9 @@
 //! voxels.
 
 mod assign;
+mod error;
+mod folds;
+mod parts;
 mod patients;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +16,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use assign::{Assign, Fractions, balanced, stable};
+pub use error::SplitError;
+pub use parts::{Assigned, Cross, assign_all, cross};
 pub use patients::{Member, Patient, group};
 
 /// The stage.
@@ -23,6 +28,8 @@ struct Config {
     test_size: f64,
     val_size: f64,
     assign: Assign,
+    k_folds: u32,
+    fold: u32,
 }
 
 const PORTS: &[Port] =
@@ -33,7 +40,7 @@ const PARAMS: &[Param] = &[
         name: "test_size",
         kind: Kind::Float { default: 0.2, min: 0.0, max: 0.9 },
         unit: "",
-        doc: "share of the series for test",
+        doc: "share of the series for test; without a meaning where there are k_folds",
     },
     Param {
         name: "val_size",
@@ -48,62 +55,25 @@ const PARAMS: &[Param] = &[
         doc: "balanced: as close to the shares as whole patients allow; stable: by a hash of seed and \
               study, so that nobody changes sides when patients are added",
     },
+    Param {
+        name: "k_folds",
+        kind: Kind::Int { default: 0, min: 0, max: 20 },
+        unit: "folds",
+        doc: "cross-validation: whole patients in so many folds, alike in size and classes; the test part is fold \
+              `fold`, val_size of all is taken from the others; 0 for none",
+    },
+    Param {
+        name: "fold",
+        kind: Kind::Int { default: 0, min: 0, max: 19 },
+        unit: "",
+        doc: "k_folds: the fold that is the test part, from 0; over `matrix: { fold: [0, 1, 2] }` every series is tested once",
+    },
 ];
 
 const OUTPUTS: &[Output] = &[
     Output { path: SplitRow::FILE, doc: "a row a series: train, val or test" },
     Output { path: SplitSummary::FILE, doc: "counts of each part" },
 ];
-
-/// Why the series cannot be split.
-#[derive(Debug, thiserror::Error)]
-pub enum SplitError {
-    /// Two series of one patient are on different sides.
-    #[error(
-        "patient {patient} has series in {first} and in {second} ({first_series}, {second_series}): what is \
-         learnt from one would be tested on the other; give all series of a patient the same split, or, where \
-         de-identified patients share one ID, set ingest's parameter patient to study or a column"
-    )]
-    Leak {
-        /// The patient's key.
-        patient: String,
-        /// One side.
-        first: Part,
-        /// A series there.
-        first_series: String,
-        /// The other side.
-        second: Part,
-        /// A series there.
-        second_series: String,
-    },
-    /// Some labels have a split and some have none.
-    #[error(
-        "{missing} of {total} series have no split in the labels, such as {example}; fill the column in for \
-         all of them, or remove it"
-    )]
-    PartlyGiven {
-        /// Without.
-        missing: usize,
-        /// All.
-        total: usize,
-        /// One without.
-        example: String,
-    },
-    /// Too few of a class to have it on every side.
-    #[error(
-        "class {class} has {patients} patients with a usable volume, and the parts {parts} need one each; \
-         add data, set test_size or val_size to 0 or, where de-identified patients share one ID, set \
-         ingest's parameter patient to study or a column"
-    )]
-    TooFew {
-        /// 0 or 1.
-        class: u32,
-        /// How many.
-        patients: usize,
-        /// Which parts.
-        parts: String,
-    },
-}
 
 impl Stage for Split {
     fn kind(&self) -> &'static str {
@@ -130,28 +100,40 @@ impl Stage for Split {
 
     fn check(&self, params: &Params) -> Result<(), String> {
         let size = |name: &str| params.get(name).and_then(Value::as_f64).unwrap_or_default();
+        let number = |name: &str| params.get(name).and_then(Value::as_u64).unwrap_or_default();
         let (test, val) = (size("test_size"), size("val_size"));
-        if test + val >= 1.0 {
-            return Err(format!("test_size {test} and val_size {val} leave nothing to train on"));
+        let (k_folds, fold) = (number("k_folds"), number("fold"));
+        match k_folds {
+            0 if fold > 0 => {
+                Err(format!("fold {fold} has a meaning with k_folds alone; set k_folds, from 2 to 20"))
+            }
+            0 if test + val >= 1.0 => {
+                Err(format!("test_size {test} and val_size {val} leave nothing to train on"))
+            }
+            0 => Ok(()),
+            1 => Err("k_folds must be 2 to 20, or 0 for none, found 1".to_owned()),
+            k if fold >= k => Err(format!("fold must be 0 to {} with k_folds {k}, found {fold}", k - 1)),
+            k if 1.0 / k as f64 + val >= 1.0 => {
+                Err(format!("a fold of {k} and val_size {val} leave nothing to train on"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn run(&self, task: &Task<'_>) -> Result<(), StageError> {
         let config: Config = task.params()?;
         let members = members(task)?;
-        let fractions = Fractions { test: config.test_size, val: config.val_size };
-        let (assignment, method) =
-            assign_all(&members, fractions, config.assign, task.seed()).map_err(StageError::failed)?;
+        let (folds, (assignment, method)) =
+            config.assign_all(&members, task.seed()).map_err(StageError::failed)?;
         let rows: Vec<SplitRow> = members
             .iter()
-            .zip(&assignment)
-            .map(|(member, part)| SplitRow {
+            .zip(assignment.iter().zip(folds))
+            .map(|(member, (part, fold))| SplitRow {
                 series_uid: member.series_uid.clone(),
                 patient_key: member.patient_key.clone(),
                 label: member.label,
                 split: part.as_str().to_owned(),
-                fold: 0,
+                fold,
             })
             .collect();
         let summary = summarise(&members, &assignment, method);
@@ -163,6 +145,18 @@ impl Stage for Split {
         json::write(&summary, &task.out().join(SplitSummary::FILE)).map_err(StageError::failed)?;
         task.progress(rows.len() as u64, rows.len() as u64, "series", "");
         Ok(())
+    }
+}
+
+impl Config {
+    /// The fold and the part of each member, and how the parts were made.
+    fn assign_all(&self, members: &[Member], seed: u64) -> Result<(Vec<u32>, Assigned), SplitError> {
+        if self.k_folds > 0 {
+            let of = Cross { k_folds: self.k_folds, fold: self.fold, val: self.val_size };
+            return cross(members, of, self.assign, seed);
+        }
+        let fractions = Fractions { test: self.test_size, val: self.val_size };
+        Ok((vec![0; members.len()], assign_all(members, fractions, self.assign, seed)?))
     }
 }
 
@@ -196,73 +190,6 @@ fn members(task: &Task<'_>) -> Result<Vec<Member>, StageError> {
             })
         })
         .collect())
-}
-
-/// A part for each member, and how it was chosen.
-///
-/// # Errors
-/// As [`SplitError`] says; a leak above all.
-pub fn assign_all(
-    members: &[Member],
-    fractions: Fractions,
-    assign: Assign,
-    seed: u64,
-) -> Result<(Vec<Part>, &'static str), SplitError> {
-    let given: Vec<Part> = members.iter().filter_map(|member| member.given).collect();
-    let (assignment, method) = if given.is_empty() {
-        let patients = group(members);
-        enough(&patients, fractions)?;
-        let (parts, method) = match assign {
-            Assign::Balanced => (balanced(&patients, fractions, seed), "balanced"),
-            Assign::Stable => (stable(&patients, fractions, seed), "stable"),
-        };
-        let mut assignment = vec![Part::Train; members.len()];
-        for (patient, part) in patients.iter().zip(parts) {
-            patient.members.iter().for_each(|&member| assignment[member] = part);
-        }
-        (assignment, method)
-    } else if let Some(without) = members.iter().find(|member| member.given.is_none()) {
-        return Err(SplitError::PartlyGiven {
-            missing: members.len() - given.len(),
-            total: members.len(),
-            example: without.series_uid.clone(),
-        });
-    } else {
-        (given, "labels")
-    };
-    refuse_leak(members, &assignment)?;
-    Ok((assignment, method))
-}
-
-/// Whatever made the assignment: a patient on two sides is an error.
-fn refuse_leak(members: &[Member], assignment: &[Part]) -> Result<(), SplitError> {
-    let mut sides: BTreeMap<&str, (Part, &str)> = BTreeMap::new();
-    for (member, &part) in members.iter().zip(assignment) {
-        let (first, first_series) = *sides.entry(&member.patient_key).or_insert((part, &member.series_uid));
-        if first != part {
-            return Err(SplitError::Leak {
-                patient: member.patient_key.clone(),
-                first,
-                first_series: first_series.to_owned(),
-                second: part,
-                second_series: member.series_uid.clone(),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Does each class have a patient for each part that is wanted?
-fn enough(patients: &[Patient], fractions: Fractions) -> Result<(), SplitError> {
-    let parts: Vec<&str> =
-        Part::ALL.into_iter().filter(|&part| fractions.of(part) > 0.0).map(Part::as_str).collect();
-    for class in [0, 1] {
-        let count = patients.iter().filter(|patient| patient.labels[class as usize] > 0).count();
-        if count < parts.len() {
-            return Err(SplitError::TooFew { class, patients: count, parts: parts.join(", ") });
-        }
-    }
-    Ok(())
 }
 
 fn summarise(members: &[Member], assignment: &[Part], method: &str) -> SplitSummary {

@@ -196,7 +196,7 @@ impl Builder<'_> {
         if self.problems.len() == before
             && let Err(message) = stage.check(&params)
         {
-            let message = format!("{}: {message}", matrix::name(stage.kind(), draft.point));
+            let message = format!("{}: {message}", matrix::name(draft.stage, draft.point));
             self.complain(&draft.written.origin, Side::Key, message);
         }
         params

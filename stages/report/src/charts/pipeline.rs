@@ -29,7 +29,7 @@ pub(crate) fn pipeline(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
             .filter_map(|(_, content)| Some(manifests[maker(content)?].key.stage.clone()))
             .collect();
         if !given.is_empty() {
-            let ports = given.iter().map(|(port, _)| port.as_str()).collect::<Vec<_>>().join(", ");
+            let ports = ports(given.iter().map(|(port, _)| port.as_str()));
             node = node.line(ports.clone());
             reads.push(ports);
         }
@@ -47,4 +47,29 @@ pub(crate) fn pipeline(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
         graph = graph.edge(to, manifests.len());
     }
     Some(graph.alternative(said.join(" ")).draw())
+}
+
+/// Ports by name; one with several inputs (`models@lr=0.1`, ...) once, with their number.
+fn ports<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for name in names.map(|name| name.split_once('@').map_or(name, |(port, _)| port)) {
+        match counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((name, 1)),
+        }
+    }
+    let said =
+        |(name, count): (&str, usize)| if count > 1 { format!("{name} × {count}") } else { name.to_owned() };
+    counts.into_iter().map(said).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ports;
+
+    #[test]
+    fn a_port_with_many_inputs_is_named_once() {
+        let names = ["labels", "models@lr=0.1", "models@lr=0.2", "volumes"];
+        assert_eq!(ports(names.into_iter()), "labels, models × 2, volumes");
+    }
 }

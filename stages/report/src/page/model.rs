@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::table::Table;
-use super::{Figure, diagnosis};
+use super::{Figure, diagnosis, search};
 use crate::inputs::Inputs;
 use crate::texts::Texts;
 use crate::{reasons, words};
@@ -11,6 +11,7 @@ use crate::{reasons, words};
 #[derive(Serialize)]
 pub(super) struct View {
     words: String,
+    search: Option<search::View>,
     layers: Option<Table>,
     figures: Vec<Figure>,
     facts: Table,
@@ -38,6 +39,7 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs, figures: Vec<Figure>) -> View
     let facts = facts.map(|(what, value)| vec![texts.say(what), value]).to_vec();
     View {
         words: in_words(texts, inputs),
+        search: inputs.search.as_ref().map(|found| search::view(texts, found)),
         layers: layers(texts, inputs).unless_empty(),
         figures,
         facts: Table::new(texts, "model.facts", &["head.what", "head.value"], facts),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::table::Table;
-use super::{Figure, verdict};
+use super::{Figure, cross_validation, verdict};
 use crate::inputs::Inputs;
 use crate::texts::Texts;
 use crate::{reasons, words};
@@ -43,6 +43,7 @@ pub(super) struct View {
     comparison_notes: Vec<String>,
     reports: Vec<Table>,
     wrong: Option<Table>,
+    folds: Option<cross_validation::View>,
 }
 
 /// The charts of this page.
@@ -52,6 +53,7 @@ pub(super) struct Charts {
     pub(super) calibration: Vec<Figure>,
     pub(super) decision: Vec<Figure>,
     pub(super) forest: Vec<Figure>,
+    pub(super) folds: Vec<Figure>,
 }
 
 pub(super) fn view(texts: &Texts, inputs: &Inputs, charts: Charts) -> View {
@@ -119,6 +121,7 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs, charts: Charts) -> View {
             .map_or_else(Vec::new, |found| reasons::notes(texts, &found.notes)),
         reports: Part::ALL.into_iter().filter_map(report).collect(),
         wrong: wrong(texts, inputs).unless_empty(),
+        folds: inputs.folds.as_ref().map(|found| cross_validation::view(texts, found, charts.folds)),
     }
 }
 

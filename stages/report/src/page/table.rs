@@ -15,11 +15,12 @@ pub(super) struct Table {
     note: Option<String>,
 }
 
+/// What stands over a column.
 #[derive(Serialize)]
-struct Head {
-    text: String,
+pub(super) struct Head {
+    pub(super) text: String,
     /// Numbers stand to the right.
-    number: bool,
+    pub(super) number: bool,
 }
 
 impl Table {
@@ -34,7 +35,12 @@ impl Table {
             let number = head.strip_prefix('#');
             Head { text: texts.say(number.unwrap_or(head)), number: number.is_some() }
         };
-        Table { caption, heads: heads.iter().map(head).collect(), rows, note: None }
+        Table::headed(caption, heads.iter().map(head).collect(), rows)
+    }
+
+    /// With heads that are no words of the page, such as names of parameters.
+    pub(super) fn headed(caption: String, heads: Vec<Head>, rows: Vec<Vec<String>>) -> Table {
+        Table { caption, heads, rows, note: None }
     }
 
     /// Keeps the first `most` rows and counts the rest.

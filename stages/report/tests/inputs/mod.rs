@@ -14,6 +14,7 @@ use ctpipe_engine::{
     Kind, Manifest, Options, Output, Param, Pipeline, Port, Selection, Spec, Stage, StageError, Task,
 };
 use ctpipe_report::Report;
+use ctpipe_tables::json::{self, FoldsFile, SearchFile};
 
 pub(crate) use reasons::reasons;
 pub(crate) use set::{Set, figure};
@@ -121,6 +122,19 @@ impl Made {
 /// Runs all stages in a folder of their own; `more` is put below the report in the pipeline.
 pub(crate) fn run(set: &Set, more: &str) -> Made {
     run_pipeline(set, tempfile::tempdir().unwrap(), &format!("{PIPELINE}{more}"))
+}
+
+/// Runs all stages with a cross-validation and a search beside.
+pub(crate) fn run_with(set: &Set, folds: &FoldsFile, search: &SearchFile, more: &str) -> Made {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["folds", "search"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    json::write(folds, &folder.path().join("folds").join(FoldsFile::FILE)).unwrap();
+    json::write(search, &folder.path().join("search").join(SearchFile::FILE)).unwrap();
+    let wired =
+        PIPELINE.replace("metrics: evaluate }", "metrics: evaluate, folds: ./folds, search: ./search }");
+    run_pipeline(set, folder, &format!("{wired}{more}"))
 }
 
 /// Runs the report alone, on folders that no stage made.

@@ -1,0 +1,71 @@
+//! One fold as evaluate left it, and whether several may be put together. Computes no figure.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ctpipe_engine::StageError;
+use ctpipe_tables::json::{self, MetricsFile};
+use ctpipe_tables::{Part, PredictionRow, Table};
+
+use crate::error::FoldsError;
+
+/// One fold: its figures and the rows of its test part.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evaluation {
+    /// What tells it from the others, as `fold=0`.
+    pub label: String,
+    /// As evaluate wrote them.
+    pub metrics: MetricsFile,
+    /// Of the test part, in the order of series.
+    pub rows: Vec<PredictionRow>,
+}
+
+impl Evaluation {
+    /// Reads an artifact of evaluate.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn read(label: &str, folder: &Path) -> Result<Evaluation, StageError> {
+        let metrics = json::read(&folder.join(MetricsFile::FILE)).map_err(StageError::failed)?;
+        let mut rows = PredictionRow::read(folder).map_err(StageError::failed)?;
+        rows.retain(|row| row.split == Part::Test.as_str());
+        rows.sort_by(|a, b| a.series_uid.cmp(&b.series_uid));
+        Ok(Evaluation { label: label.to_owned(), metrics, rows })
+    }
+}
+
+/// Are these the folds of one cross-validation: is nobody tested twice?
+///
+/// # Errors
+/// As [`FoldsError`] says.
+pub fn check(evaluations: &[Evaluation]) -> Result<(), FoldsError> {
+    // Key to the first evaluation that has it, and the series there.
+    let mut patients: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    let mut series: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, evaluation) in evaluations.iter().enumerate() {
+        let label = &evaluation.label;
+        let (samples, rows) = (evaluation.metrics.test.samples, evaluation.rows.len() as u64);
+        if samples != rows {
+            return Err(FoldsError::Mixed { label: label.clone(), samples, rows });
+        }
+        let of = |other: usize| evaluations.get(other).map_or_else(String::new, |other| other.label.clone());
+        for row in &evaluation.rows {
+            let (first, first_series) = *patients.entry(&row.patient_key).or_insert((at, &row.series_uid));
+            if first != at {
+                return Err(FoldsError::Shared {
+                    patient: row.patient_key.clone(),
+                    first: of(first),
+                    first_series: first_series.to_owned(),
+                    second: label.clone(),
+                    second_series: row.series_uid.clone(),
+                });
+            }
+            let first = *series.entry(&row.series_uid).or_insert(at);
+            if first != at {
+                let series = row.series_uid.clone();
+                return Err(FoldsError::SharedSeries { series, first: of(first), second: label.clone() });
+            }
+        }
+    }
+    Ok(())
+}

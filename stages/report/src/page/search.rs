@@ -1,0 +1,80 @@
+//! Of page 3: the models that a search chose among. Ranks nothing itself.
+
+use ctpipe_tables::json::{Candidate, SearchFile};
+use serde::Serialize;
+
+use super::table::{Head, Table};
+use crate::reasons;
+use crate::texts::Texts;
+
+/// Models listed before the rest is counted.
+const SHOWN: usize = 100;
+
+#[derive(Serialize)]
+pub(super) struct View {
+    words: String,
+    caution: String,
+    table: Table,
+}
+
+pub(super) fn view(texts: &Texts, of: &SearchFile) -> View {
+    let models = of.candidates.len() as u64;
+    let by = texts.find(&format!("search.by.{}", of.by)).unwrap_or(&of.by).to_owned();
+    let with = [("models", texts.counted("count.models", models)), ("by", by), ("chosen", of.chosen.clone())];
+    let with = with.each_ref().map(|(name, value)| (*name, value.as_str()));
+    View {
+        words: texts.fill("search.words", &with),
+        caution: texts.fill("search.caution", &[("n", &texts.count(models))]),
+        table: table(texts, of),
+    }
+}
+
+/// The best first; a column an axis, or the label where there are none.
+fn table(texts: &Texts, of: &SearchFile) -> Table {
+    let mut axes: Vec<&str> = Vec::new();
+    for axis in of.candidates.iter().flat_map(|candidate| &candidate.axes) {
+        if !axes.contains(&axis.name.as_str()) {
+            axes.push(&axis.name);
+        }
+    }
+    let number =
+        |value: Option<f64>| value.map_or_else(|| texts.say("word.undefined"), |value| format!("{value:.4}"));
+    let row = |candidate: &Candidate| {
+        let rank = candidate.rank.map_or_else(String::new, |rank| rank.to_string());
+        let axis = |name: &&str| {
+            let found = candidate.axes.iter().find(|axis| axis.name == **name);
+            found.map_or_else(String::new, |axis| axis.value.clone())
+        };
+        let of_axes =
+            if axes.is_empty() { vec![candidate.label.clone()] } else { axes.iter().map(axis).collect() };
+        let said = match &candidate.note {
+            Some(note) => reasons::note(texts, note),
+            None if candidate.chosen => texts.say("search.is_chosen"),
+            None => String::new(),
+        };
+        let figures = vec![
+            number(candidate.val_auc),
+            number(candidate.val_loss),
+            number(candidate.train_loss),
+            candidate.best_epoch.to_string(),
+            candidate.epochs.to_string(),
+            said,
+        ];
+        [vec![rank], of_axes, figures].concat()
+    };
+    let told = |key: &str| Head { text: texts.say(key), number: true };
+    let plain = |text: String| Head { text, number: false };
+    let named = if axes.is_empty() {
+        vec![plain(texts.say("head.model"))]
+    } else {
+        axes.iter().map(|axis| Head { text: (*axis).to_owned(), number: true }).collect()
+    };
+    let figures =
+        ["head.val_auc", "head.val_loss", "head.train_loss", "model.best", "model.epochs"].map(told);
+    let mut heads = vec![told("head.rank")];
+    heads.extend(named);
+    heads.extend(figures);
+    heads.push(plain(texts.say("head.remark")));
+    let rows = of.candidates.iter().map(row).collect();
+    Table::headed(texts.say("search.table"), heads, rows).at_most(texts, SHOWN)
+}

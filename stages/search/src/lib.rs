@@ -1,0 +1,131 @@
+//! Stage search: of several trained models the best by the validation part, and a table of all. Trains nothing, and never
+//! looks at the test part. What it writes serves wherever a model of train does.
+
+mod error;
+mod rank;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use ctpipe_engine::parameters::choice;
+use ctpipe_engine::{Level, MANIFEST, Manifest, Output, Param, Port, Stage, StageError, Task, parameters};
+use ctpipe_tables::json::{self, Candidate, ModelFile, SearchFile};
+use ctpipe_tables::{EpochRow, Table};
+
+pub use error::SearchError;
+pub use rank::{By, candidate, rank};
+
+/// The stage.
+pub struct Search;
+
+const PORTS: &[Port] = &[Port::many("models", "what train made: the models to choose from")];
+
+parameters! {
+    /// All parameters of the stage.
+    by: By = By::ValAuc, choice(&["val_auc", "val_loss"]), "",
+        "what the best is the best by, in the epoch that was kept: val_auc or val_loss; the lower loss among equals";
+}
+
+const OUTPUTS: &[Output] = &[
+    Output { path: ModelFile::WEIGHTS, doc: "the chosen model's weights" },
+    Output { path: ModelFile::FILE, doc: "its architecture and its training's parameters" },
+    Output { path: EpochRow::FILE, doc: "its epochs" },
+    Output { path: SearchFile::FILE, doc: "all models with their figures on val, the best first" },
+];
+
+/// What makes a model, in the folder of one.
+const FILES: [&str; 3] = [ModelFile::WEIGHTS, ModelFile::FILE, EpochRow::FILE];
+
+/// Port of a training to what it learnt from.
+const SPLIT: &str = "split";
+const INIT_FROM: &str = "init_from";
+
+impl Stage for Search {
+    fn kind(&self) -> &'static str {
+        "search"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn doc(&self) -> &'static str {
+        "chooses the best of several models by the val part, and lists all of them"
+    }
+    fn ports(&self) -> &'static [Port] {
+        PORTS
+    }
+    fn params(&self) -> &'static [Param] {
+        PARAMS
+    }
+    fn outputs(&self) -> &'static [Output] {
+        OUTPUTS
+    }
+    /// It tells the split of the chosen model, which stands in that one's manifest.
+    fn shows_lineage(&self) -> bool {
+        true
+    }
+
+    fn run(&self, task: &Task<'_>) -> Result<(), StageError> {
+        let config: Config = task.params()?;
+        let models = task.inputs_of("models");
+        let mut learnt = Vec::new();
+        let mut candidates = Vec::new();
+        for (label, folder) in &models {
+            let history = EpochRow::read(folder).map_err(StageError::failed)?;
+            candidates.push(candidate(label, &history));
+            learnt.push((*label, manifest(folder)?));
+        }
+        same_split(&learnt).map_err(StageError::failed)?;
+        let candidates = rank(candidates, config.by).map_err(StageError::failed)?;
+        let Some(best) = candidates.first() else { return Ok(()) };
+        task.log(Level::Info, sentence(best, models.len(), config.by));
+        let chosen = models.iter().zip(&learnt).find(|((label, _), _)| *label == best.label);
+        let mut file = SearchFile {
+            schema_version: SearchFile::SCHEMA_VERSION,
+            by: config.by.to_string(),
+            chosen: best.label.clone(),
+            ..SearchFile::default()
+        };
+        if let Some(((_, folder), (_, manifest))) = chosen {
+            let read = |port: &str| manifest.as_ref()?.key.inputs.get(port).cloned();
+            (file.split, file.init_from) = (read(SPLIT), read(INIT_FROM));
+            FILES.iter().try_for_each(|name| copy(&folder.join(name), &task.out().join(name)))?;
+        }
+        file.candidates = candidates;
+        json::write(&file, &task.out().join(SearchFile::FILE)).map_err(StageError::failed)
+    }
+}
+
+/// `None` for a folder that ctpipe did not make.
+fn manifest(folder: &Path) -> Result<Option<Manifest>, StageError> {
+    let there = folder.join(MANIFEST).exists();
+    there.then(|| Manifest::read(folder)).transpose().map_err(StageError::failed)
+}
+
+/// Are the models judged on the same validation part, as far as their manifests tell?
+fn same_split(learnt: &[(&str, Option<Manifest>)]) -> Result<(), SearchError> {
+    let split = |manifest: &Option<Manifest>| manifest.as_ref()?.key.inputs.get(SPLIT).cloned();
+    let mut known = learnt.iter().filter_map(|(label, manifest)| Some((*label, split(manifest)?)));
+    let Some((first, of_first)) = known.next() else { return Ok(()) };
+    match known.find(|(_, split)| *split != of_first) {
+        Some((second, _)) => {
+            Err(SearchError::OtherSplit { first: first.to_owned(), second: second.to_owned() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// A copy with rights of its own: what is copied is read-only.
+fn copy(from: &Path, to: &Path) -> Result<(), StageError> {
+    let copied = fs::metadata(from).and_then(|_| io::copy(&mut File::open(from)?, &mut File::create(to)?));
+    copied
+        .map(|_| ())
+        .map_err(|e| StageError::failed(format!("cannot copy {} to {}: {e}", from.display(), to.display())))
+}
+
+fn sentence(best: &Candidate, models: usize, by: By) -> String {
+    let said =
+        |value: Option<f64>| value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.4}"));
+    let (auc, loss, label) = (said(best.val_auc), said(best.val_loss), &best.label);
+    format!("{label}: the best of {models} by {by} (AUC {auc}, loss {loss} on val)")
+}

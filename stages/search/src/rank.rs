@@ -1,0 +1,107 @@
+//! Which of several models is the best by the validation part. Knows no file and no test part.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use ctpipe_tables::json::{AxisValue, Candidate};
+use ctpipe_tables::{EpochRow, Note};
+use serde::{Deserialize, Serialize};
+
+use crate::error::SearchError;
+
+/// What the best is the best by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// The largest AUC on val.
+    #[default]
+    ValAuc,
+    /// The smallest loss on val.
+    ValLoss,
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            By::ValAuc => "val_auc",
+            By::ValLoss => "val_loss",
+        })
+    }
+}
+
+impl By {
+    /// What is compared, the larger the better; `None` where there is none.
+    fn of(self, candidate: &Candidate) -> Option<f64> {
+        let value = match self {
+            By::ValAuc => candidate.val_auc,
+            By::ValLoss => candidate.val_loss.map(|loss| -loss),
+        };
+        value.filter(|value| value.is_finite())
+    }
+}
+
+/// A model by its label and its epochs.
+pub fn candidate(label: &str, history: &[EpochRow]) -> Candidate {
+    let best = history.iter().find(|row| row.best);
+    let axes = label.split(',').filter_map(|part| part.split_once('='));
+    Candidate {
+        label: label.to_owned(),
+        axes: axes
+            .map(|(name, value)| AxisValue { name: name.to_owned(), value: value.to_owned() })
+            .collect(),
+        val_auc: best.and_then(|row| row.val_auc),
+        val_loss: best.and_then(|row| row.val_loss),
+        train_loss: best.map(|row| row.train_loss),
+        best_epoch: best.map_or(0, |row| row.epoch),
+        epochs: history.len() as u32,
+        ..Candidate::default()
+    }
+}
+
+/// The candidates, the best first and marked, those that cannot be compared last and with why. Equal ones by loss, then in
+/// the order in which they were given.
+///
+/// # Errors
+/// When none can be compared.
+pub fn rank(mut candidates: Vec<Candidate>, by: By) -> Result<Vec<Candidate>, SearchError> {
+    for candidate in &mut candidates {
+        candidate.note = by.of(candidate).is_none().then(|| why_not(candidate, by));
+    }
+    // A stable sort.
+    candidates.sort_by(|a, b| {
+        let first = larger_first(by.of(a), by.of(b));
+        first.then_with(|| larger_first(By::ValLoss.of(a), By::ValLoss.of(b)))
+    });
+    for (rank, candidate) in (1..).zip(&mut candidates) {
+        candidate.rank = candidate.note.is_none().then_some(rank);
+        candidate.chosen = candidate.rank == Some(1);
+    }
+    if candidates.first().is_none_or(|first| !first.chosen) {
+        let said = candidates.first().and_then(|first| first.note.as_ref()).map(|note| note.text.clone());
+        let example = said.unwrap_or_else(|| "there is no model".to_owned());
+        return Err(SearchError::NothingToCompare { candidates: candidates.len(), by, example });
+    }
+    Ok(candidates)
+}
+
+/// Nothing comes last.
+fn larger_first(a: Option<f64>, b: Option<f64>) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => b.total_cmp(&a),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    }
+}
+
+fn why_not(candidate: &Candidate, by: By) -> Note {
+    if candidate.best_epoch == 0 {
+        return Note::new("search_no_epoch", "no epoch was kept", []);
+    }
+    match (by, candidate.val_loss) {
+        (_, None) => Note::new("search_no_val", "val is empty", []),
+        (By::ValAuc, Some(_)) => {
+            let text = "its AUC on val is undefined: val has one class, or all of its scores are equal";
+            Note::new("search_no_auc", text, [])
+        }
+        (By::ValLoss, Some(_)) => Note::new("search_no_loss", "its loss on val is no number", []),
+    }
+}

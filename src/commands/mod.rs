@@ -2,9 +2,11 @@
 
 mod audit;
 mod compare;
+mod completions;
 mod gc;
 mod history;
 mod inspect;
+mod man;
 mod report;
 mod run;
 mod show;
@@ -33,6 +35,8 @@ pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Synth(args) => synth::synth(global, args),
         Command::Report(args) => report::report(global, args),
         Command::Inspect(args) => inspect::inspect(global, args),
+        Command::Completions(args) => Ok(completions::completions(args)),
+        Command::Man(args) => man::man(args),
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::items::Reuse;
+use crate::locked::LockDifference;
 use crate::plan::State;
 
 /// How much a line matters.
@@ -114,6 +115,12 @@ pub enum Event {
         stage: String,
         /// The error and its causes, joined.
         error: String,
+    },
+    /// A stage is not what the lock says (`--locked`).
+    LockDiffers {
+        /// Which, in what, and why.
+        #[serde(flatten)]
+        difference: LockDifference,
     },
     /// The run is over.
     RunFinished {

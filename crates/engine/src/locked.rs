@@ -14,6 +14,7 @@ use crate::history::StageRecord;
 use crate::key::Key;
 use crate::lock_file::{Block, LockFile};
 use crate::manifest::{Maker, Manifest};
+use crate::plan::Decision;
 
 /// What a run does with the lock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -160,6 +161,27 @@ impl Lock {
             .map_err(|e| Error::io("cannot write", &pipeline.lock, e))?;
         Ok(Some(format!("{name} is written")))
     }
+}
+
+/// Holds what a run would come to, as far as it is known before it, against the lock.
+///
+/// # Errors
+/// [`Error::Differs`], and when there is no lock or it cannot be used.
+pub fn foresee(pipeline: &Pipeline, decisions: &[(String, Decision)]) -> Result<()> {
+    let lock = Lock::open(pipeline, LockUse::Hold)?;
+    let mut differences: Vec<LockDifference> = decisions
+        .iter()
+        .filter_map(|(stage, decision)| match (&decision.artifact, &decision.key) {
+            (Some(artifact), _) => lock.differs(stage, &artifact.manifest),
+            (None, Some(key)) => lock.refuses(stage, key),
+            // What it reads has to be made first.
+            (None, None) => None,
+        })
+        .collect();
+    if decisions.len() == pipeline.nodes.len() {
+        differences.extend(lock.gone(pipeline));
+    }
+    if differences.is_empty() { Ok(()) } else { Err(Error::Differs(differences)) }
 }
 
 /// How an artifact differs from what a lock says of its stage.

@@ -43,6 +43,9 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -
             Event::StageFailed { stage, error } => {
                 let _ = write!(notes, "<li class=error>{}: {}</li>", escape(stage), escape(error));
             }
+            Event::LockDiffers { difference } => {
+                let _ = write!(notes, "<li class=error>{}</li>", escape(&difference.to_string()));
+            }
             Event::RunFinished { exit_code, seconds, .. } => {
                 let _ = write!(head, "<p>Exit code {exit_code} after {seconds:.1} s.</p>");
             }

@@ -139,7 +139,7 @@ fn all_scores_equal_is_no_auc_of_one_half() {
     assert_eq!(delong(&part, 0.95).map(|found| found.auc), equal);
     assert_eq!(roc_band(&part, &[0.1], &BOOTSTRAP).map(|_| 0.0), equal);
     // That one score differs is enough.
-    assert_eq!(auc(&LABELS, &[0.3, 0.3, 0.3, 0.4]).is_ok(), true);
+    assert!(auc(&LABELS, &[0.3, 0.3, 0.3, 0.4]).is_ok());
 }
 
 #[test]

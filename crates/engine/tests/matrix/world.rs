@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::{chain, run};
 use ctpipe_engine::{
     Error, Event, Kind, Maker, Observer, Options, Output, Param, Params, Pipeline, Port, Selection, Spec,
@@ -128,8 +129,16 @@ impl World {
 pub(crate) fn select(pipeline: &Pipeline, selection: Selection) -> BTreeSet<String> {
     let stop = AtomicBool::new(false);
     let maker = Maker::default();
-    let options =
-        Options { selection, keep_going: false, wait: false, paranoid: false, jobs: 2, maker, stop: &stop };
+    let options = Options {
+        selection,
+        keep_going: false,
+        wait: false,
+        paranoid: false,
+        lock: LockUse::Update,
+        jobs: 2,
+        maker,
+        stop: &stop,
+    };
     let started = Started::default();
     run(pipeline, &options, &started).map_err(|e| chain(&e)).unwrap();
     started.0.into_inner().unwrap()

@@ -201,7 +201,7 @@ fn reasons() -> Vec<Value> {
 /// What several events and results hold.
 fn shared() -> Map<String, Value> {
     let decision = states().into_iter().map(|(doc, fields)| record(doc, fields));
-    let outcome = "fresh: nothing had to be done; restored: an earlier result of the same key was made current; made; identical: \
+    let outcome = "fresh: nothing had to be done; restored: an earlier result of the same key was made current; made: it ran; identical: \
         it ran and made the bytes that were there; different: it ran and made other bytes under the same key, and both are kept; \
         as_is: used as it was (--from)";
     let mut outcomes = words(&["fresh", "restored", "made", "identical", "different", "as_is"]);

@@ -15,6 +15,7 @@ use crate::key::Key;
 use crate::lock_file::{Block, LockFile};
 use crate::manifest::{Maker, Manifest};
 use crate::plan::Decision;
+use crate::store::Store;
 
 /// What a run does with the lock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -180,6 +181,16 @@ pub fn foresee(pipeline: &Pipeline, decisions: &[(String, Decision)]) -> Result<
         .collect();
     if decisions.len() == pipeline.nodes.len() {
         differences.extend(lock.gone(pipeline));
+    }
+    // What the run would begin from as it is.
+    let decided = |index: usize| decisions.iter().any(|(name, _)| *name == pipeline.nodes[index].name);
+    let inside = (0..pipeline.nodes.len()).filter(|&index| decided(index));
+    let outside: BTreeSet<usize> =
+        inside.flat_map(|index| pipeline.parents(index)).filter(|&index| !decided(index)).collect();
+    let store = Store::new(&pipeline.artifacts);
+    for index in outside {
+        let name = &pipeline.nodes[index].name;
+        differences.extend(store.current(name)?.and_then(|artifact| lock.differs(name, &artifact.manifest)));
     }
     if differences.is_empty() { Ok(()) } else { Err(Error::Differs(differences)) }
 }

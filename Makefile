@@ -32,11 +32,18 @@ pipeline: build ## run the main job: on your data, or on a demonstration set whe
 	  $(CTPIPE) run --profile demo $(SHORTER); \
 	fi
 
-install: build ## put ctpipe on the PATH (cargo's bin folder); GPU=1 for one that knows CUDA, too
+# man and bash find the rest by the place of the program; zsh and fish have to be told of an unusual PREFIX.
+PREFIX ?= $(or $(CARGO_HOME),$(HOME)/.cargo)
+install: build ## put ctpipe, its manual and completions below PREFIX (default: cargo's folder); GPU=1 for one that knows CUDA, too
 ifdef GPU
 	$(CARGO) build --locked --profile gpu --features cuda --bin ctpipe
 endif
-	install -D -m 755 $(if $(GPU),target/gpu/ctpipe,$(CTPIPE)) "$${CARGO_HOME:-$$HOME/.cargo}/bin/ctpipe"
+	install -D -m 755 $(if $(GPU),target/gpu/ctpipe,$(CTPIPE)) "$(PREFIX)/bin/ctpipe"
+	@mkdir -p "$(PREFIX)/share/bash-completion/completions" "$(PREFIX)/share/zsh/site-functions" "$(PREFIX)/share/fish/vendor_completions.d"
+	"$(PREFIX)/bin/ctpipe" man "$(PREFIX)/share/man/man1"
+	"$(PREFIX)/bin/ctpipe" completions bash > "$(PREFIX)/share/bash-completion/completions/ctpipe"
+	"$(PREFIX)/bin/ctpipe" completions zsh > "$(PREFIX)/share/zsh/site-functions/_ctpipe"
+	"$(PREFIX)/bin/ctpipe" completions fish > "$(PREFIX)/share/fish/vendor_completions.d/ctpipe.fish"
 
 lint: tools ## formatting and lints
 	$(CARGO) fmt --all --check

@@ -6,6 +6,18 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+/// What the exit codes mean; the manual pages have them.
+pub(crate) const EXIT_CODES: [(u8, &str); 8] = [
+    (0, "done, or fresh"),
+    (1, "a stage failed"),
+    (2, "usage or configuration; nothing was started"),
+    (3, "something is stale (status, run --dry-run)"),
+    (4, "something does not match (audit, run --locked), or the lock was altered"),
+    (5, "a quality gate said no"),
+    (75, "another run holds the lock"),
+    (130, "interrupted; what was finished is kept"),
+];
+
 /// From chest CT DICOM and a labels CSV to a trained 3D CNN, honest statistics and a report.
 ///
 /// Exit codes: 0 done or fresh, 1 a stage failed, 2 usage or configuration, 3 stale (status, run
@@ -68,6 +80,10 @@ pub(crate) enum Command {
     /// Show what is in DICOM files, folders or zip archives: series, geometry, quality, and what speaks
     /// against them.
     Inspect(Inspect),
+    /// Print what a shell needs to complete commands and options.
+    Completions(Completions),
+    /// Write the manual pages, one a command.
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +160,9 @@ pub(crate) struct Stages {
     /// Print the JSON schema of `metrics.json`, for programs that read it.
     #[arg(long, conflicts_with = "schema")]
     pub(crate) metrics_schema: bool,
+    /// Print the JSON schema of what `run --json` prints, a line, and of what other commands print with --json.
+    #[arg(long, conflicts_with_all = ["schema", "metrics_schema"])]
+    pub(crate) events_schema: bool,
 }
 
 #[derive(Debug, Args)]
@@ -241,6 +260,18 @@ pub(crate) struct Inspect {
     /// Write a contact sheet of the series and of the volume that it becomes.
     #[arg(long, value_name = "OUT.png")]
     pub(crate) png: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Where to write; made where it is missing (share/man/man1, say).
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

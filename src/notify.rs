@@ -72,7 +72,7 @@ impl Observer for Watch<'_> {
         match event {
             Event::RunStarted { run, .. } => seen.run.clone_from(run),
             Event::StageFailed { stage, .. } => seen.failed.push(stage.clone()),
-            Event::GateJudged(judged) => seen.gates.push(judged.clone()),
+            Event::GateJudged { judged } => seen.gates.push(judged.clone()),
             _ => {}
         }
     }

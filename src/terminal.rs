@@ -56,6 +56,12 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints a text as it is on standard output.
+pub(crate) fn print_bytes(bytes: &[u8]) {
+    // A reader that went away is no failure.
+    let _ = std::io::stdout().lock().write_all(bytes);
+}
+
 /// One event a line on standard output, for programs.
 pub(crate) struct JsonLines;
 
@@ -176,7 +182,10 @@ impl Observer for People {
                 };
                 self.line(stage, &text);
             }
-            Event::GateJudged(judged) => self.line(&judged.stage, &judged.to_string()),
+            Event::GateJudged { judged } => self.line(&judged.stage, &judged.to_string()),
+            Event::LockDiffers { difference } => {
+                self.line("", &format!("{}{difference}", mark(Level::Error)));
+            }
             // The error itself is told once, at the end.
             Event::StageFailed { stage, .. } => {
                 self.end(stage);

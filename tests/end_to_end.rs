@@ -8,10 +8,14 @@ mod bad_input;
 mod caching;
 #[path = "end_to_end/commands.rs"]
 mod commands;
+#[path = "end_to_end/deploy.rs"]
+mod deploy;
 #[path = "end_to_end/dicom.rs"]
 mod dicom;
 #[path = "end_to_end/evaluation.rs"]
 mod evaluation;
+#[path = "end_to_end/events.rs"]
+mod events;
 #[path = "end_to_end/folds.rs"]
 mod folds;
 #[path = "end_to_end/gates.rs"]
@@ -24,6 +28,8 @@ mod harness;
 mod interrupt;
 #[path = "end_to_end/items.rs"]
 mod items;
+#[path = "end_to_end/json_schema.rs"]
+mod json_schema;
 #[path = "end_to_end/kills.rs"]
 mod kills;
 #[path = "end_to_end/lock_file.rs"]
@@ -38,6 +44,8 @@ mod past;
 mod proof;
 #[path = "end_to_end/real_series.rs"]
 mod real_series;
+#[path = "end_to_end/shells.rs"]
+mod shells;
 #[path = "end_to_end/training.rs"]
 mod training;
 #[path = "end_to_end/whole.rs"]

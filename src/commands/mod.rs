@@ -2,10 +2,12 @@
 
 mod audit;
 mod compare;
+mod completions;
 mod dag;
 mod gc;
 mod history;
 mod inspect;
+mod man;
 mod report;
 mod run;
 mod show;
@@ -35,6 +37,8 @@ pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Synth(args) => synth::synth(global, args),
         Command::Report(args) => report::report(global, args),
         Command::Inspect(args) => inspect::inspect(global, args),
+        Command::Completions(args) => Ok(completions::completions(args)),
+        Command::Man(args) => man::man(args),
     }
 }
 

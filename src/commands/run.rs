@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use ctpipe_engine::locked::LockUse;
+use ctpipe_engine::locked::{LockUse, foresee};
 use ctpipe_engine::run::{self, Summary, dry_run};
 use ctpipe_engine::{Error, Observer, Options, Selection};
 
@@ -22,7 +22,11 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
     };
     if args.dry_run {
         let decisions = dry_run(&pipeline, &selection, args.paranoid)?;
-        return status::show(global, &pipeline, &decisions);
+        let code = status::show(global, &pipeline, &decisions)?;
+        if args.locked {
+            foresee(&pipeline, &decisions)?;
+        }
+        return Ok(code);
     }
     let stop = context::stop_flag()?;
     let options = Options {

@@ -1,5 +1,6 @@
 //! `ctpipe stages`: the built-in stages with inputs, parameters, defaults, ranges and units.
 
+use ctpipe_engine::event_schema;
 use ctpipe_engine::schema::schema;
 use ctpipe_tables::json::MetricsFile;
 use serde_json::json;
@@ -12,6 +13,10 @@ pub(crate) fn stages(global: &Global, args: &Stages) -> anyhow::Result<u8> {
     let stages = context::stages();
     if args.metrics_schema {
         print_json(&MetricsFile::schema())?;
+        return Ok(0);
+    }
+    if args.events_schema {
+        print_json(&event_schema::schema())?;
         return Ok(0);
     }
     if args.schema {

@@ -60,10 +60,17 @@ fn a_locked_run_fails_where_a_result_is_another_lists_all_and_leaves_the_lock_al
         assert!(said.stderr.contains(&format!("{stage}: its key is ")), "{}", said.stderr);
     }
     assert_eq!(said.stderr.matches("mark changed from 1 to 2").count(), 2, "{}", said.stderr);
+    // What is foreseen without a run: the same two; the third is not known before they are made.
+    let foreseen = clone.ctpipe(&[&["run", "--locked", "--dry-run", "--json"], &set[..]].concat()).expect(4);
+    assert_eq!(foreseen.stderr.matches("mark changed from 1 to 2").count(), 2, "{}", foreseen.stderr);
+    assert!(foreseen.stdout.contains("depends_on"), "{}", foreseen.stdout);
+    clone.ctpipe(&["run", "--locked", "--dry-run"]).expect(0);
     // What a run begins from is held against it, too.
     clone.ctpipe(&[&["run"], &set[..]].concat()).expect(0);
-    let said = clone.ctpipe(&["run", "--locked", "--from", "both"]).expect(4);
-    assert!(said.stderr.contains("lower: its key is "), "{}", said.stderr);
+    for more in [&["--dry-run"][..], &[]] {
+        let said = clone.ctpipe(&[&["run", "--locked", "--from", "both"], more].concat()).expect(4);
+        assert!(said.stderr.contains("lower: its key is "), "{}", said.stderr);
+    }
     clone.ctpipe(&["run", "--locked"]).expect(0);
     assert_eq!(read(&clone, "pipeline.lock"), lock);
     // A stage that the lock does not know, and one that the pipeline does not.

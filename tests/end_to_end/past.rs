@@ -1,5 +1,9 @@
 //! What was: the history of runs, one of them, two of them, and their tags.
 
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::proof::{json, read, runs, sandbox};
@@ -132,4 +136,32 @@ fn tags_are_put_listed_refused_and_taken_away() {
     sandbox.ctpipe(&["tag", "v1", &id]).expect(0);
     sandbox.ctpipe(&["tag", "--delete", "v1"]).expect(0);
     assert_eq!(sandbox.ctpipe(&["tag"]).expect(0).stdout, "");
+}
+
+#[test]
+fn a_run_gets_no_tag_while_its_artifacts_may_be_collected_and_a_long_run_is_in_nobodys_way() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run"]).expect(0);
+    let open = |name: &str| {
+        std::fs::File::options().write(true).create(true).truncate(false).open(sandbox.path(name))
+    };
+    // As a run that is under way.
+    let run = open("artifacts/lock").unwrap();
+    run.lock().unwrap();
+    sandbox.ctpipe(&["tag", "meanwhile"]).expect(0);
+    run.unlock().unwrap();
+    // As one that collects, or puts a tag.
+    let held = open("artifacts/tags.lock").unwrap();
+    held.lock().unwrap();
+    for command in [&["tag", "later"][..], &["tag", "--delete", "meanwhile"], &["gc", "--keep-runs", "1"]] {
+        let mut child = sandbox.command(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sleep(Duration::from_millis(300));
+        assert!(child.try_wait().unwrap().is_none(), "{command:?} did not wait");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    held.unlock().unwrap();
+    sandbox.ctpipe(&["tag", "later"]).expect(0);
+    sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+    assert_eq!(json(&sandbox.ctpipe(&["tag", "--json"]).expect(0)).as_object().unwrap().len(), 2);
 }

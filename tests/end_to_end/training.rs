@@ -315,6 +315,11 @@ fn a_tracking_server_that_is_down_stops_nothing() {
     let run = sandbox.ctpipe(&arguments).expect(0);
     assert!(run.stderr.contains("MLflow at http://127.0.0.1:9"), "{}", run.stderr);
     assert!(run.stderr.contains("metrics were not sent"), "{}", run.stderr);
+    // A training that is done again to be compared reports to no server.
+    let again = ["audit", "--rerun"].into_iter().chain(arguments[2..].iter().copied());
+    let audit = sandbox.ctpipe(&again.collect::<Vec<_>>()).expect(0);
+    assert!(audit.stdout.contains("train run again: the same bytes"), "{}", audit.stdout);
+    assert!(!audit.stderr.contains("MLflow"), "{}", audit.stderr);
     let told = content(&sandbox);
     // Who was told is no part of the result.
     assert!(

@@ -94,16 +94,13 @@ fn parameters_of_training_change_what_is_computed() {
 
 #[test]
 fn the_schemas_that_are_kept_are_those_of_this_program() {
-    let said = Sandbox::empty().ctpipe(&["stages", "--schema"]).expect(0);
-    let kept = include_str!("../../pipeline.schema.json");
-    assert!(
-        said.stdout == kept,
-        "after a change: target/debug/ctpipe stages --schema > pipeline.schema.json"
-    );
-    let said = Sandbox::empty().ctpipe(&["stages", "--metrics-schema"]).expect(0);
-    let kept = include_str!("../../metrics.schema.json");
-    assert!(
-        said.stdout == kept,
-        "after a change: target/debug/ctpipe stages --metrics-schema > metrics.schema.json"
-    );
+    let kept = [
+        ("--schema", "pipeline.schema.json", include_str!("../../pipeline.schema.json")),
+        ("--metrics-schema", "metrics.schema.json", include_str!("../../metrics.schema.json")),
+        ("--events-schema", "events.schema.json", include_str!("../../events.schema.json")),
+    ];
+    for (option, file, text) in kept {
+        let said = Sandbox::empty().ctpipe(&["stages", option]).expect(0);
+        assert!(said.stdout == text, "after a change: target/debug/ctpipe stages {option} > {file}");
+    }
 }

@@ -23,6 +23,7 @@ import safetensors.numpy
 import SimpleITK
 import sklearn.metrics
 
+import deploy
 import dicom
 import evaluation
 import report
@@ -263,6 +264,8 @@ def main():
         (dicom.tilt_and_uneven_slices_are_resampled_in_place, ctpipe),
         (evaluation.maps_point_at_lesions, ctpipe),
         (schema.judges_as_ctpipe_does, ctpipe),
+        (schema.judges_events_as_they_are, ctpipe),
+        (deploy.units_are_as_systemd_wants_them, ctpipe),
         (dicom.nothing_personal_goes_anywhere, ctpipe),
     ]
     failed = tally(checks)

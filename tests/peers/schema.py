@@ -1,5 +1,5 @@
-"""The schema of pipeline.yaml, as editors read it: an implementation of JSON Schema that is not ours judges by it as
-ctpipe itself does."""
+"""The schemas of pipeline.yaml, as editors read it, and of events: an implementation of JSON Schema that is not ours judges by
+them as ctpipe itself does."""
 import json
 import subprocess
 import tempfile
@@ -89,3 +89,36 @@ def judges_as_ctpipe_does(ctpipe):
             assert bool(faults) != good, f"the schema on {pipeline}: {faults}"
             assert bool(problems) != good, f"ctpipe on {pipeline}: {said}"
     return f"{1 + len(GOOD)} good and {len(BAD)} bad pipelines"
+
+
+# A matrix, and a stage that fails.
+STREAM = """\
+stages:
+  fold: { run: 'echo $PARAM_K > $OUT/out', matrix: { k: [0, 1] }, outputs: [out] }
+  late: { run: 'cat $IN_ALL/*/out; exit 3', inputs: { all: fold } }
+"""
+
+
+def judges_events_as_they_are(ctpipe):
+    """events.schema.json is a schema, and what a run, a dry run with a lock, and an audit print is as it says."""
+    schema = json.loads(subprocess.run([ctpipe, "stages", "--events-schema"], capture_output=True, check=True).stdout)
+    jsonschema.Draft7Validator.check_schema(schema)
+    validator = jsonschema.Draft7Validator(schema)
+    lines = 0
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/pipeline.yaml", "w") as file:
+            file.write(STREAM)
+
+        def printed(*arguments):
+            return subprocess.run([ctpipe, *arguments, "--json"], cwd=folder, capture_output=True, text=True).stdout
+
+        for arguments in (["--lock"], [], ["--locked", "--set", "fold.matrix.k=[0, 2]"]):
+            for line in printed("run", *arguments).splitlines():
+                validator.validate(json.loads(line))
+                lines += 1
+        assert any(list(validator.iter_errors(bad)) for bad in ({"event": "run_began"}, {"event": "log", "stage": ""}))
+        for name, arguments in {"status": ["status"], "why": ["why", "fold"], "history": ["history"], "show": ["show", "latest"],
+                                "audit": ["audit"], "gc": ["gc", "--keep-runs", "9"]}.items():
+            part = {"$ref": f"#/definitions/{name}", "definitions": schema["definitions"]}
+            jsonschema.Draft7Validator(part).validate(json.loads(printed(*arguments)))
+    return f"{lines} lines of three runs, and what six commands print"

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gates::Judged;
 use crate::items::Reuse;
+use crate::locked::LockDifference;
 use crate::plan::State;
 
 /// How much a line matters.
@@ -110,13 +111,23 @@ pub enum Event {
         items: Option<Reuse>,
     },
     /// A quality gate was asked.
-    GateJudged(Judged),
+    GateJudged {
+        /// What it said.
+        #[serde(flatten)]
+        judged: Judged,
+    },
     /// A stage did not succeed, or could not be tried.
     StageFailed {
         /// The stage.
         stage: String,
         /// The error and its causes, joined.
         error: String,
+    },
+    /// A stage is not what the lock says (`--locked`).
+    LockDiffers {
+        /// Which, in what, and why.
+        #[serde(flatten)]
+        difference: LockDifference,
     },
     /// The run is over.
     RunFinished {

@@ -14,6 +14,8 @@ use crate::history::StageRecord;
 use crate::key::Key;
 use crate::lock_file::{Block, LockFile};
 use crate::manifest::{Maker, Manifest};
+use crate::plan::Decision;
+use crate::store::Store;
 
 /// What a run does with the lock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -160,6 +162,37 @@ impl Lock {
             .map_err(|e| Error::io("cannot write", &pipeline.lock, e))?;
         Ok(Some(format!("{name} is written")))
     }
+}
+
+/// Holds what a run would come to, as far as it is known before it, against the lock.
+///
+/// # Errors
+/// [`Error::Differs`], and when there is no lock or it cannot be used.
+pub fn foresee(pipeline: &Pipeline, decisions: &[(String, Decision)]) -> Result<()> {
+    let lock = Lock::open(pipeline, LockUse::Hold)?;
+    let mut differences: Vec<LockDifference> = decisions
+        .iter()
+        .filter_map(|(stage, decision)| match (&decision.artifact, &decision.key) {
+            (Some(artifact), _) => lock.differs(stage, &artifact.manifest),
+            (None, Some(key)) => lock.refuses(stage, key),
+            // What it reads has to be made first.
+            (None, None) => None,
+        })
+        .collect();
+    if decisions.len() == pipeline.nodes.len() {
+        differences.extend(lock.gone(pipeline));
+    }
+    // What the run would begin from as it is.
+    let decided = |index: usize| decisions.iter().any(|(name, _)| *name == pipeline.nodes[index].name);
+    let inside = (0..pipeline.nodes.len()).filter(|&index| decided(index));
+    let outside: BTreeSet<usize> =
+        inside.flat_map(|index| pipeline.parents(index)).filter(|&index| !decided(index)).collect();
+    let store = Store::new(&pipeline.artifacts);
+    for index in outside {
+        let name = &pipeline.nodes[index].name;
+        differences.extend(store.current(name)?.and_then(|artifact| lock.differs(name, &artifact.manifest)));
+    }
+    if differences.is_empty() { Ok(()) } else { Err(Error::Differs(differences)) }
 }
 
 /// How an artifact differs from what a lock says of its stage.

@@ -44,7 +44,7 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -
             Event::StageFailed { stage, error } => {
                 let _ = write!(notes, "<li class=error>{}: {}</li>", escape(stage), escape(error));
             }
-            Event::GateJudged(judged) => {
+            Event::GateJudged { judged } => {
                 let (class, word) = if judged.passed { ("info", "yes") } else { ("error", "no") };
                 let found = judged.found.map(|found| found.to_string()).unwrap_or_default();
                 let found = judged.why.clone().unwrap_or(found);
@@ -55,6 +55,9 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -
                     escape(&judged.gate),
                     escape(&found)
                 );
+            }
+            Event::LockDiffers { difference } => {
+                let _ = write!(notes, "<li class=error>{}</li>", escape(&difference.to_string()));
             }
             Event::RunFinished { exit_code, seconds, .. } => {
                 let _ = write!(head, "<p>Exit code {exit_code} after {seconds:.1} s.</p>");

@@ -22,7 +22,7 @@ pub(crate) fn judge(
             let artifact = store.current(&node.name).ok().flatten();
             let folder = artifact.map(|artifact| artifact.path).unwrap_or_default();
             let judged = gate.judge(&node.name, &folder);
-            recorder.event(&Event::GateJudged(judged.clone()));
+            recorder.event(&Event::GateJudged { judged: judged.clone() });
             all.push(judged);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Level, Observer, Outcome};
+use crate::event::{Event, Observer, Outcome};
 use crate::graph::Node;
 use crate::history::StageRecord;
 use crate::limits::Needs;
@@ -94,7 +94,7 @@ impl State<'_> {
     }
 
     fn differ(&mut self, difference: LockDifference) {
-        self.place.recorder.note(Level::Error, difference.to_string());
+        self.place.recorder.event(&Event::LockDiffers { difference: difference.clone() });
         self.differences.push(difference);
     }
 

@@ -207,7 +207,7 @@ mod tests {
     fn an_unknown_key_is_shown_with_line_column_and_the_nearest() {
         assert_eq!(
             first_problem("stages:\n  train:\n    parms: { lr: 1 }\n"),
-            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, run, outputs, inputs, params, matrix, timeout, retries, cpus, gpus, memory"
+            "pipeline.yaml:3:5: unknown key \"parms\" (did you mean \"params\"?); expected one of: uses, run, outputs, inputs, params, matrix, gates, timeout, retries, cpus, gpus, memory"
         );
     }
 

@@ -211,6 +211,8 @@ pub struct Task<'a> {
     pub(crate) stop: &'a AtomicBool,
     /// When it has to be done.
     pub(crate) deadline: Option<Instant>,
+    /// Is it done once more, to be compared?
+    pub(crate) again: bool,
 }
 
 impl Task<'_> {
@@ -295,6 +297,12 @@ impl Task<'_> {
         if let Ok(mut items) = self.items.lock() {
             *items = Some((Items(made_from), reused));
         }
+    }
+
+    /// Is this work that was done before, done once more to compare what it makes, and then thrown away? Then nobody
+    /// outside is told of it.
+    pub fn is_rerun(&self) -> bool {
+        self.again
     }
 
     /// The folder to write to; it becomes the artifact.

@@ -2,7 +2,7 @@
 //! collected. Knows nothing of what is in a run.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
@@ -17,6 +17,19 @@ const LONGEST: usize = 100;
 
 fn folder(store: &Store) -> PathBuf {
     store.root().join("tags")
+}
+
+/// Waits until nobody else puts tags or collects: what gets a tag must not be collected at that very time. A run, which
+/// may take hours, does not hold this.
+pub(crate) fn hold(store: &Store) -> Result<File> {
+    let path = store.root().join("tags.lock");
+    let open = || {
+        fault::point()?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    open().map_err(|e| Error::io("cannot lock", &path, e))
 }
 
 /// Every tag, and the run that it is on.
@@ -55,6 +68,7 @@ pub fn put(store: &Store, name: &str, run: &str) -> Result<()> {
     if name == history::LATEST || history::is_id(name) {
         return Err(Error::Usage(format!("\"{name}\" means a run already; choose another name")));
     }
+    let _held = hold(store)?;
     if let Some(old) = list(store)?.get(name) {
         return if old == run {
             Ok(())
@@ -75,6 +89,7 @@ pub fn put(store: &Store, name: &str, run: &str) -> Result<()> {
 /// # Errors
 /// When there is none of that name; the nearest is suggested.
 pub fn delete(store: &Store, name: &str) -> Result<()> {
+    let _held = hold(store)?;
     let tags = list(store)?;
     if !tags.contains_key(name) {
         let hint = did_you_mean(name, tags.keys().map(String::as_str));

@@ -175,6 +175,7 @@ fn execute(place: Place<'_>, node: &Node, work: &Work, gpus: &[String]) -> Resul
         observer: recorder,
         stop: options.stop,
         deadline: node.limits.timeout.map(|timeout| clock + timeout),
+        again: false,
     };
     // A panic is a mistake in a stage; it must cost that stage and not the record of the run.
     let result = catch_unwind(AssertUnwindSafe(|| node.stage.run(&task))).unwrap_or_else(|panic| {

@@ -52,16 +52,22 @@ impl Stage for Tiny {
             fs::create_dir(task.out().join("sub")).map_err(StageError::failed)?;
             fs::write(task.out().join("sub/length"), text.len().to_string()).map_err(StageError::failed)?;
         }
+        if self.kind == "tells" && !task.is_rerun() {
+            TOLD.fetch_add(1, Ordering::Relaxed);
+        }
         fs::write(task.out().join("out.txt"), (self.work)(text)).map_err(StageError::failed)
     }
 }
 
 static COUNTER: AtomicUsize = AtomicUsize::new(0);
+/// How often somebody outside was told of a stage's work.
+static TOLD: AtomicUsize = AtomicUsize::new(0);
 
 fn stages() -> Vec<Arc<dyn Stage>> {
     let tiny = |kind, work| -> Arc<dyn Stage> { Arc::new(Tiny { kind, work }) };
     vec![
         tiny("copy", |text| text),
+        tiny("tells", |text| text),
         tiny("items", |text| text.chars().rev().collect()),
         tiny("counter", |_| format!("the number is {}", COUNTER.fetch_add(1, Ordering::Relaxed))),
     ]
@@ -391,4 +397,13 @@ fn a_stage_run_again_is_held_against_its_bytes_and_the_first_difference_is_named
     let report = place.audit_with(Again::Stage("a".into()), None, Maker::default()).unwrap();
     let kinds: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
     assert_eq!(kinds, [FindingKind::DataChanged, FindingKind::CannotRerun]);
+}
+
+#[test]
+fn a_stage_that_is_run_again_knows_it_and_tells_nobody() {
+    let place = Place::new("stages:\n  a: { uses: tells, inputs: { in: input.txt } }\n");
+    assert_eq!(TOLD.load(Ordering::Relaxed), 2, "a run each");
+    let report = place.audit_with(Again::All, None, Maker::default()).unwrap();
+    assert!(report.is_clean() && report.reruns.iter().all(|rerun| rerun.same), "{report:?}");
+    assert_eq!((report.reruns.len(), TOLD.load(Ordering::Relaxed)), (1, 2));
 }

@@ -140,7 +140,7 @@ impl Watcher for Follower<'_, '_> {
         if let Err(error) = self.begin_events(plan) {
             self.task.log(Level::Warning, format!("no TensorBoard files can be written: {error}"));
         }
-        if self.config.tracking == Tracking::Mlflow {
+        if self.config.tracking == Tracking::Mlflow && !self.task.is_rerun() {
             let name =
                 self.live.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             let work = self.task.work().ok();

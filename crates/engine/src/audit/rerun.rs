@@ -192,6 +192,7 @@ fn work(
         observer: ground.observer,
         stop: ground.options.stop,
         deadline: node.limits.timeout.map(|timeout| clock + timeout),
+        again: true,
     };
     let result = catch_unwind(AssertUnwindSafe(|| stage.run(&task)))
         .unwrap_or_else(|_| Err(StageError::failed("a mistake in ctpipe; please report it")));

@@ -19,6 +19,7 @@ use crate::fault;
 use crate::graph::Pipeline;
 use crate::history;
 use crate::store::Store;
+use crate::tags;
 use disk::Disk;
 use roots::{Roots, Runs};
 
@@ -79,6 +80,7 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
         return Err(Error::Usage(format!("there is nothing in {} yet", store.root().display())));
     }
     let _lock = store.lock(options.wait)?;
+    let _held = tags::hold(&store)?;
     store.refuse_later()?;
     let runs = Runs::read(&store, options.keep_runs)?;
     let roots = Roots::find(pipeline, &store, &runs)?;

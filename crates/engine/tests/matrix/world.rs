@@ -134,10 +134,10 @@ pub(crate) fn select(pipeline: &Pipeline, selection: Selection) -> BTreeSet<Stri
         keep_going: false,
         wait: false,
         paranoid: false,
+        lock: LockUse::Update,
         jobs: 2,
         maker,
         stop: &stop,
-        lock: LockUse::default(),
     };
     let started = Started::default();
     run(pipeline, &options, &started).map_err(|e| chain(&e)).unwrap();

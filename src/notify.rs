@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use ctpipe_engine::gates::Judged;
 use ctpipe_engine::spec::Notify;
-use ctpipe_engine::{Event, Level, Observer, Pipeline};
+use ctpipe_engine::{Event, Observer, Pipeline};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -55,12 +55,26 @@ impl<'a> Watch<'a> {
         let page = pipeline.artifacts.join("runs").join(&seen.run).join("run.html");
         let notice = seen.notice(exit_code);
         let told = [
-            command.as_ref().map(|line| run_command(line, pipeline, &notice, &page)),
-            webhook.as_ref().map(|address| post(address, &notice)),
+            ("command", command.as_ref().map(|line| run_command(line, pipeline, &notice, &page))),
+            ("webhook", webhook.as_ref().map(|address| post(address, &notice))),
         ];
-        for error in told.into_iter().flatten().filter_map(Result::err) {
-            let text = format!("nobody was told of this run: {error:#}");
-            self.next.event(&Event::Log { stage: String::new(), level: Level::Warning, text });
+        let mut record = json!({ "notice": notice });
+        for (who, told) in told.into_iter().filter_map(|(who, told)| Some((who, told?))) {
+            let text = match told {
+                Ok(()) => "told".to_owned(),
+                Err(error) => {
+                    let text = format!("the {who} was not told of this run: {error:#}");
+                    // Not among the events, of which that the run is over is the last.
+                    eprintln!("warning: {text}");
+                    text
+                }
+            };
+            record[who] = text.into();
+        }
+        // Beside the run's record, which is closed. What cannot be written here has been said above.
+        if command.is_some() || webhook.is_some() {
+            let text = serde_json::to_string_pretty(&record).unwrap_or_default();
+            let _ = std::fs::write(page.with_file_name("notice.json"), text + "\n");
         }
     }
 }

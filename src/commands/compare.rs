@@ -32,6 +32,7 @@ fn show(comparison: &Comparison) {
     say!("{} -> {}", comparison.a, comparison.b);
     match &comparison.parts {
         None if comparison.only.is_empty() => say!("every stage came to the same"),
+        None if comparison.common == 0 => say!("they have no stage in common"),
         None => say!("every stage that is in both came to the same"),
         Some(parting) => {
             say!("they part at {}:", parting.stage);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use ctpipe_engine::graph::Source;
+use ctpipe_engine::history::StageRecord;
 use ctpipe_engine::run::dry_run;
 use ctpipe_engine::{Decision, PAGE_STYLE, Pipeline, Selection, describe, escape};
 use ctpipe_plot::{Dag, Node};
@@ -45,6 +46,43 @@ pub(crate) fn dag(global: &Global, args: &cli::Dag) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// What a run came to, for its page.
+pub(crate) fn of_run(pipeline: &Pipeline, records: &[StageRecord]) -> String {
+    let mut graph = Dag::new("run", "What became of each stage");
+    let mut rows = stages(pipeline, &[]);
+    for row in &mut rows {
+        let of = |record: &&StageRecord| {
+            record.stage == row.stage || record.stage.split('@').next() == Some(&row.stage)
+        };
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for record in records.iter().filter(of) {
+            let outcome = serde_json::to_value(record.outcome).unwrap_or_default();
+            *counts.entry(outcome.as_str().unwrap_or_default().replace('_', " ")).or_default() += 1;
+        }
+        let done: usize = counts.values().sum();
+        if done < row.instances {
+            counts.insert("not done".to_owned(), row.instances - done);
+        }
+        row.stale = done < row.instances;
+        row.state = counted(counts.iter().map(|(word, count)| (word.as_str(), *count)));
+        graph = graph.node(Node::new(row.title()).line(row.state.clone()).flagged(row.stale));
+    }
+    for (from, to) in edges(&rows) {
+        graph = graph.edge(from, to);
+    }
+    let said =
+        rows.iter().map(|row| format!("{}: {}", row.title(), row.state)).collect::<Vec<_>>().join("; ");
+    graph.alternative(format!("{said}.")).draw().inline()
+}
+
+/// "fresh", or how many are what.
+fn counted<'a>(words: impl Iterator<Item = (&'a str, usize)> + Clone) -> String {
+    if words.clone().count() == 1 {
+        return words.map(|(word, _)| word.to_owned()).collect();
+    }
+    words.map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+}
+
 /// In the pipeline's order, in which each comes after what it reads.
 fn stages(pipeline: &Pipeline, decisions: &[(String, Decision)]) -> Vec<Row> {
     let decisions: BTreeMap<&str, &Decision> =
@@ -74,12 +112,7 @@ fn stages(pipeline: &Pipeline, decisions: &[(String, Decision)]) -> Vec<Row> {
                 None => words.push((word, 1)),
             }
         }
-        let state = match words.as_slice() {
-            [(word, _)] => (*word).to_owned(),
-            several => {
-                several.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
-            }
-        };
+        let state = counted(words.iter().copied());
         let stale = of.iter().find(|decision| decision.state.is_stale());
         let made = of.iter().filter_map(|decision| decision.current.as_ref());
         let seconds: Vec<f64> = made.map(|artifact| artifact.manifest.made.seconds).collect();
@@ -201,7 +234,7 @@ fn html(stages: &[Row]) -> String {
     let drawing = graph.alternative(format!("{}.", told.join("; "))).draw().inline();
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-<title>Pipeline</title><style>{PAGE_STYLE} :root {{ --second: #b85900; --third: #6a4c93; }} main > svg {{ max-width: 100%; height: auto; }} th, td:not(:nth-child(3), :nth-child(5)) {{ white-space: nowrap; }}\
+<title>Pipeline</title><style>{PAGE_STYLE} th, td:not(:nth-child(3), :nth-child(5)) {{ white-space: nowrap; }}\
 </style><header><h1>Pipeline</h1></header><main>{drawing}\
 <table><caption>Stages</caption><thead><tr><th scope=col>Stage<th scope=col>State<th scope=col>Why<th scope=col>Took\
 <th scope=col>Reads</tr></thead><tbody>{rows}</tbody></table></main></html>\n"

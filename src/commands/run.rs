@@ -2,12 +2,13 @@
 
 use std::num::NonZero;
 
+use ctpipe_engine::history::StageRecord;
 use ctpipe_engine::locked::{LockUse, foresee};
 use ctpipe_engine::run::{self, Summary, dry_run};
 use ctpipe_engine::{Error, Observer, Options, Selection};
 
 use crate::cli::{Global, Run};
-use crate::commands::{report, status};
+use crate::commands::{dag, report, status};
 use crate::context;
 use crate::notify::Watch;
 use crate::terminal::{JsonLines, People};
@@ -29,11 +30,13 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
         return Ok(code);
     }
     let stop = context::stop_flag()?;
+    let draw = |records: &[StageRecord]| dag::of_run(&pipeline, records);
     let options = Options {
         selection,
         keep_going: args.keep_going,
         wait: args.wait,
         paranoid: args.paranoid,
+        draw: Some(&draw),
         lock: match (args.lock, args.locked) {
             (true, _) => LockUse::Write,
             (_, true) => LockUse::Hold,

@@ -147,7 +147,7 @@ fn the_schema_knows_every_event_with_every_field_and_none_that_there_is_not() {
         let mut more = value.clone();
         more["another"] = json!(1);
         assert!(fault(&root, &root, &more).is_some(), "{more}");
-        for field in fields.iter().filter(|field| !["items", "reasons"].contains(&field.as_str())) {
+        for field in fields.iter().filter(|field| !["items", "reasons", "why"].contains(&field.as_str())) {
             let mut less = value.clone();
             less.as_object_mut().unwrap().remove(field);
             assert!(fault(&root, &root, &less).is_some(), "{less}");

@@ -169,7 +169,7 @@ fn a_webhook_is_posted_to_and_one_that_hangs_is_given_up() {
     let unset = run(None);
     assert!(unset.stderr.contains("$CTPIPE_TEST_HOOK, which is not set"), "{}", unset.stderr);
     let told = run(Some(format!("http://{address}/hook")));
-    assert!(!told.stderr.contains("nobody was told"), "{}", told.stderr);
+    assert!(!told.stderr.contains("was not told"), "{}", told.stderr);
     let body: Value = serde_json::from_str(&received.recv().unwrap()).unwrap();
     assert_eq!(body["gates"][0]["found"], 9.0);
     assert!(body["text"].as_str().unwrap().contains("said no"));
@@ -215,4 +215,56 @@ fn the_graph_is_drawn_in_every_form_with_states_and_reasons() {
         (&json[1]["stage"], &json[1]["reads"][0], &json[1]["stale"]),
         (&"judge".into(), &"model".into(), &false.into())
     );
+}
+
+#[test]
+fn an_experiment_releases_nothing_and_a_profile_has_its_own() {
+    let profile = format!("{PIPELINE}profiles: {{ demo: {{ model: {{ params: {{ q: 4 }} }} }} }}\n");
+    let sandbox = sandbox(&profile);
+    let said = sandbox.ctpipe(&["run", "--set", "model.q=3"]).expect(0);
+    assert!(said.stderr.contains("nothing is released, because --set"), "{}", said.stderr);
+    assert_eq!(released(&sandbox), None);
+    sandbox.ctpipe(&["run"]).expect(0);
+    sandbox.ctpipe(&["run", "--profile", "demo"]).expect(0);
+    assert!(released(&sandbox).unwrap().contains('2'));
+    let demo = std::fs::read_to_string(sandbox.path("artifacts/released@demo/metrics.json")).unwrap();
+    assert!(demo.contains('4'), "{demo}");
+}
+
+/// The nightly loop: tonight's model against the one that was released, of which the first night has none.
+#[test]
+fn tonights_model_is_compared_with_the_released_one() {
+    let sandbox = Sandbox::new();
+    let nightly = crate::harness::PIPELINE.replace(
+        "model: train, volumes: preprocess, split: split, series: ingest }\n",
+        "model: train, volumes: preprocess, split: split, series: ingest, baseline: released.evaluate }\n    \
+         gates: [test.accuracy.value >= 0, comparison.delta_sensitivity.value >= -2 if comparison]\n",
+    );
+    assert!(nightly.contains("gates"));
+    sandbox.write("pipeline.yaml", &nightly);
+    let first = sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
+    assert!(first.stderr.contains("not asked: there is no comparison"), "{}", first.stderr);
+    // The model is released, and beside it what has judged it.
+    assert!(sandbox.path("artifacts/released/model.safetensors").exists());
+    let metrics = || -> Value {
+        let text = std::fs::read(sandbox.path("artifacts/evaluate/metrics.json")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    };
+    assert!(
+        sandbox.path("artifacts/released.evaluate/metrics.json").exists()
+            && metrics()["comparison"].is_null()
+    );
+    // Another night, another model.
+    sandbox.write("pipeline.yaml", &nightly.replace("epochs: 2", "epochs: 1"));
+    sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
+    assert!(metrics()["comparison"]["samples"].as_u64() > Some(0));
+    // From then on against itself, until something changes: two nights later nothing is done.
+    sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
+    sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
+    let quiet = sandbox.ctpipe(&["run", "--to", "evaluate", "--json"]).expect(0);
+    assert!(quiet.ran().is_empty(), "{}", quiet.stdout);
+    // What the comparison was made from stays, and an audit finds its way back to it.
+    sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+    sandbox.ctpipe(&["audit"]).expect(0);
+    assert!(page(&sandbox).contains("<svg"), "the run's page has a drawing");
 }

@@ -21,6 +21,8 @@ pub struct Comparison {
     pub b: String,
     /// The first stage at which they part; `None` when all that both ran came to the same.
     pub parts: Option<Parting>,
+    /// Stages that both have.
+    pub common: usize,
     /// Stages that only one of them ran, and which.
     pub only: BTreeMap<String, String>,
     /// Parameters with two values.
@@ -80,6 +82,7 @@ pub fn compare(store: &Store, a: &RunRecord, b: &RunRecord, names: &[String]) ->
         a: a.run.clone(),
         b: b.run.clone(),
         parts: None,
+        common: 0,
         only: BTreeMap::new(),
         params: Vec::new(),
         inputs: Vec::new(),
@@ -93,6 +96,7 @@ pub fn compare(store: &Store, a: &RunRecord, b: &RunRecord, names: &[String]) ->
             comparison.only.insert(new.stage.clone(), b.run.clone());
             continue;
         };
+        comparison.common += 1;
         if comparison.parts.is_none() && (&old.key_hash, &old.content) != (&new.key_hash, &new.content) {
             let diff = |old: &str, new: &str| Some(store.recall_tree(new)?.diff(&store.recall_tree(old)?));
             comparison.parts = Some(Parting {

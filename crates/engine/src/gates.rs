@@ -34,6 +34,8 @@ pub struct Gate {
     than: Than,
     /// What the metric is held against.
     pub bound: f64,
+    /// Asked only where this name stands for something: `comparison`, of which a first night has none.
+    only_if: Option<String>,
     /// As it is written.
     text: String,
 }
@@ -41,7 +43,8 @@ pub struct Gate {
 /// A gate that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no gate; expected a metric, >= > <= or <, and a number, such as \"test.auc.ci_low >= 0.70\""
+    "\"{0}\" is no gate; expected a metric, >= > <= or <, and a number, such as \"test.auc.ci_low >= 0.70\"; \
+     \"if NAME\" behind it asks only where metrics.json has something there"
 )]
 pub struct NoGate(String);
 
@@ -50,7 +53,12 @@ impl FromStr for Gate {
 
     fn from_str(text: &str) -> Result<Gate, NoGate> {
         let no_gate = || NoGate(text.to_owned());
-        let split = |(sign, than)| text.split_once(sign).map(|(metric, bound)| (metric, than, bound));
+        let (asked, only_if) = match text.rsplit_once(" if ") {
+            Some((asked, name)) if !name.trim().is_empty() => (asked, Some(name.trim().to_owned())),
+            Some(_) => return Err(no_gate()),
+            None => (text, None),
+        };
+        let split = |(sign, than)| asked.split_once(sign).map(|(metric, bound)| (metric, than, bound));
         let (metric, than, bound) = SIGNS.into_iter().find_map(split).ok_or_else(no_gate)?;
         let metric = metric.trim();
         let bound: f64 = bound.trim().parse().map_err(|_| no_gate())?;
@@ -58,7 +66,7 @@ impl FromStr for Gate {
         if !named || !bound.is_finite() || metric.contains(['=', '<', '>']) {
             return Err(no_gate());
         }
-        Ok(Gate { metric: metric.to_owned(), than, bound, text: text.trim().to_owned() })
+        Ok(Gate { metric: metric.to_owned(), than, bound, only_if, text: text.trim().to_owned() })
     }
 }
 
@@ -79,7 +87,7 @@ pub struct Judged {
     pub passed: bool,
     /// The number that was found; `None` where there is none.
     pub found: Option<f64>,
-    /// Why there is none: that counts as a no.
+    /// Why there is none: that counts as a no, unless the gate is asked only where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
 }
@@ -99,9 +107,22 @@ impl fmt::Display for Judged {
 impl Gate {
     /// Holds the metrics of an artifact of `stage` against the bound.
     pub(crate) fn judge(&self, stage: &str, artifact: &Path) -> Judged {
-        let (found, why) = match metrics_file::read(artifact) {
+        let metrics = metrics_file::read(artifact);
+        if let (Some(name), Some(metrics)) = (&self.only_if, &metrics)
+            && !metrics_file::has(metrics, name)
+        {
+            let why = Some(format!("not asked: there is no {name}"));
+            return Judged {
+                stage: stage.to_owned(),
+                gate: self.text.clone(),
+                passed: true,
+                found: None,
+                why,
+            };
+        }
+        let (found, why) = match &metrics {
             None => (None, Some(format!("{stage} wrote no {METRICS} that can be read"))),
-            Some(metrics) => self.look(&metrics),
+            Some(metrics) => self.look(metrics),
         };
         let passed = found.is_some_and(|found| match self.than {
             Than::AtLeast => found >= self.bound,
@@ -156,7 +177,9 @@ mod tests {
         for text in ["test.auc.ci_low >= 0.70", "a<-2e-3", " a.b <= 5 ", "macro avg.precision > .5"] {
             assert_eq!(text.parse::<Gate>().unwrap().to_string(), text.trim());
         }
+        assert_eq!("a > 1 if a.b".parse::<Gate>().unwrap().only_if.as_deref(), Some("a.b"));
         for text in [
+            "a > 1 if ",
             "",
             "a",
             "a >=",
@@ -208,6 +231,14 @@ mod tests {
         ] {
             let (passed, text) = judged(gate, &metrics);
             assert!(!passed && text.contains(said), "{text}");
+        }
+        for (gate, passed) in [
+            ("comparison.delta_auc.ci_high >= -0.02 if comparison", true),
+            ("comparison.delta_auc.ci_high >= -0.02 if test", false),
+            ("test.auc.value >= 0.95 if test.auc", false),
+            ("test.auc.value >= 0.85 if test.auc", true),
+        ] {
+            assert_eq!(judged(gate, &metrics).0, passed, "{gate}");
         }
         let nowhere = "a > 1".parse::<Gate>().unwrap().judge("s", Path::new("/nonexistent"));
         assert!(!nowhere.passed && nowhere.to_string().contains("s wrote no metrics.json"));

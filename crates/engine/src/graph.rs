@@ -19,6 +19,7 @@ use crate::matrix::{self, Instance};
 use crate::param::Params;
 use crate::spec::{Notify, Problems, Spec};
 use crate::stage::Stage;
+use crate::store::RELEASED;
 use crate::suggest::did_you_mean;
 use build::Builder;
 use layout::Layout;
@@ -70,6 +71,8 @@ pub struct Pipeline {
     pub artifacts: PathBuf,
     /// Where git keeps what it came to, for the chosen profile.
     pub lock: PathBuf,
+    /// The name of the link to what is released, for the chosen profile.
+    pub released: String,
     /// Is it other than the file says, by `--set`?
     pub overridden: bool,
     /// Who is told when it fails.
@@ -78,6 +81,11 @@ pub struct Pipeline {
     pub seed: u64,
     /// The stages, in order.
     pub nodes: Vec<Node>,
+}
+
+/// The name of the link to what is released.
+fn released(spec: &Spec) -> String {
+    spec.profile.as_ref().map_or_else(|| RELEASED.to_owned(), |profile| format!("{RELEASED}@{profile}"))
 }
 
 impl Pipeline {
@@ -114,9 +122,11 @@ impl Pipeline {
         }
         let (artifacts, overridden) = (root.join("artifacts"), spec.overridden);
         let lock = lock_file::path_for(&spec.file, spec.profile.as_deref());
+        let released = released(spec);
         Ok(Pipeline {
             root,
             artifacts,
+            released,
             lock,
             overridden,
             notify: spec.notify.clone(),

@@ -38,26 +38,33 @@ pub fn read(folder: &Path) -> Option<Value> {
 pub fn lookup(metrics: &Value, name: &str) -> Found {
     let mut here = metrics;
     let mut beside: Option<&Map<String, Value>> = None;
-    let mut passed: Vec<&str> = Vec::new();
-    for part in name.split('.') {
+    let mut rest = name;
+    while !rest.is_empty() {
+        let passed = name.get(..name.len() - rest.len()).unwrap_or_default().trim_end_matches('.');
         let Some(object) = here.as_object() else {
             return match here {
-                Value::Null => {
-                    Found::Null(reason(beside).or_else(|| Some(format!("{} is empty", passed.join(".")))))
-                }
+                Value::Null => Found::Null(reason(beside).or_else(|| Some(format!("{passed} is empty")))),
                 _ => missing(metrics, name),
             };
         };
-        let Some(next) = object.get(part) else {
+        // A key may have dots of its own: the longest that fits is meant.
+        let after = |key: &str| {
+            let after = rest.strip_prefix(key)?;
+            if after.is_empty() { Some(after) } else { after.strip_prefix('.') }
+        };
+        let fits = object.iter().filter_map(|(key, value)| Some((key, value, after(key)?)));
+        let Some((_, value, after)) = fits.max_by_key(|(key, ..)| key.len()) else {
             // A figure without a value may lack the others, too; a name like one that it has is mistyped.
+            let part = rest.split('.').next().unwrap_or(rest);
             let others = object.keys().map(String::as_str).filter(|key| *key != UNDEFINED);
             let mistyped = !did_you_mean(part, others).is_empty();
             let why = reason(Some(object)).filter(|_| !mistyped);
             return why.map_or_else(|| missing(metrics, name), |why| Found::Null(Some(why)));
         };
-        passed.push(part);
-        beside = Some(object);
-        here = next;
+        (rest, beside, here) = (after, Some(object), value);
+    }
+    if name.is_empty() {
+        return missing(metrics, name);
     }
     match here {
         Value::Number(number) => number.as_f64().map_or(Found::Null(None), Found::Number),
@@ -67,6 +74,11 @@ pub fn lookup(metrics: &Value, name: &str) -> Found {
         Value::Array(_) => Found::Other("a list".to_owned()),
         Value::Object(_) => Found::Other("a group of figures".to_owned()),
     }
+}
+
+/// Does a dotted name stand for anything but null?
+pub fn has(metrics: &Value, name: &str) -> bool {
+    matches!(lookup(metrics, name), Found::Number(_) | Found::Other(_))
 }
 
 /// Every number that has a dotted name.
@@ -117,6 +129,7 @@ mod tests {
                 "pr_auc": { "value": null, "undefined": "no positives" },
                 "count": 12, "name": "x", "curve": [1, 2],
             },
+            "a.b": { "c": 3 },
             "comparison": null,
         })
     }
@@ -126,6 +139,7 @@ mod tests {
         let look = |name| lookup(&metrics(), name);
         assert_eq!(look("test.auc.value"), Found::Number(0.75));
         assert_eq!(look("test.count"), Found::Number(12.0));
+        assert_eq!(look("a.b.c"), Found::Number(3.0));
         for name in ["test.pr_auc.value", "test.pr_auc.ci_low"] {
             assert_eq!(look(name), Found::Null(Some("no positives".to_owned())), "{name}");
         }
@@ -150,6 +164,6 @@ mod tests {
     #[test]
     fn every_number_has_a_name_and_lists_have_none() {
         let names: Vec<String> = numbers(&metrics()).into_keys().collect();
-        assert_eq!(names, ["test.auc.ci_low", "test.auc.value", "test.count"]);
+        assert_eq!(names, ["a.b.c", "test.auc.ci_low", "test.auc.value", "test.count"]);
     }
 }

@@ -14,7 +14,8 @@ pub const STYLE: &str = include_str!("page.css");
 const SHOWN: usize = 8;
 
 /// The page of one run.
-pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -> String {
+/// `drawing` is markup that stands as it is.
+pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event], drawing: &str) -> String {
     let mut rows = String::new();
     let mut notes = String::new();
     let mut head = String::new();
@@ -73,7 +74,7 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event]) -
     }
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-<title>Run {id}</title><style>{STYLE}</style><header><p class=badge>Research use only</p><h1>Run {id}</h1></header><main><p>Started {started}, ctpipe {} ({}).</p>{head}\
+<title>Run {id}</title><style>{STYLE}</style><header><p class=badge>Research use only</p><h1>Run {id}</h1></header><main><p>Started {started}, ctpipe {} ({}).</p>{head}{drawing}\
 <table><caption>Stages</caption><thead><tr><th scope=col>Stage<th scope=col>Decision<th scope=col>Why\
 <th scope=col>Outcome<th scope=col>Cost</tr></thead><tbody>{rows}</tbody></table>{gates}<h2>What was said</h2><ul>{notes}</ul>\
 <p><a href=\"../../report/report.html\">Current report</a></p></main></html>\n",

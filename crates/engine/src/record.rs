@@ -87,7 +87,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Closes the record; returns its folder. What cannot be written is said and no failure.
-    pub(crate) fn finish(self, exit_code: u8) -> PathBuf {
+    pub(crate) fn finish(self, drawing: &str, exit_code: u8) -> PathBuf {
         let seconds = self.clock.elapsed().as_secs_f64();
         self.event(&Event::RunFinished { run: self.id.clone(), exit_code, seconds });
         let written = self.log.lock().map_or(Ok(()), |log| {
@@ -104,7 +104,7 @@ impl<'a> Recorder<'a> {
                 checksum: String::new(),
             };
             files::write_atomically(&self.folder.join(RECORD), &record.sealed().to_json())?;
-            let html = page::render(&self.id, &started, &self.maker, &log.events);
+            let html = page::render(&self.id, &started, &self.maker, &log.events, drawing);
             files::write_atomically(&self.folder.join("run.html"), html.as_bytes())?;
             // The report, which must not name a run, leads here.
             let runs = self.folder.parent().unwrap_or(&self.folder);

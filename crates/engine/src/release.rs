@@ -46,7 +46,12 @@ pub(crate) fn release(
     if !all_asked || judged.iter().any(|judged| !judged.passed) {
         return Ok(());
     }
-    if last.instance.is_some() {
+    if pipeline.overridden {
+        let text = "nothing is released, because --set is no part of the pipeline file".to_owned();
+        recorder.note(Level::Info, text);
+        return Ok(());
+    }
+    if gates().filter(|node| node.of() == last.of()).count() > 1 {
         let text = format!(
             "{} is one of several with the same gates, so none of them is released; put the gates on a stage that reads \
              all of them",
@@ -58,7 +63,7 @@ pub(crate) fn release(
     let Some(gated) = store.current(&last.name)? else { return Ok(()) };
     let port = last.stage.judges().filter(|port| last.inputs.contains_key(*port));
     let released: Artifact = match port.and_then(|port| Some((port, last.inputs.get(port)?))) {
-        None | Some((_, Source::Path { .. })) => gated,
+        None | Some((_, Source::Path { .. })) => gated.clone(),
         Some((port, Source::Stage(index))) => {
             let name = &pipeline.nodes[*index].name;
             let Some(read) = store.current(name)? else { return Ok(()) };
@@ -73,7 +78,9 @@ pub(crate) fn release(
             read
         }
     };
-    if store.release(&released.path)? {
+    // First what judged it: of a kill in between, the next run sets the other one.
+    store.release(&format!("{}.{}", pipeline.released, last.of()), &gated)?;
+    if store.release(&pipeline.released, &released)? {
         let manifest = &released.manifest;
         let key = manifest.key_hash.get(..12).unwrap_or(&manifest.key_hash);
         recorder.note(Level::Info, format!("released {} {key}: all gates said yes", manifest.stage));

@@ -141,6 +141,7 @@ fn compare() -> Value {
             field("a", text(), "the first run"),
             field("b", text(), "the second"),
             field("parts", or_null(parting), "the first stage at which they part"),
+            field("common", whole(), "stages that both have"),
             field("only", map_of(text()), "stages that one of them has, and which"),
             field("params", differences(), ""),
             field("inputs", differences(), "digests of what the user gave to read"),

@@ -88,6 +88,9 @@ impl Selection {
     }
 }
 
+/// Makes a drawing of the stages that a run used and made, to stand in its page.
+pub type Draw<'a> = &'a (dyn Fn(&[StageRecord]) -> String + Sync);
+
 /// How to run.
 pub struct Options<'a> {
     /// Which stages.
@@ -98,6 +101,8 @@ pub struct Options<'a> {
     pub wait: bool,
     /// Read every file instead of believing the stat cache.
     pub paranoid: bool,
+    /// Draws the run's stages for its page, as SVG.
+    pub draw: Option<Draw<'a>>,
     /// What to do with `pipeline.lock`.
     pub lock: LockUse,
     /// Stages at a time, at most.
@@ -170,7 +175,9 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     {
         recorder.note(Level::Warning, format!("nothing could be released: {}", chain(&e)));
     }
-    let folder = recorder.finish(result.as_ref().map_or_else(Error::exit_code, |_| exit_code(&gates)));
+    let drawing = options.draw.map(|draw| draw(&recorder.stages())).unwrap_or_default();
+    let folder =
+        recorder.finish(&drawing, result.as_ref().map_or_else(Error::exit_code, |_| exit_code(&gates)));
     result.map(|outcomes| Summary { folder, outcomes, gates })
 }
 

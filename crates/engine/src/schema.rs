@@ -206,7 +206,7 @@ fn changeable(inputs: Value, params: Value) -> Map<String, Value> {
         "type": ["array", "null"],
         "description": "what its metrics.json must reach, such as \"test.auc.ci_low >= 0.70\"; \
             a no ends the run with exit code 5",
-        "items": { "type": "string", "pattern": format!("^[^<>=]*[^<>=.\\s][^<>=]*(>=|<=|<|>)\\s*{number}\\s*$") },
+        "items": { "type": "string", "pattern": format!("^[^<>=]*[^<>=.\\s][^<>=]*(>=|<=|<|>)\\s*{number}\\s*( if \\S.*)?$") },
     });
     properties.insert("gates".to_owned(), gates);
     properties.insert("inputs".to_owned(), inputs);

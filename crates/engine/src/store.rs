@@ -26,7 +26,8 @@ use crate::manifest::{MANIFEST, Manifest};
 use crate::stat_cache::StatCache;
 use crate::tree::{FileDigest, Tree};
 
-/// The link to what all gates have said yes to.
+/// The link to what all gates have said yes to; of a profile `released@PROFILE`. With the name of the gated stage behind
+/// it (`released.evaluate`) the link to what has judged it.
 pub(crate) const RELEASED: &str = "released";
 /// Marks the work of a forced run.
 const FORCED: &str = "forced";
@@ -323,14 +324,13 @@ impl Store {
             .map_err(|e| Error::io("cannot set the link", &link, e))
     }
 
-    /// Makes an artifact the released one; `false` where it is that already.
-    pub(crate) fn release(&self, artifact: &Path) -> Result<bool> {
-        let link = self.root.join(RELEASED);
-        let target = artifact.strip_prefix(&self.root).unwrap_or(artifact);
-        if fs::read_link(&link).is_ok_and(|before| before == target) {
+    /// Makes an artifact a released one; `false` where one with the same bytes is that already, and stays.
+    pub(crate) fn release(&self, link: &str, artifact: &Artifact) -> Result<bool> {
+        let before = self.current(link).ok().flatten();
+        if before.is_some_and(|before| before.manifest.content == artifact.manifest.content) {
             return Ok(false);
         }
-        self.point(RELEASED, artifact)?;
+        self.point(link, &artifact.path)?;
         Ok(true)
     }
 

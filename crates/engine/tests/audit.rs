@@ -107,6 +107,7 @@ impl Place {
             wait: false,
             paranoid: false,
             lock: LockUse::Write,
+            draw: None,
             jobs: 1,
             maker: Maker::default(),
             stop: &stop,

@@ -186,6 +186,7 @@ impl World {
             wait: false,
             paranoid: false,
             lock: LockUse::Update,
+            draw: None,
             jobs,
             maker,
             stop: &stop,

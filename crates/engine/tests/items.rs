@@ -123,6 +123,7 @@ impl Place {
             wait: false,
             paranoid: false,
             lock: LockUse::Update,
+            draw: None,
             jobs: 1,
             maker,
             stop: &stop,

@@ -49,6 +49,7 @@ fn the_same_folds_give_the_same_bytes_as_ever() {
         wait: false,
         paranoid: true,
         lock: LockUse::Update,
+        draw: None,
         jobs: 1,
         maker: Maker::default(),
         stop: &stop,

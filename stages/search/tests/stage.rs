@@ -46,6 +46,7 @@ fn the_same_models_give_the_same_bytes_as_ever_and_the_best_one_is_there() {
         wait: false,
         paranoid: true,
         lock: LockUse::Update,
+        draw: None,
         jobs: 1,
         maker: Maker::default(),
         stop: &stop,

@@ -4,12 +4,14 @@
 //! or is the name or the position in a list. So whatever walks over a node's inputs need not know of it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::Source;
 use super::build::{Builder, Draft};
 use crate::locate::Side;
 use crate::spec::{Given, Origin, Setting, StageSpec};
-use crate::stage::Stage;
+use crate::stage::{Port, Stage};
+use crate::store::RELEASED;
 use crate::suggest::did_you_mean;
 
 impl Builder<'_> {
@@ -18,6 +20,13 @@ impl Builder<'_> {
         let mut inputs = BTreeMap::new();
         for (name, setting) in &draft.inputs {
             if let Some(port) = stage.ports().iter().find(|port| port.name == name) {
+                if let Given::One(given) = &setting.value
+                    && let Some(link) = self.released(given)
+                {
+                    inputs
+                        .extend(self.as_released(&link, port, setting).map(|source| (name.clone(), source)));
+                    continue;
+                }
                 inputs.extend(self.sources(draft, name, port.many, setting));
             } else {
                 let ports: Vec<&str> = stage.ports().iter().map(|p| p.name).collect();
@@ -39,6 +48,31 @@ impl Builder<'_> {
             }
         }
         inputs
+    }
+
+    /// The link that `released` (what was released last) or `released.STAGE` (what has judged it) stands for.
+    fn released(&self, given: &str) -> Option<PathBuf> {
+        let (word, stage) = given.split_once('.').map_or((given, None), |(word, stage)| (word, Some(stage)));
+        let known =
+            word == RELEASED && stage.is_none_or(|stage| self.layout.stages().any(|name| name == stage));
+        let name = super::released(self.spec);
+        let name = stage.map_or(name.clone(), |stage| format!("{name}.{stage}"));
+        known.then(|| self.root.join("artifacts").join(name))
+    }
+
+    /// The artifact itself, which stays what it is when the link moves on. Before the first release an optional port is
+    /// left unwired.
+    fn as_released(&mut self, link: &Path, port: &Port, setting: &Setting<Given>) -> Option<Source> {
+        let Ok(target) = std::fs::read_link(link) else {
+            if !port.optional {
+                let message = format!("nothing has been released yet, and {} is needed", port.name);
+                self.complain(&setting.origin, Side::Value, message);
+            }
+            return None;
+        };
+        let given = Path::new("artifacts").join(target);
+        let path = self.root.join(&given);
+        Some(Source::Path { given: given.display().to_string(), path })
     }
 
     /// The entries of one port.

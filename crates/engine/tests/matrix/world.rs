@@ -135,6 +135,7 @@ pub(crate) fn select(pipeline: &Pipeline, selection: Selection) -> BTreeSet<Stri
         wait: false,
         paranoid: false,
         lock: LockUse::Update,
+        draw: None,
         jobs: 2,
         maker,
         stop: &stop,

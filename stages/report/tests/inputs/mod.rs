@@ -161,6 +161,7 @@ fn run_pipeline(set: &Set, folder: tempfile::TempDir, pipeline: &str) -> Made {
         wait: false,
         paranoid: true,
         lock: ctpipe_engine::locked::LockUse::Update,
+        draw: None,
         jobs: 1,
         maker: ctpipe_engine::Maker::default(),
         stop: &stop,

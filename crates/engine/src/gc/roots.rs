@@ -28,7 +28,7 @@ impl Runs {
     pub(super) fn read(store: &Store, keep: Option<usize>) -> Result<Runs> {
         let mut all = Vec::new();
         for id in history::ids(store) {
-            let record = match RunRecord::read(store, &id) {
+            let record = match RunRecord::read_whole(store, &id) {
                 Ok(record) => Some(record),
                 // Killed before its end.
                 Err(Error::Usage(_)) => None,

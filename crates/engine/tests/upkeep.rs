@@ -1,0 +1,145 @@
+//! Audit and collection of pipelines made of commands: what is right is called so, and what is referred to stays.
+//! Knows no stage but the shell's.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use ctpipe_engine::audit::{Again, FindingKind, Options as AuditOptions, Report, audit};
+use ctpipe_engine::gc::{Options as Keep, collect};
+use ctpipe_engine::locked::LockUse;
+use ctpipe_engine::run::{Summary, run};
+use ctpipe_engine::{Error, Maker, Options, Pipeline, Selection, Spec, Store, history, tags};
+
+/// A folder with a pipeline file, and whatever it makes.
+struct World(tempfile::TempDir);
+
+impl World {
+    fn new(pipeline: &str) -> World {
+        let world = World(tempfile::tempdir().unwrap());
+        world.write("pipeline.yaml", pipeline);
+        world
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.0.path().join(below)
+    }
+
+    fn write(&self, below: &str, text: &str) {
+        fs::write(self.path(below), text).unwrap();
+    }
+
+    fn pipeline(&self, file: &str, profile: Option<&str>) -> Pipeline {
+        Pipeline::new(&Spec::load(&self.path(file), profile, &[]).unwrap(), &[]).unwrap()
+    }
+
+    fn run_with(&self, file: &str, selection: Selection, lock: LockUse) -> Result<Summary, Error> {
+        let (stop, maker) = (AtomicBool::new(false), Maker::default());
+        let (keep_going, wait, paranoid, jobs) = (false, false, false, 1);
+        let options = Options { selection, keep_going, wait, paranoid, lock, jobs, maker, stop: &stop };
+        run(&self.pipeline(file, None), &options, &())
+    }
+
+    /// Runs all; the run's name.
+    fn run(&self) -> String {
+        let summary = self.run_with("pipeline.yaml", Selection::default(), LockUse::Update).unwrap();
+        summary.folder.file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
+    fn audit(&self, again: Again, run: Option<&str>) -> Report {
+        let (stop, maker, run) = (AtomicBool::new(false), Maker::default(), run.map(str::to_owned));
+        let options = AuditOptions { again, run, wait: false, maker, stop: &stop };
+        audit(&self.pipeline("pipeline.yaml", None), &options, &()).unwrap()
+    }
+
+    fn kinds(&self) -> Vec<FindingKind> {
+        self.audit(Again::Nothing, None).findings.iter().map(|finding| finding.kind).collect()
+    }
+
+    fn collect(&self, file: &str, keep_runs: Option<usize>, max_size: Option<u64>) -> Result<(), Error> {
+        let stop = AtomicBool::new(false);
+        let options = Keep { keep_runs, max_size, dry_run: false, wait: false, stop: &stop };
+        collect(&self.pipeline(file, None), &options).map(|_| ())
+    }
+
+    /// Where the current artifact of a stage lies.
+    fn current(&self, stage: &str) -> PathBuf {
+        fs::canonicalize(self.path(&format!("artifacts/{stage}"))).unwrap()
+    }
+
+    /// Every artifact, as `stage/key`.
+    fn stored(&self) -> BTreeSet<String> {
+        let below = |folder: &Path| -> Vec<PathBuf> {
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+        };
+        let store = self.path("artifacts/store");
+        let folders = below(&store).into_iter().flat_map(|stage| below(&stage));
+        folders.map(|path| path.strip_prefix(&store).unwrap().display().to_string()).collect()
+    }
+}
+
+/// A stage that writes the text; with an input, behind what it read.
+fn writes(name: &str, text: &str) -> String {
+    format!("  {name}: {{ run: 'echo {text} > $OUT/out.txt', outputs: [out.txt] }}\n")
+}
+
+fn appends(name: &str, input: &str, text: &str) -> String {
+    format!(
+        "  {name}: {{ run: 'cat $IN_OLD/out.txt > $OUT/out.txt; echo {text} >> $OUT/out.txt', \
+         inputs: {{ old: {input} }}, outputs: [out.txt] }}\n"
+    )
+}
+
+fn stages(all: &[String]) -> String {
+    format!("stages:\n{}", all.concat())
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+}
+
+#[test]
+fn a_command_that_reads_a_matrix_or_a_list_is_run_again_with_the_same_variables() {
+    let world = World::new(
+        "stages:\n  part: { matrix: { n: [1, 2] }, run: 'echo $PARAM_N > $OUT/out.txt', outputs: [out.txt] }\n  \
+         sum: { run: 'set -u; cat $IN_S/*/out.txt $IN_MORE/* > $OUT/out.txt', \
+         inputs: { s: part, more: [x.txt, y.txt] }, outputs: [out.txt] }\n",
+    );
+    world.write("x.txt", "x\n");
+    world.write("y.txt", "y\n");
+    world.run();
+    assert_eq!(fs::read_to_string(world.path("artifacts/sum/out.txt")).unwrap(), "1\n2\nx\ny\n");
+    let report = world.audit(Again::Stage("sum".into()), None);
+    assert_eq!(report.findings, []);
+    assert!(report.reruns.len() == 1 && report.reruns[0].same);
+}
+
+#[test]
+fn an_altered_record_neither_loses_what_its_tagged_run_used_nor_gets_a_tag() {
+    let world = World::new(&stages(&[writes("a", "first")]));
+    let first = world.run();
+    let store = Store::new(&world.path("artifacts"));
+    tags::put(&store, "keep", &first).unwrap();
+    world.write("pipeline.yaml", &stages(&[writes("a", "second")]));
+    world.run();
+    let record = world.path(&format!("artifacts/runs/{first}/run.json"));
+    let text = fs::read_to_string(&record).unwrap();
+    let at = text.find("\"content\": \"").unwrap() + "\"content\": \"".len();
+    let other = if text.as_bytes()[at] == b'0' { "1" } else { "0" };
+    fs::write(&record, [&text[..at], other, &text[at + 1..]].concat()).unwrap();
+    let before = world.stored();
+    let error = world.collect("pipeline.yaml", Some(1), None).unwrap_err().to_string();
+    assert!(error.contains("altered after it was written"), "{error}");
+    assert_eq!(world.stored(), before);
+    let error = tags::put(&store, "another", &first).unwrap_err().to_string();
+    assert!(error.contains("altered after it was written"), "{error}");
+    fs::write(&record, text).unwrap();
+    tags::put(&store, "another", &first).unwrap();
+    world.collect("pipeline.yaml", Some(1), None).unwrap();
+    assert_eq!(world.stored(), before);
+}

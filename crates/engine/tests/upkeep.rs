@@ -12,7 +12,7 @@ use ctpipe_engine::audit::{Again, FindingKind, Options as AuditOptions, Report, 
 use ctpipe_engine::gc::{Options as Keep, collect};
 use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::{Summary, run};
-use ctpipe_engine::{Error, Maker, Options, Pipeline, Selection, Spec, Store, history, tags};
+use ctpipe_engine::{Error, Maker, Options, Pipeline, Selection, Spec, Store, tags};
 
 /// A folder with a pipeline file, and whatever it makes.
 struct World(tempfile::TempDir);
@@ -38,7 +38,8 @@ impl World {
 
     fn run_with(&self, file: &str, selection: Selection, lock: LockUse) -> Result<Summary, Error> {
         let (stop, maker) = (AtomicBool::new(false), Maker::default());
-        let (keep_going, wait, paranoid, jobs) = (false, false, false, 1);
+        // Another test's child may hold our lock for the moment between its fork and its exec.
+        let (keep_going, wait, paranoid, jobs) = (false, true, false, 1);
         let options = Options { selection, keep_going, wait, paranoid, lock, jobs, maker, stop: &stop };
         run(&self.pipeline(file, None), &options, &())
     }
@@ -51,7 +52,7 @@ impl World {
 
     fn audit(&self, again: Again, run: Option<&str>) -> Report {
         let (stop, maker, run) = (AtomicBool::new(false), Maker::default(), run.map(str::to_owned));
-        let options = AuditOptions { again, run, wait: false, maker, stop: &stop };
+        let options = AuditOptions { again, run, wait: true, maker, stop: &stop };
         audit(&self.pipeline("pipeline.yaml", None), &options, &()).unwrap()
     }
 
@@ -61,7 +62,7 @@ impl World {
 
     fn collect(&self, file: &str, keep_runs: Option<usize>, max_size: Option<u64>) -> Result<(), Error> {
         let stop = AtomicBool::new(false);
-        let options = Keep { keep_runs, max_size, dry_run: false, wait: false, stop: &stop };
+        let options = Keep { keep_runs, max_size, dry_run: false, wait: true, stop: &stop };
         collect(&self.pipeline(file, None), &options).map(|_| ())
     }
 
@@ -142,4 +143,17 @@ fn an_altered_record_neither_loses_what_its_tagged_run_used_nor_gets_a_tag() {
     tags::put(&store, "another", &first).unwrap();
     world.collect("pipeline.yaml", Some(1), None).unwrap();
     assert_eq!(world.stored(), before);
+}
+
+#[test]
+fn who_waits_for_a_run_to_end_can_be_stopped() {
+    let world = World::new(&stages(&[writes("a", "x")]));
+    world.run();
+    let (go, stop) = (AtomicBool::new(false), AtomicBool::new(true));
+    let store = Store::new(&world.path("artifacts"));
+    let held = store.lock(true, &go).unwrap();
+    let error = store.lock(true, &stop).unwrap_err();
+    assert!(matches!(error, Error::Interrupted), "{error}");
+    drop(held);
+    store.lock(true, &go).unwrap();
 }

@@ -91,7 +91,7 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
             "there is nothing to audit in {place} yet; \"ctpipe run\" makes it"
         )));
     }
-    let _lock = store.lock(options.wait)?;
+    let _lock = store.lock(options.wait, options.stop)?;
     let clock = Instant::now();
     let started = jiff::Timestamp::now();
     let ground = Ground { pipeline, store: &store, options, observer };

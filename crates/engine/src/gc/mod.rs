@@ -79,7 +79,7 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     if !store.root().is_dir() {
         return Err(Error::Usage(format!("there is nothing in {} yet", store.root().display())));
     }
-    let _lock = store.lock(options.wait)?;
+    let _lock = store.lock(options.wait, options.stop)?;
     let _held = tags::hold(&store)?;
     store.refuse_later()?;
     let runs = Runs::read(&store, options.keep_runs)?;

@@ -157,3 +157,34 @@ fn who_waits_for_a_run_to_end_can_be_stopped() {
     drop(held);
     store.lock(true, &go).unwrap();
 }
+
+#[test]
+fn an_earlier_result_that_is_read_by_its_path_stays_whether_the_pipeline_reads_it_still_or_did_once() {
+    let world = World::new(&stages(&[writes("ev", "first")]));
+    world.run();
+    let first = world.current("ev");
+    let key = first.file_name().unwrap().to_str().unwrap().to_owned();
+    // By the path in the store, through a link, and only a file of it.
+    symlink(format!("store/ev/{key}"), world.path("artifacts/base")).unwrap();
+    for given in [format!("artifacts/store/ev/{key}"), "artifacts/base".to_owned()] {
+        world.write("pipeline.yaml", &stages(&[writes("ev", "second"), appends("new", &given, "more")]));
+        world.run();
+        world.run();
+        world.collect("pipeline.yaml", None, Some(0)).unwrap();
+        assert!(first.is_dir(), "{given}");
+    }
+    fs::remove_file(world.path("artifacts/base")).unwrap();
+    let file = format!("artifacts/store/ev/{key}/out.txt");
+    let reads = format!(
+        "  new: {{ run: 'cp $IN_OLD $OUT/out.txt', inputs: {{ old: {file} }}, outputs: [out.txt] }}\n"
+    );
+    world.write("pipeline.yaml", &stages(&[writes("ev", "second"), reads]));
+    world.run();
+    // The pipeline reads it no longer; what was made of it is current.
+    world.write("pipeline.yaml", &stages(&[writes("ev", "second"), writes("new", "without")]));
+    world.collect("pipeline.yaml", None, Some(0)).unwrap();
+    assert!(first.is_dir(), "a current result was made of it");
+    world.run();
+    world.collect("pipeline.yaml", None, Some(0)).unwrap();
+    assert!(!first.is_dir(), "nothing refers to it any more");
+}

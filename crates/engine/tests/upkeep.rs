@@ -188,3 +188,33 @@ fn an_earlier_result_that_is_read_by_its_path_stays_whether_the_pipeline_reads_i
     world.collect("pipeline.yaml", None, Some(0)).unwrap();
     assert!(!first.is_dir(), "nothing refers to it any more");
 }
+
+#[test]
+fn the_lock_of_another_pipeline_file_in_the_folder_holds_and_files_of_other_programs_do_not_matter() {
+    let world = World::new(&stages(&[writes("b", "mine")]));
+    world.write("a.yaml", &stages(&[writes("a", "locked")]));
+    world.run_with("a.yaml", Selection::default(), LockUse::Write).unwrap();
+    let locked = world.current("a");
+    // Its link goes on; the lock does not.
+    let (all, update) = (Selection::default(), LockUse::Update);
+    fs::rename(world.path("a.lock"), world.path("aside")).unwrap();
+    world.write("a.yaml", &stages(&[writes("a", "later")]));
+    world.run_with("a.yaml", all, update).unwrap();
+    fs::rename(world.path("aside"), world.path("a.lock")).unwrap();
+    world.run();
+    world.write("empty.lock", "");
+    world.write("poetry.lock", "# by another program\nchecksum = 1\n");
+    world.collect("pipeline.yaml", Some(1), None).unwrap();
+    assert!(locked.is_dir(), "a.lock holds it");
+    assert_eq!(world.audit(Again::Nothing, None).findings, []);
+    // Where it is not known what a lock holds, nothing goes.
+    let text = fs::read_to_string(world.path("a.lock")).unwrap();
+    for broken in [text.replacen("# ctpipe", "# ctpype", 1), text.replacen("locked", "lacked", 1)] {
+        world.write("a.lock", &broken);
+        world.collect("pipeline.yaml", Some(1), None).unwrap_err();
+        assert_eq!(world.kinds(), [FindingKind::Lock]);
+    }
+    fs::remove_file(world.path("a.lock")).unwrap();
+    world.collect("pipeline.yaml", Some(1), None).unwrap();
+    assert!(!locked.is_dir(), "nothing holds it");
+}

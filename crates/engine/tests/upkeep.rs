@@ -218,3 +218,18 @@ fn the_lock_of_another_pipeline_file_in_the_folder_holds_and_files_of_other_prog
     world.collect("pipeline.yaml", Some(1), None).unwrap();
     assert!(!locked.is_dir(), "nothing holds it");
 }
+
+#[test]
+fn a_run_that_is_held_to_the_lock_does_not_make_current_what_it_refuses() {
+    let world = World::new(&stages(&[writes("ev", "other")]));
+    world.run();
+    world.write("pipeline.yaml", &stages(&[writes("ev", "locked")]));
+    world.run_with("pipeline.yaml", Selection::default(), LockUse::Write).unwrap();
+    let locked = world.current("ev");
+    world.write("pipeline.yaml", &stages(&[writes("ev", "other")]));
+    let error = world.run_with("pipeline.yaml", Selection::default(), LockUse::Hold).err().unwrap();
+    assert_eq!(error.exit_code(), 4, "{error}");
+    assert_eq!(world.current("ev"), locked);
+    world.run_with("pipeline.yaml", Selection::default(), LockUse::Update).unwrap();
+    assert_ne!(world.current("ev"), locked);
+}

@@ -233,3 +233,30 @@ fn a_run_that_is_held_to_the_lock_does_not_make_current_what_it_refuses() {
     world.run_with("pipeline.yaml", Selection::default(), LockUse::Update).unwrap();
     assert_ne!(world.current("ev"), locked);
 }
+
+#[test]
+fn a_collection_that_ends_early_leaves_no_result_without_its_origin() {
+    // One and the same run used them all, and by their names the origin would go first.
+    let chain =
+        |text: &str| stages(&[writes("a", text), appends("b", "a", "more"), appends("c", "b", "still")]);
+    let world = World::new(&chain("first"));
+    world.run();
+    let earlier = world.stored();
+    world.write("pipeline.yaml", &chain("second"));
+    world.run();
+    let whole = |stored: &BTreeSet<String>| {
+        let left: Vec<&str> = earlier.intersection(stored).map(|path| &path[..1]).collect();
+        assert!(["", "a", "ab", "abc"].contains(&left.concat().as_str()), "{left:?}");
+        left.len()
+    };
+    let size = |world: &World| {
+        let stop = AtomicBool::new(false);
+        let options = Keep { keep_runs: Some(9), max_size: None, dry_run: true, wait: true, stop: &stop };
+        collect(&world.pipeline("pipeline.yaml", None), &options).unwrap().left
+    };
+    // A byte less at a time takes one artifact at a time.
+    for left in [2, 1, 0] {
+        world.collect("pipeline.yaml", None, Some(size(&world) - 1)).unwrap();
+        assert_eq!(whole(&world.stored()), left);
+    }
+}

@@ -146,19 +146,6 @@ fn an_altered_record_neither_loses_what_its_tagged_run_used_nor_gets_a_tag() {
 }
 
 #[test]
-fn who_waits_for_a_run_to_end_can_be_stopped() {
-    let world = World::new(&stages(&[writes("a", "x")]));
-    world.run();
-    let (go, stop) = (AtomicBool::new(false), AtomicBool::new(true));
-    let store = Store::new(&world.path("artifacts"));
-    let held = store.lock(true, &go).unwrap();
-    let error = store.lock(true, &stop).unwrap_err();
-    assert!(matches!(error, Error::Interrupted), "{error}");
-    drop(held);
-    store.lock(true, &go).unwrap();
-}
-
-#[test]
 fn an_earlier_result_that_is_read_by_its_path_stays_whether_the_pipeline_reads_it_still_or_did_once() {
     let world = World::new(&stages(&[writes("ev", "first")]));
     world.run();
@@ -235,6 +222,59 @@ fn a_run_that_is_held_to_the_lock_does_not_make_current_what_it_refuses() {
 }
 
 #[test]
+fn who_waits_for_a_run_to_end_can_be_stopped() {
+    let world = World::new(&stages(&[writes("a", "x")]));
+    world.run();
+    let (go, stop) = (AtomicBool::new(false), AtomicBool::new(true));
+    let store = Store::new(&world.path("artifacts"));
+    let held = store.lock(true, &go).unwrap();
+    let error = store.lock(true, &stop).unwrap_err();
+    assert!(matches!(error, Error::Interrupted), "{error}");
+    drop(held);
+    store.lock(true, &go).unwrap();
+}
+
+#[test]
+fn a_run_is_not_blamed_for_an_altered_artifact_of_another_that_holds_the_same() {
+    let chain = |first: &str| stages(&[first.to_owned(), appends("b", "a", "more")]);
+    let world = World::new(&chain(&writes("a", "text")));
+    let first = world.run();
+    let used = world.current("a");
+    // Another command, the same bytes.
+    world.write("pipeline.yaml", &chain(&writes("a", "\"text\"")));
+    world.run();
+    assert_ne!(world.current("a"), used);
+    overwrite(&world.current("a").join("out.txt"), b"tixt\n");
+    assert_eq!(world.audit(Again::Nothing, Some(&first)).findings, []);
+    overwrite(&used.join("out.txt"), b"tixt\n");
+    let kinds = |report: Report| report.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>();
+    let found = kinds(world.audit(Again::Nothing, Some(&first)));
+    assert!(found.contains(&FindingKind::OutputAltered), "{found:?}");
+}
+
+#[test]
+fn a_lock_that_no_run_can_come_to_is_a_finding() {
+    let random =
+        "  c: { run: 'od -An -N8 -tx8 /dev/urandom > $OUT/out.txt', outputs: [out.txt] }\n".to_owned();
+    let world = World::new(&stages(&[random.clone(), appends("d", "c", "more"), writes("e", "x")]));
+    let run = |selection| world.run_with("pipeline.yaml", selection, LockUse::Write).unwrap();
+    run(Selection::default());
+    assert_eq!(world.kinds(), []);
+    // Only c is made anew: d's block tells of what c held before.
+    run(Selection { stages: vec!["c".into()], force: true, ..Selection::default() });
+    let report = world.audit(Again::Nothing, None);
+    let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
+    assert_eq!(finding.kind, FindingKind::Lock);
+    assert!(finding.text.starts_with("d has read "), "{}", finding.text);
+    run(Selection::default());
+    assert_eq!(world.kinds(), []);
+    world.write("pipeline.yaml", &stages(&[random, appends("d", "c", "more")]));
+    let report = world.audit(Again::Nothing, None);
+    let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
+    assert_eq!(finding.text, "e is in the lock and not in the pipeline");
+}
+
+#[test]
 fn a_collection_that_ends_early_leaves_no_result_without_its_origin() {
     // One and the same run used them all, and by their names the origin would go first.
     let chain =
@@ -259,4 +299,58 @@ fn a_collection_that_ends_early_leaves_no_result_without_its_origin() {
         world.collect("pipeline.yaml", None, Some(size(&world) - 1)).unwrap();
         assert_eq!(whole(&world.stored()), left);
     }
+}
+
+#[test]
+fn what_was_released_or_tagged_is_traced_and_a_link_that_was_set_by_hand_is_found() {
+    // `judge` says yes to what is current, and is released.
+    let gated = |text: &str| {
+        let judge = "  judge: { run: 'echo {\\\"ok\\\":1} > $OUT/metrics.json; cat $IN_OLD/out.txt > $OUT/out.txt', \
+             inputs: { old: a }, outputs: [metrics.json, out.txt], gates: [ok >= 1] }\n";
+        stages(&[writes("a", text), judge.to_owned()])
+    };
+    let world = World::new(&gated("first"));
+    let first = world.run();
+    let released = world.current("released");
+    world.write("pipeline.yaml", &gated("second"));
+    world.run();
+    assert_ne!(world.current("released"), released);
+    assert_eq!(world.kinds(), []);
+    // By hand, to what an earlier run had released, and to another stage's artifact.
+    let link = world.path("artifacts/released");
+    let right = fs::read_link(&link).unwrap();
+    for wrong in [released.clone(), world.current("a")] {
+        fs::remove_file(&link).unwrap();
+        symlink(&wrong, &link).unwrap();
+        assert_eq!(world.kinds(), [FindingKind::Link]);
+    }
+    fs::remove_file(&link).unwrap();
+    symlink(right, &link).unwrap();
+    assert_eq!(world.kinds(), []);
+    // No longer current, but released; then its origin goes.
+    world.write("pipeline.yaml", &stages(&[writes("a", "third"), appends("judge", "a", "x")]));
+    world.run();
+    let report = world.audit(Again::Nothing, None);
+    assert!(report.is_clean() && report.chain.iter().any(|link| link.stage == "released"), "{report:?}");
+    let mut origins =
+        fs::read_dir(world.path("artifacts/store/a")).unwrap().map(|entry| entry.unwrap().path());
+    let text = |path: &PathBuf| fs::read_to_string(path.join("out.txt")).unwrap();
+    let origin = origins.find(|path| text(path) == "second\n").unwrap();
+    fs::rename(&origin, world.path("aside")).unwrap();
+    assert_eq!(world.kinds(), [FindingKind::InputMissing]);
+    fs::rename(world.path("aside"), &origin).unwrap();
+    assert_eq!(world.kinds(), []);
+    // What a tagged run made goes on as well; of others it is no more than a note.
+    let earliest = fs::read_dir(world.path("artifacts/store/a")).unwrap().map(|entry| entry.unwrap().path());
+    let earliest = earliest.into_iter().find(|path| text(path) == "first\n").unwrap();
+    fs::rename(&earliest, world.path("aside")).unwrap();
+    let report = world.audit(Again::Nothing, None);
+    assert_eq!(report.findings, []);
+    assert!(
+        report.notes.iter().any(|note| note.text == "1 artifact of earlier runs was collected"),
+        "{report:?}"
+    );
+    tags::put(&Store::new(&world.path("artifacts")), "v1", &first).unwrap();
+    let kinds = world.kinds();
+    assert!(kinds.contains(&FindingKind::InputMissing), "{kinds:?}");
 }

@@ -87,9 +87,10 @@ impl Command {
         let line = key.params.get(RUN)?.as_str()?.to_owned();
         let outputs = key.params.get(OUTPUTS)?.as_array()?.iter();
         let outputs = outputs.filter_map(|output| output.as_str().map(str::to_owned)).collect();
-        // Files that the line names are inputs, but no variables.
+        // Files that the line names are inputs, but no variables; of several inputs of a port each has an entry.
         let named = files_named(folder, &line);
-        let ports = key.inputs.keys().filter(|port| !named.contains(*port)).cloned().collect();
+        let ports = key.inputs.keys().filter(|port| !named.contains(*port));
+        let ports = ports.map(|port| port.split('@').next().unwrap_or(port).to_owned()).collect();
         Some(Command { line, folder: folder.to_path_buf(), ports, outputs })
     }
 }

@@ -148,6 +148,20 @@ impl RunRecord {
         self.is_whole() && (self.format == 0 || bytes == self.to_json())
     }
 
+    /// Reads the record of the run `id`, for those who act on what it says.
+    ///
+    /// # Errors
+    /// As [`RunRecord::read`], and when it was altered.
+    pub(crate) fn read_whole(store: &Store, id: &str) -> Result<RunRecord> {
+        let record = RunRecord::read(store, id)?;
+        if record.is_as_written(store) {
+            return Ok(record);
+        }
+        let path = runs(store).join(id).join(RECORD);
+        let problem = "it was altered after it was written, and may name other artifacts than the run had";
+        Err(Error::Manifest { path, problem: problem.to_owned() })
+    }
+
     pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }

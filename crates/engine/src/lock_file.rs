@@ -263,19 +263,23 @@ pub(crate) fn path_for(pipeline: &Path, profile: Option<&str>) -> PathBuf {
     pipeline.with_file_name(format!("{stem}{}.lock", profile.unwrap_or_default()))
 }
 
-/// The locks of a pipeline file, of all its profiles, that are there.
+/// The locks beside a pipeline's own and that one, as far as they are there: those of its profiles, and of other
+/// pipeline files of the folder, whose results are in the same `artifacts/`.
 pub(crate) fn all_beside(lock: &Path) -> Vec<PathBuf> {
     let folder = lock.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = lock.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let stem = name.split('.').next().unwrap_or_default();
-    let ours = |other: &str| {
-        other.starts_with(&format!("{stem}.")) && Path::new(other).extension().is_some_and(|e| e == "lock")
-    };
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let locks = entries.filter(|path| path.extension().is_some_and(|e| e == "lock") && path.is_file());
     let mut found: Vec<PathBuf> =
-        entries.filter(|e| ours(&e.file_name().to_string_lossy())).map(|e| e.path()).collect();
+        locks.filter(|path| path.file_name() == lock.file_name() || is_ours(path)).collect();
     found.sort();
     found
+}
+
+/// Was a file once a lock of ours? Other programs have files of that name, too. One line of ours is enough: any
+/// of them may have been altered. What cannot be read is for the reader to complain of.
+fn is_ours(path: &Path) -> bool {
+    let line = |line: &str| line.starts_with(HEAD) || line.starts_with("  checksum  ");
+    text_of(path).map_or(true, |text| text.unwrap_or_default().lines().any(line))
 }
 
 #[cfg(test)]

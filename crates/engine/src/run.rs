@@ -143,7 +143,7 @@ fn exit_code(gates: &[Judged]) -> u8 {
 pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) -> Result<Summary> {
     let scope = options.selection.scope(pipeline)?;
     let store = Store::new(&pipeline.artifacts);
-    let _lock = store.lock(options.wait)?;
+    let _lock = store.lock(options.wait, options.stop)?;
     store.sweep()?;
     // Before anything is done: what a later program has made is not replaced.
     for node in &pipeline.nodes {

@@ -186,6 +186,7 @@ pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(S
                             ready.insert(index, *work);
                         }
                     },
+                    Ok(Step::Refused(difference)) => state.refuse(index, difference),
                     Err(error) => state.fail(index, error),
                 }
             }

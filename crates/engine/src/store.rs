@@ -15,6 +15,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::event::Outcome;
@@ -29,6 +32,8 @@ use crate::tree::{FileDigest, Tree};
 /// The link to what all gates have said yes to; of a profile `released@PROFILE`. With the name of the gated stage behind
 /// it (`released.evaluate`) the link to what has judged it.
 pub(crate) const RELEASED: &str = "released";
+/// How often somebody who waits looks whether it is over.
+const LOOK: Duration = Duration::from_millis(50);
 /// Marks the work of a forced run.
 const FORCED: &str = "forced";
 
@@ -65,8 +70,8 @@ impl Store {
     /// Takes the lock that a run holds; the operating system releases it when the process ends.
     ///
     /// # Errors
-    /// [`Error::Locked`] at once, unless `wait`.
-    pub fn lock(&self, wait: bool) -> Result<File> {
+    /// [`Error::Locked`] at once, unless `wait`; [`Error::Interrupted`] when `stop` is set meanwhile.
+    pub fn lock(&self, wait: bool, stop: &AtomicBool) -> Result<File> {
         let path = self.root.join("lock");
         fault::point()
             .and_then(|()| fs::create_dir_all(&self.root))
@@ -78,14 +83,23 @@ impl Store {
             .mode(0o644)
             .open(&path)
             .map_err(|e| Error::io("cannot open", &path, e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) if wait => {
-                file.lock().map_err(|e| Error::io("cannot lock", &path, e))?;
-                Ok(file)
+        self.take(file, wait, stop)
+    }
+
+    /// Asked again and again: a signal does not end a wait in the operating system.
+    fn take(&self, file: File, wait: bool, stop: &AtomicBool) -> Result<File> {
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if !wait => return Err(Error::Locked(self.root.clone())),
+                Err(TryLockError::WouldBlock) if stop.load(Ordering::Relaxed) => {
+                    return Err(Error::Interrupted);
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
+                Err(TryLockError::Error(e)) => {
+                    return Err(Error::io("cannot lock", &self.root.join("lock"), e));
+                }
             }
-            Err(TryLockError::WouldBlock) => Err(Error::Locked(self.root.clone())),
-            Err(TryLockError::Error(e)) => Err(Error::io("cannot lock", &path, e)),
         }
     }
 
@@ -171,6 +185,15 @@ impl Store {
     pub(crate) fn led_to(&self, link: &Path) -> Option<PathBuf> {
         let (root, target) = (fs::canonicalize(&self.root).ok()?, fs::canonicalize(link).ok()?);
         Some(self.root.join(target.strip_prefix(root).ok()?))
+    }
+
+    /// The artifact's folder that a path of the user's leads to or into, whatever links it takes.
+    pub(crate) fn artifact_at(&self, path: &Path) -> Option<PathBuf> {
+        let store = self.root.join("store");
+        let led = self.led_to(path)?;
+        let mut below = led.strip_prefix(&store).ok()?.components();
+        let (stage, folder) = (below.next()?, below.next()?);
+        Some(store.join(stage).join(folder))
     }
 
     /// Is there a result that agrees with all that is known of a key, some of whose inputs are not?

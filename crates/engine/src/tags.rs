@@ -78,7 +78,7 @@ pub fn put(store: &Store, name: &str, run: &str) -> Result<()> {
             )))
         };
     }
-    RunRecord::read(store, run)?.known_stages()?;
+    RunRecord::read_whole(store, run)?.known_stages()?;
     let path = folder(store).join(name);
     files::write_atomically(&path, format!("{run}\n").as_bytes())
         .map_err(|e| Error::io("cannot write", &path, e))

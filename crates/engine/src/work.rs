@@ -16,7 +16,7 @@ use crate::graph::{Node, Pipeline, Source};
 use crate::items::{ITEMS, Previous, Reuse};
 use crate::key::{Key, Reason};
 use crate::limits::{self, Limits};
-use crate::locked::Lock;
+use crate::locked::{Lock, LockDifference};
 use crate::machine;
 use crate::manifest::{Made, Manifest};
 use crate::plan::{Planner, State, Upstream};
@@ -50,6 +50,8 @@ pub(crate) enum Step {
     Done(Outcome, Box<Artifact>),
     /// It has to run.
     Work(Box<Work>),
+    /// What there is for it is not what the lock says.
+    Refused(LockDifference),
 }
 
 /// A stage that has to run, with all that it needs for that.
@@ -76,6 +78,10 @@ pub(crate) fn prepare(
     match (decision.state, decision.artifact, decision.key) {
         (State::Fresh, Some(artifact), _) => Ok(Step::Done(Outcome::Fresh, Box::new(artifact))),
         (State::Restore { .. }, Some(artifact), _) => {
+            // What a run that is held to the lock refuses, it does not make current either.
+            if let Some(difference) = place.lock.differs(&node.name, &artifact.manifest) {
+                return Ok(Step::Refused(difference));
+            }
             place.store.point(&node.name, &artifact.path)?;
             let no_cost =
                 Made { seconds: 0.0, peak_memory: None, items: None, ..artifact.manifest.made.clone() };

@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use crate::audit::report::{FindingKind, Report};
 use crate::audit::{Chosen, Ground, Seen};
 use crate::error::{Error, Result};
-use crate::history::{self, RunRecord};
+use crate::graph::{Pipeline, Source};
+use crate::history::{self, RunRecord, StageRecord};
 use crate::lock_file::{self, LockFile};
 use crate::locked::difference;
 use crate::manifest::Manifest;
-use crate::store::RELEASED;
+use crate::stat_cache::StatCache;
+use crate::store::{Artifact, RELEASED, intact};
 use crate::tags;
 
 /// Follows every link in `artifacts/`; stage to the artifact that is current. What a stage left that the pipeline has
@@ -54,6 +56,57 @@ pub(super) fn links(ground: &Ground<'_>, report: &mut Report) -> Chosen {
     current
 }
 
+/// What was released and what tagged runs used, with all that those were made from: it has to be there as well.
+pub(super) fn held(ground: &Ground<'_>) -> BTreeSet<PathBuf> {
+    let store = ground.store;
+    let mut folders: Vec<(String, PathBuf)> = Vec::new();
+    if let Some(folder) = store.artifact_at(&store.root().join(RELEASED)) {
+        folders.push((RELEASED.to_owned(), folder));
+    }
+    // What is wrong with tags and records is told where those are looked at.
+    for run in tags::list(store).unwrap_or_default().into_values() {
+        let record = RunRecord::read(store, &run).ok();
+        for stage in record.iter().flat_map(|record| record.stages.iter().flatten()) {
+            let artifact = store.holding(&stage.stage, &stage.key_hash, &stage.content);
+            folders.extend(artifact.map(|artifact| (stage.stage.clone(), artifact.path)));
+        }
+    }
+    with_ancestors(ground, folders).into_iter().map(|(_, folder)| folder).collect()
+}
+
+/// Is what is released what the last run that released something says? The records alone tell.
+pub(super) fn released(ground: &Ground<'_>, seen: &[Seen], report: &mut Report) {
+    let store = ground.store;
+    let Some(folder) = store.artifact_at(&store.root().join(RELEASED)) else { return };
+    let Some((_, artifact, _)) = seen.iter().find(|(_, artifact, _)| artifact.path == folder) else { return };
+    let manifest = &artifact.manifest;
+    for id in history::ids(store).iter().rev() {
+        let Ok(record) = RunRecord::read_whole(store, id) else { continue };
+        let texts = record.events.iter().filter(|event| event["event"] == "log" && event["stage"] == "");
+        let said = texts.filter_map(|event| event["text"].as_str()?.strip_prefix("released "));
+        let Some((stage, rest)) = said.filter_map(|said| said.split_once(' ')).next_back() else { continue };
+        let key = rest.split(':').next().unwrap_or_default();
+        let same = |used: &StageRecord| {
+            used.stage == stage && used.key_hash.starts_with(key) && used.content == manifest.content
+        };
+        let is_it = manifest.stage == stage
+            && manifest.key_hash.starts_with(key)
+            && record.stages.iter().flatten().any(same);
+        if !is_it {
+            let text = format!(
+                "it leads to {} {}, and what was released last, by run {id}, is {stage} {key}",
+                manifest.stage,
+                manifest.key_hash.get(..12).unwrap_or_default()
+            );
+            let advice = "set it back, or release anew: \"ctpipe run\"";
+            report.finding(FindingKind::Link, RELEASED.to_owned(), text, advice);
+        }
+        return;
+    }
+    let text = "no record is left of the run that has released it".to_owned();
+    report.note(FindingKind::Link, RELEASED.to_owned(), text, "nothing has to be done");
+}
+
 /// Holds what is meant against the lock, and the lock against the store.
 pub(super) fn lock(
     ground: &Ground<'_>,
@@ -90,6 +143,12 @@ pub(super) fn lock(
                 report.finding(FindingKind::Lock, place.clone(), text, advice);
             }
         }
+        if record.is_none() {
+            for text in contradictions(ground.pipeline, &lock) {
+                let advice = "bring all stages up to date: \"ctpipe run\"";
+                report.finding(FindingKind::Lock, place.clone(), text, advice);
+            }
+        }
         for (stage, artifact, _) in current {
             let Some(difference) = difference(&lock, stage, &artifact.manifest) else { continue };
             let (place, text) = (place.clone(), difference.to_string());
@@ -104,6 +163,29 @@ pub(super) fn lock(
         }
     }
     Ok(())
+}
+
+/// What no run can come to, whatever it makes: blocks of stages that there are not, and blocks that read something
+/// else than the lock says those before them hold.
+fn contradictions(pipeline: &Pipeline, lock: &LockFile) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, block) in &lock.blocks {
+        let Some(node) = pipeline.nodes.iter().find(|node| node.name == *name) else {
+            found.push(format!("{name} is in the lock and not in the pipeline"));
+            continue;
+        };
+        for (port, digest) in &block.key.inputs {
+            let Some(Source::Stage(index)) = node.inputs.get(port) else { continue };
+            let before = &pipeline.nodes[*index].name;
+            if let Some(held) = lock.blocks.get(before).filter(|held| held.content != *digest) {
+                found.push(format!(
+                    "{name} has read {digest} of {before}, which holds {} by the same lock",
+                    held.content
+                ));
+            }
+        }
+    }
+    found
 }
 
 /// A record that was edited proves nothing.
@@ -166,30 +248,41 @@ pub(super) fn records(ground: &Ground<'_>, report: &mut Report) {
     }
     let count = collected.len();
     if count > 0 {
-        let text =
-            format!("{count} artifact{} of earlier runs were collected", if count == 1 { "" } else { "s" });
+        let verb = if count == 1 { " of earlier runs was" } else { "s of earlier runs were" };
+        let text = format!("{count} artifact{verb} collected");
         report.note(FindingKind::Missing, "runs".to_owned(), text, "nothing has to be done");
     }
 }
 
-/// The artifacts of a run, and all that they were made from.
-pub(super) fn with_ancestors(ground: &Ground<'_>, chosen: &Chosen) -> Vec<(String, PathBuf)> {
-    let mut by_content: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
-    for (stage, artifact) in ground.store.all() {
-        by_content.entry(artifact.manifest.content).or_default().push((stage, artifact.path));
+/// Artifacts, and all that they were made from. Of several that hold the same, which may be of later runs, one is
+/// enough.
+pub(super) fn with_ancestors(
+    ground: &Ground<'_>,
+    mut found: Vec<(String, PathBuf)>,
+) -> Vec<(String, PathBuf)> {
+    let mut by_content: BTreeMap<String, Vec<Artifact>> = BTreeMap::new();
+    for (_, artifact) in ground.store.all() {
+        by_content.entry(artifact.manifest.content.clone()).or_default().push(artifact);
     }
-    let mut found: Vec<(String, PathBuf)> =
-        chosen.iter().map(|(stage, folder)| (stage.clone(), folder.clone())).collect();
     let mut at = 0;
     while let Some((_, folder)) = found.get(at).cloned() {
         at += 1;
         let Ok(manifest) = Manifest::read(&folder) else { continue };
-        for digest in manifest.key.inputs.values() {
+        for (port, digest) in &manifest.key.inputs {
+            let lineage = manifest.key.lineage.get(port);
+            let fits =
+                |a: &&Artifact| a.path != folder && lineage.is_none_or(|hash| *hash == a.manifest.key_hash);
             let held = by_content.get(digest).map(Vec::as_slice).unwrap_or_default();
-            for (stage, folder) in held {
-                if !found.iter().any(|(_, known)| known == folder) {
-                    found.push((stage.clone(), folder.clone()));
-                }
+            let mut held: Vec<&Artifact> = held.iter().filter(fits).collect();
+            if held.iter().any(|a| found.iter().any(|(_, known)| *known == a.path)) {
+                continue;
+            }
+            // What was made later cannot be what it was made from.
+            let made = |a: &Artifact| a.manifest.made.started.clone();
+            held.sort_by_key(|a| (made(a) > manifest.made.started, made(a)));
+            let whole = held.iter().find(|a| intact(a, &StatCache::disabled()).is_none());
+            if let Some(one) = whole.or(held.first()) {
+                found.push((one.manifest.stage.clone(), one.path.clone()));
             }
         }
     }

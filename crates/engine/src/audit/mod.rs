@@ -16,7 +16,7 @@ mod page;
 mod report;
 mod rerun;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,7 +91,7 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
             "there is nothing to audit in {place} yet; \"ctpipe run\" makes it"
         )));
     }
-    let _lock = store.lock(options.wait)?;
+    let _lock = store.lock(options.wait, options.stop)?;
     let clock = Instant::now();
     let started = jiff::Timestamp::now();
     let ground = Ground { pipeline, store: &store, options, observer };
@@ -130,10 +130,12 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
     (report.artifacts, report.files, report.bytes) = (count as u64, reading.files, reading.bytes);
     let mut origins = Origins::new(&ground, &whole);
     let current = order(pipeline, &chosen, &whole);
-    origins.trace(&current, &whole, &mut report)?;
+    let held = if record.is_none() { around::held(&ground) } else { BTreeSet::new() };
+    origins.trace(&current, &held, &whole, &mut report)?;
     around::lock(&ground, record.as_ref(), &current, &mut report)?;
     if record.is_none() {
         around::records(&ground, &mut report);
+        around::released(&ground, &whole, &mut report);
     }
     rerun::rerun(&ground, &current, &mut origins, &mut report)?;
     report.seconds = clock.elapsed().as_secs_f64();
@@ -222,7 +224,8 @@ fn of_run(
             ),
         }
     }
-    Ok((around::with_ancestors(ground, &chosen), chosen))
+    let own = chosen.iter().map(|(stage, folder)| (stage.clone(), folder.clone())).collect();
+    Ok((around::with_ancestors(ground, own), chosen))
 }
 
 /// An artifact whose manifest can be read, its stage, and whether all of it is in order.

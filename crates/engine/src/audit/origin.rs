@@ -1,14 +1,15 @@
 //! Where artifacts come from: each input of each key is held by an artifact of the store, or by the user's data
 //! as it is now. Reads no artifact.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::audit::report::{FindingKind, Input, Link, Report};
 use crate::audit::{Ground, Seen};
 use crate::error::Result;
 use crate::stat_cache::StatCache;
-use crate::store::Artifact;
+use crate::store::{Artifact, RELEASED};
 use crate::tree::Tree;
 
 /// All that an input can come from.
@@ -71,12 +72,22 @@ impl<'a> Origins<'a> {
         })
     }
 
-    /// Follows every artifact back; those that are not current may be of earlier data.
-    pub(super) fn trace(&mut self, current: &[&Seen], seen: &[Seen], report: &mut Report) -> Result<()> {
+    /// Follows every artifact back; those that are not current may be of earlier data, and their origins may be gone
+    /// unless they are held.
+    pub(super) fn trace(
+        &mut self,
+        current: &[&Seen],
+        held: &BTreeSet<PathBuf>,
+        seen: &[Seen],
+        report: &mut Report,
+    ) -> Result<()> {
+        let store = self.ground.store;
+        let released = store.artifact_at(&store.root().join(RELEASED));
         let mut earlier: BTreeMap<String, u64> = BTreeMap::new();
         for item in seen {
             let (stage, artifact, whole) = item;
             let is_current = current.iter().any(|other| std::ptr::eq(*other, item));
+            let is_released = !is_current && released.as_ref() == Some(&artifact.path);
             let place = self.ground.place(&artifact.path);
             let mut inputs = Vec::new();
             for (port, digest) in &artifact.manifest.key.inputs {
@@ -90,7 +101,7 @@ impl<'a> Origins<'a> {
                         report.finding(FindingKind::DataChanged, place.clone(), text.clone(), advice);
                         text
                     }
-                    Origin::Unknown(text) if is_current => {
+                    Origin::Unknown(text) if is_current || held.contains(&artifact.path) => {
                         let text = format!("input {port}: {text}");
                         let advice = "run the stages before it again, or restore that artifact from a backup";
                         report.finding(FindingKind::InputMissing, place.clone(), text.clone(), advice);
@@ -103,10 +114,10 @@ impl<'a> Origins<'a> {
                 };
                 inputs.push(Input { port: port.clone(), leads_to: leads, digest: digest.clone() });
             }
-            if is_current {
+            if is_current || (is_released && !held.is_empty()) {
                 let made = &artifact.manifest.made;
                 report.chain.push(Link {
-                    stage: stage.clone(),
+                    stage: if is_current { stage.clone() } else { RELEASED.to_owned() },
                     key_hash: artifact.manifest.key_hash.clone(),
                     content: artifact.manifest.content.clone(),
                     made: format!(
@@ -118,7 +129,8 @@ impl<'a> Origins<'a> {
                 });
             }
         }
-        let place = |link: &Link| current.iter().position(|(stage, _, _)| *stage == link.stage);
+        let place =
+            |link: &Link| current.iter().position(|(stage, _, _)| *stage == link.stage).unwrap_or(usize::MAX);
         report.chain.sort_by_key(place);
         for (text, count) in earlier {
             let text =

@@ -5,6 +5,7 @@
 //! that a kill leaves it whole or not at all.
 
 mod disk;
+mod order;
 mod roots;
 
 use std::collections::BTreeSet;
@@ -79,7 +80,7 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     if !store.root().is_dir() {
         return Err(Error::Usage(format!("there is nothing in {} yet", store.root().display())));
     }
-    let _lock = store.lock(options.wait)?;
+    let _lock = store.lock(options.wait, options.stop)?;
     let _held = tags::hold(&store)?;
     store.refuse_later()?;
     let runs = Runs::read(&store, options.keep_runs)?;
@@ -94,10 +95,10 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     for path in aside(&store)? {
         sweep.remove(&path)?;
     }
-    let mut open: Vec<_> = store.all().into_iter().filter(|(_, a)| !roots.holds(&a.path)).collect();
-    open.sort_by_key(|(_, artifact)| (runs.last_use(artifact), artifact.path.clone()));
+    let open =
+        store.all().into_iter().map(|(_, artifact)| artifact).filter(|a| !roots.holds(&a.path)).collect();
     let mut gone = BTreeSet::new();
-    for (_, artifact) in &open {
+    for artifact in order::last_made_first(open, &runs) {
         if options.max_size.is_some_and(|most| sweep.disk.total() <= most) {
             break;
         }

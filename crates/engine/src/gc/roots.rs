@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::entries;
 use crate::error::{Error, Result};
-use crate::graph::Pipeline;
+use crate::graph::{Pipeline, Source};
 use crate::history::{self, RunRecord};
 use crate::key::Key;
 use crate::lock_file::{LockFile, all_beside};
@@ -28,7 +28,7 @@ impl Runs {
     pub(super) fn read(store: &Store, keep: Option<usize>) -> Result<Runs> {
         let mut all = Vec::new();
         for id in history::ids(store) {
-            let record = match RunRecord::read(store, &id) {
+            let record = match RunRecord::read_whole(store, &id) {
                 Ok(record) => Some(record),
                 // Killed before its end.
                 Err(Error::Usage(_)) => None,
@@ -144,7 +144,13 @@ impl Roots {
         for record in kept.filter_map(|(_, record)| record.as_ref()) {
             used(record).for_each(|(stage, key, content)| hold(stage, key, content));
         }
-        Ok(Roots(with_origins(store, roots)))
+        // What the pipeline reads by its path, an earlier result that a new one is held against.
+        let given = pipeline.nodes.iter().flat_map(|node| node.inputs.values());
+        roots.extend(given.filter_map(|source| match source {
+            Source::Path { path, .. } => store.artifact_at(path),
+            Source::Stage(_) => None,
+        }));
+        Ok(Roots(with_origins(&pipeline.root, store, roots)))
     }
 
     pub(super) fn holds(&self, folder: &Path) -> bool {
@@ -153,7 +159,7 @@ impl Roots {
 }
 
 /// Artifacts, and all that they were made from: a result whose origin is gone proves nothing.
-fn with_origins(store: &Store, mut folders: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+fn with_origins(root: &Path, store: &Store, mut folders: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let all = store.all();
     let mut by_content: BTreeMap<&str, Vec<&Artifact>> = BTreeMap::new();
     for (_, artifact) in &all {
@@ -161,8 +167,18 @@ fn with_origins(store: &Store, mut folders: BTreeSet<PathBuf>) -> BTreeSet<PathB
     }
     let mut open: Vec<&Artifact> =
         all.iter().map(|(_, artifact)| artifact).filter(|a| folders.contains(&a.path)).collect();
+    let by_path: BTreeMap<&Path, &Artifact> =
+        all.iter().map(|(_, artifact)| (artifact.path.as_path(), artifact)).collect();
     while let Some(artifact) = open.pop() {
         let key = &artifact.manifest.key;
+        let given = artifact.manifest.made.sources.values();
+        for read in given.filter_map(|given| store.artifact_at(&root.join(given))) {
+            if let Some(&one) = by_path.get(read.as_path())
+                && folders.insert(read)
+            {
+                open.push(one);
+            }
+        }
         for (port, digest) in &key.inputs {
             let held = by_content.get(digest.as_str()).into_iter().flatten().copied();
             let fits = |a: &&Artifact| key.lineage.get(port).is_none_or(|hash| *hash == a.manifest.key_hash);

@@ -37,6 +37,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Marks the work of a forced run.
 const FORCED: &str = "forced";
 
+/// Is it the name of a link to something released?
+pub(crate) fn is_released(name: &str) -> bool {
+    name.strip_prefix(RELEASED).is_some_and(|rest| rest.is_empty() || rest.starts_with(['@', '.']))
+}
+
 /// An artifact that is there.
 #[derive(Debug, Clone)]
 pub struct Artifact {
@@ -194,6 +199,15 @@ impl Store {
         let mut below = led.strip_prefix(&store).ok()?.components();
         let (stage, folder) = (below.next()?, below.next()?);
         Some(store.join(stage).join(folder))
+    }
+
+    /// Every artifact that a link to something released leads to.
+    pub(crate) fn released(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let links = entries.filter(|entry| is_released(&entry.file_name().to_string_lossy()));
+        let mut folders: Vec<PathBuf> = links.filter_map(|link| self.artifact_at(&link.path())).collect();
+        folders.sort();
+        folders
     }
 
     /// Is there a result that agrees with all that is known of a key, some of whose inputs are not?

@@ -40,7 +40,8 @@ impl World {
         let (stop, maker) = (AtomicBool::new(false), Maker::default());
         // Another test's child may hold our lock for the moment between its fork and its exec.
         let (keep_going, wait, paranoid, jobs) = (false, true, false, 1);
-        let options = Options { selection, keep_going, wait, paranoid, lock, jobs, maker, stop: &stop };
+        let options =
+            Options { selection, keep_going, wait, paranoid, lock, draw: None, jobs, maker, stop: &stop };
         run(&self.pipeline(file, None), &options, &())
     }
 

@@ -13,7 +13,7 @@ use crate::lock_file::{self, LockFile};
 use crate::locked::difference;
 use crate::manifest::Manifest;
 use crate::stat_cache::StatCache;
-use crate::store::{Artifact, RELEASED, intact};
+use crate::store::{Artifact, RELEASED, intact, is_released};
 use crate::tags;
 
 /// Follows every link in `artifacts/`; stage to the artifact that is current. What a stage left that the pipeline has
@@ -34,7 +34,7 @@ pub(super) fn links(ground: &Ground<'_>, report: &mut Report) -> Chosen {
             report.finding(FindingKind::Link, name, text, advice);
             continue;
         };
-        let right = if name == RELEASED {
+        let right = if is_released(&name) {
             folder.starts_with(root.join("store"))
         } else {
             folder.parent() == Some(&home)
@@ -60,9 +60,7 @@ pub(super) fn links(ground: &Ground<'_>, report: &mut Report) -> Chosen {
 pub(super) fn held(ground: &Ground<'_>) -> BTreeSet<PathBuf> {
     let store = ground.store;
     let mut folders: Vec<(String, PathBuf)> = Vec::new();
-    if let Some(folder) = store.artifact_at(&store.root().join(RELEASED)) {
-        folders.push((RELEASED.to_owned(), folder));
-    }
+    folders.extend(store.released().into_iter().map(|folder| (RELEASED.to_owned(), folder)));
     // What is wrong with tags and records is told where those are looked at.
     for run in tags::list(store).unwrap_or_default().into_values() {
         let record = RunRecord::read(store, &run).ok();

@@ -82,12 +82,12 @@ impl<'a> Origins<'a> {
         report: &mut Report,
     ) -> Result<()> {
         let store = self.ground.store;
-        let released = store.artifact_at(&store.root().join(RELEASED));
+        let released = store.released();
         let mut earlier: BTreeMap<String, u64> = BTreeMap::new();
         for item in seen {
             let (stage, artifact, whole) = item;
             let is_current = current.iter().any(|other| std::ptr::eq(*other, item));
-            let is_released = !is_current && released.as_ref() == Some(&artifact.path);
+            let is_released = !is_current && released.contains(&artifact.path);
             let place = self.ground.place(&artifact.path);
             let mut inputs = Vec::new();
             for (port, digest) in &artifact.manifest.key.inputs {

@@ -71,6 +71,8 @@ pub struct Pipeline {
     pub artifacts: PathBuf,
     /// Where git keeps what it came to, for the chosen profile.
     pub lock: PathBuf,
+    /// The names of all nodes that the file has, without a profile and with each, where they can be told.
+    pub names: Option<BTreeSet<String>>,
     /// The name of the link to what is released, for the chosen profile.
     pub released: String,
     /// Is it other than the file says, by `--set`?
@@ -89,6 +91,15 @@ fn released(spec: &Spec) -> String {
 }
 
 impl Pipeline {
+    /// Is it the name of an instance that its stage has under no profile any more: a value was taken out of its matrix?
+    pub(crate) fn has_lost(&self, name: &str) -> bool {
+        let Some((stage, _)) = name.split_once('@') else { return false };
+        let of_stage = |known: &String| known.split('@').next() == Some(stage);
+        let current = self.nodes.iter().any(|node| node.name == name);
+        let lost = |names: &BTreeSet<String>| names.iter().any(of_stage) && !names.contains(name);
+        !current && self.names.as_ref().is_some_and(lost)
+    }
+
     /// Holds a written pipeline against the stages that there are.
     ///
     /// # Errors
@@ -126,6 +137,7 @@ impl Pipeline {
         Ok(Pipeline {
             root,
             artifacts,
+            names: Layout::all_names(spec),
             released,
             lock,
             overridden,

@@ -108,6 +108,8 @@ pub struct Spec {
     pub(crate) overridden: bool,
     text: String,
     pub(crate) notify: Notify,
+    /// The stages as they are without a profile and with each, none of `--set`.
+    pub(crate) variants: Vec<BTreeMap<String, StageSpec>>,
     /// The pipeline's one seed; every random stream starts from it.
     pub seed: u64,
     pub(crate) stages: BTreeMap<String, StageSpec>,
@@ -140,6 +142,7 @@ impl Spec {
             overridden: !sets.is_empty(),
             text,
             notify: Notify::default(),
+            variants: Vec::new(),
             seed: DEFAULT_SEED,
             stages: BTreeMap::new(),
         };
@@ -158,6 +161,11 @@ impl Spec {
             reader.set(set);
         }
         if reader.problems.is_empty() { Ok(reader.spec) } else { Err(Problems(reader.problems)) }
+    }
+
+    /// The same file with other stages.
+    pub(crate) fn with_stages(&self, stages: &BTreeMap<String, StageSpec>) -> Spec {
+        Spec { stages: stages.clone(), variants: Vec::new(), ..self.clone() }
     }
 
     /// A problem with a setting, at the place that it came from.

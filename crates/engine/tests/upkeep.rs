@@ -355,3 +355,24 @@ fn what_was_released_or_tagged_is_traced_and_a_link_that_was_set_by_hand_is_foun
     let kinds = world.kinds();
     assert!(kinds.contains(&FindingKind::InputMissing), "{kinds:?}");
 }
+
+#[test]
+fn an_instance_that_left_the_matrix_of_its_stage_goes_and_one_of_a_profile_stays() {
+    let sweep = |values: &str| {
+        format!(
+            "stages:\n  fit: {{ matrix: {{ lr: {values} }}, run: 'echo $PARAM_LR > $OUT/out.txt', outputs: [out.txt] }}\n\
+             profiles: {{ wide: {{ fit: {{ matrix: {{ lr: [3] }} }} }} }}\n"
+        )
+    };
+    let world = World::new(&sweep("[1, 2, 3]"));
+    world.run();
+    world.write("pipeline.yaml", &sweep("[4]"));
+    world.run();
+    world.collect("pipeline.yaml", Some(1), None).unwrap();
+    let left: BTreeSet<String> =
+        world.stored().into_iter().map(|path| path.split('/').next().unwrap().to_owned()).collect();
+    assert_eq!(left, BTreeSet::from(["fit@lr=3".to_owned(), "fit@lr=4".to_owned()]));
+    // No link is left that leads nowhere.
+    assert!(!world.path("artifacts/fit@lr=1").is_symlink() && world.path("artifacts/fit@lr=3").is_symlink());
+    assert_eq!(world.kinds(), []);
+}

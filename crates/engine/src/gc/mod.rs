@@ -88,6 +88,14 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     if !options.dry_run {
         store.sweep()?;
     }
+    // Before what they lead to: a link to nothing would be a fault.
+    for link in lost_links(pipeline, &store)? {
+        if !options.dry_run {
+            fault::point()
+                .and_then(|()| fs::remove_file(&link))
+                .map_err(|e| Error::io("cannot remove", &link, e))?;
+        }
+    }
     let mut disk = Disk::measure(store.root())?;
     disk.without(&store.root().join("tmp"));
     let mut sweep = Sweep { store: &store, options, disk, removed: Vec::new(), bin: None };
@@ -120,6 +128,13 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
         artifacts: kept.len(),
         over: options.max_size.map_or(0, |most| left.saturating_sub(most)),
     })
+}
+
+/// Links of instances that the pipeline has no longer.
+fn lost_links(pipeline: &Pipeline, store: &Store) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(store.root()).map_err(|e| Error::io("cannot list", store.root(), e))?;
+    let links = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_symlink());
+    Ok(links.filter(|path| roots::is_lost(pipeline, path)).collect())
 }
 
 /// Removes, one thing after the other.

@@ -1,7 +1,7 @@
 //! Which nodes the stages of a file become, and which of them a name in it means: a stage without a matrix is one
 //! node, one with a matrix a node for every combination of its axes' values. Knows no parameter and no port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::locate::Side;
 use crate::matrix::{self, Axes, MOST_INSTANCES, Matrix, Point, name};
@@ -46,6 +46,17 @@ impl<'a> Layout<'a> {
             layout.points.insert(stage, points);
         }
         if problems.is_empty() { Ok(layout) } else { Err(problems) }
+    }
+
+    /// The names of all nodes that the file has, without a profile and with each; `None` where one of them cannot be laid
+    /// out.
+    pub(super) fn all_names(spec: &Spec) -> Option<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for stages in &spec.variants {
+            let variant = spec.with_stages(stages);
+            names.extend(Layout::new(&variant).ok()?.nodes.into_keys());
+        }
+        Some(names)
     }
 
     /// Where the instances of a stage stand; one point without axes when it has no matrix.

@@ -95,14 +95,18 @@ impl Reader {
             self.complain(&[], Side::Value, "no stages are declared; add a \"stages:\" section".into());
         }
         // All profiles are checked, whichever is chosen: a mistake in one should not wait for its night.
+        let base = self.spec.stages.clone();
+        self.spec.variants.push(base.clone());
+        let mut chosen = base.clone();
         for (name, overlay) in &profiles {
-            let chosen = profile == Some(*name);
-            let before = (!chosen).then(|| self.spec.stages.clone());
             self.profile(name, overlay);
-            if let Some(before) = before {
-                self.spec.stages = before;
+            let changed = std::mem::replace(&mut self.spec.stages, base.clone());
+            if profile == Some(*name) {
+                chosen.clone_from(&changed);
             }
+            self.spec.variants.push(changed);
         }
+        self.spec.stages = chosen;
         if let Some(wanted) = profile
             && !profiles.iter().any(|(name, _)| *name == wanted)
         {

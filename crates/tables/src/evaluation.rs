@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::comparison::Comparison;
 use crate::described::{Described, described, records};
 use crate::note::{Note, Reason};
 use crate::rows::Part;
@@ -316,72 +317,6 @@ records! {
         differs: Vec<String>,
     }
 
-    /// The difference of two AUCs by DeLong's test.
-    PairedDeLong {
-        /// This model's minus the baseline's; null where it is undefined.
-        delta: Option<f64>,
-        /// Of delta.
-        standard_error: Option<f64>,
-        /// Lower end of the interval.
-        ci_low: Option<f64>,
-        /// Upper end of it.
-        ci_high: Option<f64>,
-        /// delta / standard error.
-        z: Option<f64>,
-        /// Two-sided.
-        p_value: Option<f64>,
-        /// "undefined because ...".
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        undefined: Option<String>,
-        /// The same as data: a code, and what belongs to it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<Reason>,
-    }
-
-    /// McNemar's test of right and wrong decisions.
-    McNemar {
-        /// Series that this model alone has right.
-        only_a_right: Option<u64>,
-        /// Series that the baseline alone has right.
-        only_b_right: Option<u64>,
-        /// Exact, two-sided.
-        p_value: Option<f64>,
-        /// Less conservative.
-        mid_p_value: Option<f64>,
-        /// "undefined because ...".
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        undefined: Option<String>,
-        /// The same as data: a code, and what belongs to it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<Reason>,
-    }
-
-    /// This model (a) against an earlier one (b) on the series of the test part that both know.
-    Comparison {
-        /// Series in common.
-        samples: u64,
-        /// Series of the test part that the baseline does not know.
-        unknown_to_baseline: u64,
-        /// Threshold of the baseline.
-        baseline_threshold: f64,
-        /// This model's.
-        auc_a: Figure,
-        /// The baseline's.
-        auc_b: Figure,
-        /// By the bootstrap; a's minus b's, as all differences.
-        delta_auc: Figure,
-        /// The same without resampling.
-        delong: PairedDeLong,
-        /// At each model's own threshold.
-        delta_sensitivity: Figure,
-        /// At each model's own threshold.
-        delta_specificity: Figure,
-        /// At each model's own threshold.
-        mcnemar: McNemar,
-        /// What to bear in mind.
-        notes: Vec<Note>,
-    }
-
     /// `metrics.json` of evaluate.
     MetricsFile {
         /// Of this file; 3.
@@ -410,28 +345,6 @@ records! {
         subgroups: Vec<Subgroup>,
         /// With a baseline alone.
         comparison: Option<Comparison>,
-    }
-
-    /// `saliency.json` of evaluate: how its maps were made, and whether they say something of what was learnt.
-    SaliencyFile {
-        /// Series of each kind, at most.
-        cases: u64,
-        /// Noisy copies under SmoothGrad.
-        smooth_grad_samples: u64,
-        /// Their noise, on the scale of 0..1.
-        smooth_grad_noise: f64,
-        /// Edge of the window that was covered, voxels.
-        occlusion_window: u64,
-        /// Null where no map was made.
-        randomised: Option<Randomised>,
-    }
-
-    /// SmoothGrad of one series with the model's weights and with random ones (Adebayo et al. 2018).
-    Randomised {
-        /// Which.
-        series_uid: String,
-        /// Spearman's rank correlation of the two maps over all voxels.
-        correlation: f64,
     }
 }
 
@@ -496,9 +409,4 @@ impl MetricsFile {
             Part::Test => &self.test,
         }
     }
-}
-
-impl SaliencyFile {
-    /// Name in the artifact.
-    pub const FILE: &str = "saliency.json";
 }

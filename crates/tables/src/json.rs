@@ -12,12 +12,13 @@ use crate::error::{Error, Result};
 use crate::note::Note;
 use crate::rows::Part;
 
+pub use crate::comparison::{Comparison, McNemar, PairedDeLong};
 pub use crate::evaluation::{
-    BandPoint, BrierDecomposition, Calibration, Calibrations, Calibrators, Comparison, Confusion, DeLong,
-    Figure, Knot, McNemar, MetricsFile, NetBenefit, PairedDeLong, PartMetrics, PrPoint, Randomised,
-    ReliabilityBin, RocPoint, SaliencyFile, Spread, Subgroup, ThresholdFile,
+    BandPoint, BrierDecomposition, Calibration, Calibrations, Calibrators, Confusion, DeLong, Figure, Knot,
+    MetricsFile, NetBenefit, PartMetrics, PrPoint, ReliabilityBin, RocPoint, Spread, Subgroup, ThresholdFile,
 };
 pub use crate::folds::{Fold, FoldsFile, OverFolds, Pooled};
+pub use crate::saliency::{Randomised, SaliencyFile};
 pub use crate::search::{AxisValue, Candidate, SearchFile};
 
 /// Writes a value as indented JSON with a line break at its end.

@@ -2,6 +2,7 @@
 //! Knows neither DICOM nor Burn, and computes nothing.
 
 mod column;
+mod comparison;
 mod csv;
 mod described;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod json;
 pub mod labels;
 pub mod note;
 pub mod rows;
+mod saliency;
 pub mod search;
 pub mod shards;
 pub mod table;

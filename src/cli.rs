@@ -153,15 +153,23 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Args)]
+#[group(multiple = false)]
+#[allow(clippy::struct_excessive_bools)] // each is an option of the command line
 pub(crate) struct Stages {
     /// Print the JSON schema of the pipeline file, for editors.
     #[arg(long)]
     pub(crate) schema: bool,
-    /// Print the JSON schema of `metrics.json`, for programs that read it.
-    #[arg(long, conflicts_with = "schema")]
+    /// Print the JSON schema of evaluate's `metrics.json`, for programs that read it.
+    #[arg(long)]
     pub(crate) metrics_schema: bool,
+    /// Print the JSON schema of the `metrics.json` of folds.
+    #[arg(long)]
+    pub(crate) folds_schema: bool,
+    /// Print the JSON schema of `search.json`.
+    #[arg(long)]
+    pub(crate) search_schema: bool,
     /// Print the JSON schema of what `run --json` prints, a line, and of what other commands print with --json.
-    #[arg(long, conflicts_with_all = ["schema", "metrics_schema"])]
+    #[arg(long)]
     pub(crate) events_schema: bool,
 }
 
@@ -200,6 +208,9 @@ pub(crate) struct Audit {
     /// Only what this run used and made: its name or the beginning of it, `latest`, or a tag.
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
+    /// Write audit.json and audit.html here, and run stages again here: nothing in artifacts/ is written.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
     /// Wait for a run to end instead of refusing.
     #[arg(long)]
     pub(crate) wait: bool,

@@ -21,6 +21,8 @@ pub(crate) fn audit(global: &Global, args: &Audit) -> anyhow::Result<u8> {
             Some(stage) => Again::Stage(stage.to_owned()),
         },
         run: args.run.clone(),
+        // A command is run in the pipeline's folder.
+        out: args.out.as_ref().map(std::path::absolute).transpose()?,
         wait: args.wait,
         maker: context::maker(),
         stop: &stop,

@@ -2,8 +2,8 @@
 
 use ctpipe_engine::event_schema;
 use ctpipe_engine::schema::schema;
-use ctpipe_tables::json::MetricsFile;
-use serde_json::json;
+use ctpipe_tables::json::{FoldsFile, MetricsFile, SearchFile};
+use serde_json::{Value, json};
 
 use crate::cli::{Global, Stages};
 use crate::context;
@@ -11,16 +11,15 @@ use crate::terminal::{print_json, say};
 
 pub(crate) fn stages(global: &Global, args: &Stages) -> anyhow::Result<u8> {
     let stages = context::stages();
-    if args.metrics_schema {
-        print_json(&MetricsFile::schema())?;
-        return Ok(0);
-    }
-    if args.events_schema {
-        print_json(&event_schema::schema())?;
-        return Ok(0);
-    }
-    if args.schema {
-        print_json(&schema(&stages))?;
+    let schemas: [(bool, &dyn Fn() -> Value); 5] = [
+        (args.schema, &|| schema(&stages)),
+        (args.metrics_schema, &MetricsFile::schema),
+        (args.folds_schema, &FoldsFile::schema),
+        (args.search_schema, &SearchFile::schema),
+        (args.events_schema, &event_schema::schema),
+    ];
+    if let Some((_, schema)) = schemas.iter().find(|(asked, _)| *asked) {
+        print_json(&schema())?;
         return Ok(0);
     }
     if global.json {

@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::harness::{Said, Sandbox, said};
 
@@ -276,4 +279,99 @@ fn unfinished_work_stays_until_its_stage_has_begun_anew_and_what_was_released_st
     sandbox.ctpipe(&["run", "--set", "lower.mark=3"]).expect(0);
     let freed = sandbox.ctpipe(&["gc", "--keep-runs", "5"]).expect(0).stdout;
     assert!(freed.contains("work/lower/new  27 B") && freed.contains("27 B freed"), "{freed}");
+}
+
+/// What an auditor is given: a copy that may be read and nothing else.
+#[test]
+fn a_copy_that_cannot_be_written_is_audited_from_outside() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run", "--lock"]).expect(0);
+    let reader = Reader::of(&sandbox);
+    let said = reader.ctpipe(&["audit"]).expect(2);
+    assert!(said.stderr.contains("\"--out FOLDER\" writes it elsewhere"), "{}", said.stderr);
+    let out = reader.home.path().join("audit");
+    let audit = ["audit", "--rerun", "all", "--out", out.to_str().unwrap()];
+    let said = reader.ctpipe(&audit).expect(0);
+    assert!(said.stdout.contains("upper run again: the same bytes"), "{}", said.stdout);
+    let written: BTreeSet<String> = fs::read_dir(&out)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(written, ["audit.html", "audit.json"].map(str::to_owned).into());
+    let again = reader.ctpipe(&audit).expect(2);
+    assert!(again.stderr.contains("holds an audit already"), "{}", again.stderr);
+    let said = reader.ctpipe(&["gc", "--keep-runs", "1", "--dry-run"]).expect(0);
+    assert!(said.stdout.contains("would be freed"), "{}", said.stdout);
+    // Even the lock's file is gone: it is said that nobody could be kept away.
+    reader.set_mode(0o755);
+    fs::remove_file(sandbox.path("artifacts/lock")).unwrap();
+    reader.set_mode(0o555);
+    let other = reader.home.path().join("other");
+    let said = reader.ctpipe(&["audit", "--out", other.to_str().unwrap()]).expect(0);
+    assert!(said.stdout.contains("no run could be kept away"), "{}", said.stdout);
+}
+
+#[test]
+fn what_only_reads_keeps_runs_away_and_nobody_else() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run"]).expect(0);
+    let lock = fs::File::open(sandbox.path("artifacts/lock")).unwrap();
+    lock.lock_shared().unwrap();
+    sandbox.ctpipe(&["audit"]).expect(0);
+    sandbox.ctpipe(&["run"]).expect(75);
+    lock.unlock().unwrap();
+    lock.lock().unwrap();
+    sandbox.ctpipe(&["audit"]).expect(75);
+    sandbox.ctpipe(&["gc", "--keep-runs", "1", "--dry-run"]).expect(75);
+}
+
+/// Somebody who may read the sandbox and run ctpipe in it, and write to a home of theirs.
+struct Reader {
+    folder: PathBuf,
+    home: TempDir,
+    program: PathBuf,
+    /// Who that is, where rights do not bind who runs the tests.
+    user: Option<u32>,
+}
+
+impl Reader {
+    /// Nobody's number on Linux.
+    const NOBODY: u32 = 65_534;
+
+    fn of(sandbox: &Sandbox) -> Reader {
+        let folder = sandbox.path(".").canonicalize().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        // The folder of the build may be closed to others.
+        let program = home.path().join("ctpipe");
+        fs::copy(env!("CARGO_BIN_EXE_ctpipe"), &program).unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let mut reader = Reader { folder, home, program, user: None };
+        reader.set_mode(0o555);
+        // Root may write to what is closed.
+        let bound = tempfile::tempfile_in(&reader.folder).is_err();
+        reader.user = (!bound).then_some(Self::NOBODY);
+        reader
+    }
+
+    /// Of the folder and of `artifacts/`.
+    fn set_mode(&self, mode: u32) {
+        for path in [self.folder.clone(), self.folder.join("artifacts")] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+
+    fn ctpipe(&self, args: &[&str]) -> Said {
+        let mut command = Command::new(&self.program);
+        command.current_dir(&self.folder).args(args).env("HOME", self.home.path());
+        if let Some(user) = self.user {
+            command.uid(user);
+        }
+        said(&mut command)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.set_mode(0o755);
+    }
 }

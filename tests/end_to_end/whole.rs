@@ -97,6 +97,8 @@ fn the_schemas_that_are_kept_are_those_of_this_program() {
     let kept = [
         ("--schema", "pipeline.schema.json", include_str!("../../pipeline.schema.json")),
         ("--metrics-schema", "metrics.schema.json", include_str!("../../metrics.schema.json")),
+        ("--folds-schema", "folds.schema.json", include_str!("../../folds.schema.json")),
+        ("--search-schema", "search.schema.json", include_str!("../../search.schema.json")),
         ("--events-schema", "events.schema.json", include_str!("../../events.schema.json")),
     ];
     for (option, file, text) in kept {

@@ -54,6 +54,11 @@ pub(crate) fn point(link: &Path, target: &Path, staging: &Path) -> io::Result<()
     sync_folder(folder)
 }
 
+/// Is it a place where nothing can be written, rather than a disk that fails?
+pub(crate) fn cannot_be_written(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
 /// Flushes a folder's entries, so that a rename in it survives a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()

@@ -34,6 +34,8 @@ use crate::tree::{FileDigest, Tree};
 pub(crate) const RELEASED: &str = "released";
 /// How often somebody who waits looks whether it is over.
 const LOOK: Duration = Duration::from_millis(50);
+/// How a lock is asked for: alone, or with others.
+type TryLock = fn(&File) -> std::result::Result<(), TryLockError>;
 /// Marks the work of a forced run.
 const FORCED: &str = "forced";
 
@@ -88,13 +90,31 @@ impl Store {
             .mode(0o644)
             .open(&path)
             .map_err(|e| Error::io("cannot open", &path, e))?;
-        self.take(file, wait, stop)
+        self.take(file, File::try_lock, wait, stop)
+    }
+
+    /// Keeps runs away while somebody only reads, as others may at the same time. On a copy that cannot be written the
+    /// lock's file is read; `None` where there is none either.
+    ///
+    /// # Errors
+    /// As [`Store::lock`].
+    pub(crate) fn hold_still(&self, wait: bool, stop: &AtomicBool) -> Result<Option<File>> {
+        let path = self.root.join("lock");
+        let own = || {
+            fault::point()?;
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o644).open(&path)
+        };
+        let file = match own() {
+            Err(e) if files::cannot_be_written(&e) => File::open(&path).ok(),
+            other => Some(other.map_err(|e| Error::io("cannot open", &path, e))?),
+        };
+        file.map(|file| self.take(file, File::try_lock_shared, wait, stop)).transpose()
     }
 
     /// Asked again and again: a signal does not end a wait in the operating system.
-    fn take(&self, file: File, wait: bool, stop: &AtomicBool) -> Result<File> {
+    fn take(&self, file: File, lock: TryLock, wait: bool, stop: &AtomicBool) -> Result<File> {
         loop {
-            match file.try_lock() {
+            match lock(&file) {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) if !wait => return Err(Error::Locked(self.root.clone())),
                 Err(TryLockError::WouldBlock) if stop.load(Ordering::Relaxed) => {

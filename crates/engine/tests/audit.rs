@@ -118,7 +118,7 @@ impl Place {
     fn audit_with(&self, again: Again, run: Option<&str>, maker: Maker) -> Result<Report, Error> {
         let stop = AtomicBool::new(false);
         let run = run.map(str::to_owned);
-        audit(&self.pipeline(), &AuditOptions { again, run, wait: false, maker, stop: &stop }, &())
+        audit(&self.pipeline(), &AuditOptions { again, run, out: None, wait: false, maker, stop: &stop }, &())
     }
 
     fn audit(&self) -> Report {

@@ -53,7 +53,7 @@ impl World {
 
     fn audit(&self, again: Again, run: Option<&str>) -> Report {
         let (stop, maker, run) = (AtomicBool::new(false), Maker::default(), run.map(str::to_owned));
-        let options = AuditOptions { again, run, wait: true, maker, stop: &stop };
+        let options = AuditOptions { again, run, out: None, wait: true, maker, stop: &stop };
         audit(&self.pipeline("pipeline.yaml", None), &options, &()).unwrap()
     }
 

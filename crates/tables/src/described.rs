@@ -50,6 +50,16 @@ pub(crate) trait Described {
     fn schema(definitions: &mut Map<String, Value>) -> Value;
 }
 
+/// The JSON schema (draft 7) of a file that holds one such record, of so high a version.
+pub(crate) fn file_schema<T: Described>(name: &str, version: u32) -> Value {
+    let mut definitions = Map::new();
+    let mut schema = T::schema(&mut definitions);
+    definitions[name]["properties"]["schema_version"]["const"] = version.into();
+    schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
+    schema["definitions"] = definitions.into();
+    schema
+}
+
 macro_rules! described {
     ($($type:ty = $schema:tt,)*) => {
         $(impl $crate::described::Described for $type {

@@ -2,10 +2,10 @@
 //! programs, and a test holds the two together.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::comparison::Comparison;
-use crate::described::{Described, described, records};
+use crate::described::{described, file_schema, records};
 use crate::note::{Note, Reason};
 use crate::rows::Part;
 
@@ -383,13 +383,7 @@ impl MetricsFile {
 
     /// JSON schema of the file, as `metrics.schema.json` keeps it.
     pub fn schema() -> Value {
-        let mut definitions = Map::new();
-        let mut schema = <MetricsFile as Described>::schema(&mut definitions);
-        definitions["MetricsFile"]["properties"]["schema_version"]["const"] =
-            MetricsFile::SCHEMA_VERSION.into();
-        schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
-        schema["definitions"] = definitions.into();
-        schema
+        file_schema::<MetricsFile>("MetricsFile", MetricsFile::SCHEMA_VERSION)
     }
 
     /// Is `calibrated` in `predictions.parquet` there: was one wanted, and could it be fitted?

@@ -1,6 +1,8 @@
 //! `metrics.json` of folds: what the folds of a cross-validation come to. Says what each field is; computes nothing.
 
-use crate::described::records;
+use serde_json::Value;
+
+use crate::described::{file_schema, records};
 use crate::evaluation::{Confusion, Figure};
 
 records! {
@@ -73,4 +75,9 @@ impl FoldsFile {
     pub const FILE: &str = "metrics.json";
     /// Of the shape of the file.
     pub const SCHEMA_VERSION: u32 = 1;
+
+    /// JSON schema of the file, as `folds.schema.json` keeps it.
+    pub fn schema() -> Value {
+        file_schema::<FoldsFile>("FoldsFile", FoldsFile::SCHEMA_VERSION)
+    }
 }

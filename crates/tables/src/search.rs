@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::described::records;
+use serde_json::Value;
+
+use crate::described::{file_schema, records};
 use crate::error::Result;
 use crate::json;
 use crate::note::Note;
@@ -63,6 +65,11 @@ impl SearchFile {
     pub const FILE: &str = "search.json";
     /// Of the shape of the file.
     pub const SCHEMA_VERSION: u32 = 1;
+
+    /// JSON schema of the file, as `search.schema.json` keeps it.
+    pub fn schema() -> Value {
+        file_schema::<SearchFile>("SearchFile", SearchFile::SCHEMA_VERSION)
+    }
 
     /// That of a model's folder, where the model came from a search.
     ///

@@ -51,6 +51,9 @@ pub struct Options<'a> {
     pub again: Again,
     /// The run whose artifacts are audited: a run's name, `latest` or a tag. `None` for all that there are.
     pub run: Option<String>,
+    /// The folder that `audit.json` and `audit.html` are written to, and in which stages are run again; nothing of the
+    /// store is written then. `None` for `artifacts/audit/<time>/`.
+    pub out: Option<PathBuf>,
     /// Wait for a run to end instead of refusing.
     pub wait: bool,
     /// Who audits.
@@ -63,6 +66,8 @@ pub struct Options<'a> {
 struct Ground<'a> {
     pipeline: &'a Pipeline,
     store: &'a Store,
+    /// Where stages are run again.
+    scratch: PathBuf,
     options: &'a Options<'a>,
     observer: &'a dyn Observer,
 }
@@ -78,10 +83,10 @@ impl Ground<'_> {
     }
 }
 
-/// Audits, and writes what was found to `artifacts/audit/<time>/`.
+/// Audits, and writes what was found to `artifacts/audit/<time>/`, or where it is told to.
 ///
 /// # Errors
-/// When there is nothing to audit, a run or stage is unknown, a run is under way, or a file of a later ctpipe is met.
+/// When there is nothing to audit, nothing can be written there, a run or stage is unknown, a run is under way, or a file of a later ctpipe is met.
 /// What is not in order is no error: the report has it.
 pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) -> Result<Report> {
     let store = Store::new(&pipeline.artifacts);
@@ -91,10 +96,13 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
             "there is nothing to audit in {place} yet; \"ctpipe run\" makes it"
         )));
     }
-    let _lock = store.lock(options.wait, options.stop)?;
+    let lock = store.hold_still(options.wait, options.stop)?;
     let clock = Instant::now();
     let started = jiff::Timestamp::now();
-    let ground = Ground { pipeline, store: &store, options, observer };
+    // Before an hour's work, not after it.
+    report::refuse_unwritable(&store, options.out.as_deref())?;
+    let scratch = options.out.clone().unwrap_or_else(|| store.root().join("tmp"));
+    let ground = Ground { pipeline, store: &store, scratch, options, observer };
     let record = match &options.run {
         Some(name) => Some(RunRecord::read(&store, &history::resolve(&store, name)?)?),
         None => None,
@@ -103,6 +111,11 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
         pipeline.indices(name)?;
     }
     let mut report = Report::new(started, record.as_ref().map(|record| record.run.clone()), &options.maker);
+    if lock.is_none() {
+        let text = "it cannot be written, so that no run could be kept away meanwhile".to_owned();
+        let place = store.root().display().to_string();
+        report.note(FindingKind::Mode, place, text, "audit it while nobody else changes it");
+    }
     let links = around::links(&ground, &mut report);
     // As a run does: what is current is for a later ctpipe to judge.
     for folder in links.values() {
@@ -139,7 +152,7 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
     }
     rerun::rerun(&ground, &current, &mut origins, &mut report)?;
     report.seconds = clock.elapsed().as_secs_f64();
-    report.write(&store)?;
+    report.write(&store, options.out.as_deref())?;
     Ok(report)
 }
 

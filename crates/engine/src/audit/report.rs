@@ -1,7 +1,8 @@
 //! What an audit has found, as data and as `audit.json`. Finds nothing itself.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -11,6 +12,9 @@ use crate::fault;
 use crate::files;
 use crate::manifest::Maker;
 use crate::store::Store;
+
+/// The audit as data.
+const AUDIT: &str = "audit.json";
 
 /// What kind of thing is not in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -166,21 +170,55 @@ impl Report {
         self.notes.push(Finding { kind, place, text, advice: advice.to_owned() });
     }
 
-    /// Writes `audit.json` and `audit.html`.
-    pub(super) fn write(&mut self, store: &Store) -> Result<()> {
-        let home = store.root().join("audit");
-        // Two audits within a second get different names.
-        let names = (1_u32..=u32::MAX)
-            .map(|n| if n == 1 { self.stamp.clone() } else { format!("{}-{n}", self.stamp) });
-        let folder = names.map(|name| home.join(name)).find(|folder| !folder.exists());
-        self.folder = folder.unwrap_or_else(|| home.join(&self.stamp));
+    /// Writes `audit.json` and `audit.html` to `out`, or to a new folder in the store.
+    pub(super) fn write(&mut self, store: &Store, out: Option<&Path>) -> Result<()> {
+        self.folder = match out {
+            Some(out) => out.to_path_buf(),
+            None => new_folder(&home(store), &self.stamp)?,
+        };
         let json = serde_json::to_vec_pretty(self).unwrap_or_default();
-        let written = || -> std::io::Result<()> {
+        let written = || -> io::Result<()> {
             fault::point()?;
-            fs::create_dir_all(&self.folder)?;
-            files::write_atomically(&self.folder.join("audit.json"), &json)?;
+            files::write_atomically(&self.folder.join(AUDIT), &json)?;
             files::write_atomically(&self.folder.join("audit.html"), page::render(self).as_bytes())
         };
         written().map_err(|e| Error::io("cannot write the audit to", &self.folder, e))
+    }
+}
+
+fn home(store: &Store) -> PathBuf {
+    store.root().join("audit")
+}
+
+/// Two audits within a second get different names.
+fn new_folder(home: &Path, stamp: &str) -> Result<PathBuf> {
+    let names = (1_u32..).map(|n| if n == 1 { stamp.to_owned() } else { format!("{stamp}-{n}") });
+    for folder in names.map(|name| home.join(name)) {
+        match fault::point().and_then(|()| fs::create_dir(&folder)) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| folder.clone()).map_err(|e| Error::io("cannot make", &folder, e)),
+        }
+    }
+    unreachable!("there is a number that no folder has")
+}
+
+/// Refuses a place that nothing can be written to, or in which there is an audit already.
+pub(super) fn refuse_unwritable(store: &Store, out: Option<&Path>) -> Result<()> {
+    let folder = out.map_or_else(|| home(store), Path::to_path_buf);
+    if folder.join(AUDIT).exists() {
+        let place = folder.display();
+        return Err(Error::Usage(format!("{place} holds an audit already; give --out a new folder")));
+    }
+    let tried = || {
+        fault::point()?;
+        fs::create_dir_all(&folder)?;
+        tempfile::tempfile_in(&folder)
+    };
+    match tried() {
+        Err(e) if out.is_none() && files::cannot_be_written(&e) => Err(Error::Usage(format!(
+            "the audit cannot be written to {}: {e}; \"--out FOLDER\" writes it elsewhere, and nothing here",
+            folder.display()
+        ))),
+        tried => tried.map(drop).map_err(|e| Error::io("cannot write the audit to", &folder, e)),
     }
 }

@@ -162,13 +162,12 @@ fn work(
     params: &Params,
     inputs: &Inputs,
 ) -> Result<std::result::Result<Made, Cannot>> {
-    let tmp = ground.store.root().join("tmp");
-    let failed = |e| Error::io("cannot make a folder in", &tmp, e);
-    fs::create_dir_all(&tmp).map_err(failed)?;
+    let failed = |e| Error::io("cannot make a folder in", &ground.scratch, e);
+    fs::create_dir_all(&ground.scratch).map_err(failed)?;
     let scratch = tempfile::Builder::new()
         .prefix("audit-")
         .permissions(fs::Permissions::from_mode(0o755))
-        .tempdir_in(&tmp)
+        .tempdir_in(&ground.scratch)
         .map_err(failed)?;
     let out = scratch.path().join("out");
     fs::create_dir(&out).map_err(failed)?;

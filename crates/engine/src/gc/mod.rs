@@ -9,7 +9,7 @@ mod order;
 mod roots;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -64,6 +64,15 @@ pub struct Report {
     pub over: u64,
 }
 
+/// Keeps away runs and what puts tags. A copy that cannot be written can still be asked what would go.
+fn hold(store: &Store, options: &Options<'_>) -> Result<Vec<File>> {
+    if options.dry_run {
+        Ok(store.hold_still(options.wait, options.stop)?.into_iter().collect())
+    } else {
+        Ok(vec![store.lock(options.wait, options.stop)?, tags::hold(store)?])
+    }
+}
+
 /// Collects.
 ///
 /// # Errors
@@ -80,8 +89,7 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     if !store.root().is_dir() {
         return Err(Error::Usage(format!("there is nothing in {} yet", store.root().display())));
     }
-    let _lock = store.lock(options.wait, options.stop)?;
-    let _held = tags::hold(&store)?;
+    let _still = hold(&store, options)?;
     store.refuse_later()?;
     let runs = Runs::read(&store, options.keep_runs)?;
     let roots = Roots::find(pipeline, &store, &runs)?;

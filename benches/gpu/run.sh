@@ -10,4 +10,6 @@ folder="${2:-$here/../results}"
 command -v nvidia-smi >/dev/null || { echo "there is no nvidia-smi: run this where there is an NVIDIA GPU" >&2; exit 2; }
 python3 -c 'import torch' 2>/dev/null || { echo "python3 has no torch: pip install torch numpy" >&2; exit 2; }
 mkdir -p "$folder"
+# What compiles kernels is not always where the loader looks.
+export LD_LIBRARY_PATH="${CUDA_PATH:-/usr/local/cuda}/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 exec python3 "$here/measure.py" "$binary" "$folder"

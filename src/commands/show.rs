@@ -42,6 +42,11 @@ pub(crate) fn show(global: &Global, args: &Show) -> anyhow::Result<u8> {
                 let took = took.map(|(_, seconds)| format!(", {seconds:.1} s")).unwrap_or_default();
                 let outcome = json!(stage.outcome);
                 say!("{}: {}{took}", stage.stage, outcome.as_str().unwrap_or_default().replace('_', " "));
+                let params: Vec<String> =
+                    stage.key.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                if !params.is_empty() {
+                    say!("  with {}", params.join(" "));
+                }
                 say!("  key {}", stage.key_hash);
                 say!("  content {}", stage.content);
                 for (name, value) in &stage.metrics {

@@ -122,6 +122,16 @@ fn what_is_written_wrongly_is_told_with_its_place() {
     refused("{ run: x, params: { run: 1 } }", "a command's parameter cannot be called run");
     refused("{ run: x, inputs: { a: own } }", "the stages read each other in a circle: own -> own");
     refused("{ run: x, inputs: { a: missing.txt } }", "missing.txt");
+    for (name, expected) in [
+        ("tags", "artifacts/tags is something else's"),
+        ("store", "something else's"),
+        ("all", "means every stage"),
+    ] {
+        let sandbox = Sandbox::empty();
+        sandbox.write("pipeline.yaml", &format!("stages:\n  {name}: {{ run: x }}\n"));
+        let said = sandbox.ctpipe(&["run"]).expect(2);
+        assert!(said.stderr.contains(expected), "expected {expected:?} in:\n{}", said.stderr);
+    }
 }
 
 #[test]

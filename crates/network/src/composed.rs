@@ -5,7 +5,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::{conv3d, max_pool2d};
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor};
 
 use crate::device::Precision;
 use crate::operations::{BatchStatistics, BlockTensors, Blocked, How, Moved};
@@ -48,6 +48,7 @@ pub(crate) fn fully_connected<B: Backend>(
 pub(crate) fn narrow<B: Backend, const D: usize>(x: Tensor<B, D>, precision: Precision) -> Tensor<B, D> {
     match precision {
         Precision::F32 => x,
+        Precision::Bf16 if x.dtype() == DType::BF16 => x,
         Precision::Bf16 => x.cast(FloatDType::BF16),
     }
 }

@@ -50,6 +50,8 @@ pub use config::{BLOCKS, Config, Outline};
 pub use ctpipe_kernels::augment::{Change, Noise, mean};
 pub use device::{Device, Precision, instruction_set, why_no_gpu};
 pub use error::Error;
+#[cfg(feature = "cuda")]
+pub use gpu::trial::Trial;
 pub use loss::{Loss, LossKind, probability};
 pub use optimizer::{Learning, OptimizerKind};
 pub use profile::Layer;
@@ -290,6 +292,27 @@ pub fn layers(
     config.check()?;
     let precision = if device == Device::Cpu { Precision::F32 } else { precision };
     Ok(on!(device, |B, at| profile::layers::<Autodiff<B>>(config, precision, batch, repeats, &at)))
+}
+
+/// Every kernel that this ctpipe knows at every product of a training step, of those that are chosen by their names; each is
+/// told as soon as it is found.
+///
+/// # Errors
+/// When there is no such network.
+#[cfg(feature = "cuda")]
+pub fn trials(
+    config: &Config,
+    index: usize,
+    precision: Precision,
+    batch: usize,
+    chosen: &dyn Fn(&str) -> bool,
+    found: &dyn Fn(&Trial),
+) -> Result<(), Error> {
+    config.check()?;
+    let device = burn::backend::cuda::CudaDevice::new(index);
+    let of = std::marker::PhantomData::<burn::backend::Cuda>;
+    gpu::trial::trials(of, config, batch, precision, &device, chosen, found);
+    Ok(())
 }
 
 /// What the network sees of a volume of `size³` voxels, changed so: for whoever wants to look at it.

@@ -20,6 +20,9 @@ const CHANGEABLE: &[&str] =
 const OURS: [&str; 10] =
     ["audit", "cache", "live", "lock", "released", "runs", "store", "tags", "tmp", "work"];
 
+/// What means every stage on the command line.
+const ALL: &str = "all";
+
 pub(super) struct Reader {
     pub(super) spec: Spec,
     pub(super) problems: Vec<Problem>,
@@ -147,7 +150,7 @@ impl Reader {
     }
 
     fn stage(&mut self, name: &str, yaml: &Yaml) {
-        if !is_name(name) {
+        if !is_word(name) {
             self.complain(
                 &["stages", name],
                 Side::Key,
@@ -158,6 +161,13 @@ impl Reader {
         if OURS.contains(&name) {
             let message =
                 format!("a stage cannot be called {name}: artifacts/{name} is something else's; rename it");
+            self.complain(&["stages", name], Side::Key, message);
+            return;
+        }
+        if name == ALL {
+            let message = format!(
+                "a stage cannot be called {ALL}: \"audit --rerun {ALL}\" means every stage; rename it"
+            );
             self.complain(&["stages", name], Side::Key, message);
             return;
         }
@@ -392,12 +402,6 @@ impl Reader {
 
 fn origin(path: &[&str]) -> Origin {
     Origin::File(path.iter().map(|&key| key.to_owned()).collect())
-}
-
-/// A stage's name is also a folder's name under `artifacts/`.
-fn is_name(name: &str) -> bool {
-    let reserved = ["store", "runs", "live", "work", "tmp", "cache", "lock", "released"];
-    !reserved.contains(&name) && is_word(name)
 }
 
 pub(super) fn is_word(name: &str) -> bool {

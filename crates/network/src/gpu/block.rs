@@ -18,14 +18,19 @@ use cubecl::CubeDim;
 
 use crate::composed;
 use crate::gpu::block_kernels::{pool_kernel, slope_kernel, slopes_kernel, sums_kernel};
+use crate::gpu::grid::Grid;
 use crate::gpu::products::{self, Products};
-use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, float, room};
+use crate::gpu::sums::sum_rows;
+use crate::gpu::{Gpu, THREADS, by_type, by_types, cube, cubes_for, float, lanes, room};
 use crate::operations::{BlockTensors, Blocked, How};
 
 /// PyTorch's BatchNorm default.
 const EPSILON: f64 = 1e-5;
 /// Threads that share the sums of a tensor.
-const SHARES: usize = 1 << 18;
+const SHARES: usize = 1 << 17;
+/// Neighbouring channels that a thread adds, and that it pools.
+const ADDED: usize = 8;
+const POOLED: usize = 4;
 /// Numbers of a channel that the way back needs, one row each: scale, shift, mean, 1 / deviation, and three that depend on
 /// the gradient.
 const ROWS: usize = 7;
@@ -60,33 +65,34 @@ fn dims<R: CubeRuntime>(y: &CubeTensor<R>) -> [usize; 5] {
     [0, 1, 2, 3, 4].map(|axis| shape[axis])
 }
 
-/// How many shares the sums over so many rows of a channel are computed in.
-fn shares(rows: usize, channels: usize) -> usize {
-    (SHARES / channels.max(1)).clamp(1, rows.max(1))
+/// How many shares the sums over so many rows are computed in, by so many threads for a row.
+fn shares(rows: usize, width: usize) -> usize {
+    (SHARES / width.max(1)).clamp(1, rows.max(1))
 }
 
 /// Mean and biased variance of each channel.
 fn statistics<R: CubeRuntime, BT: BoolElement>(y: &CubeTensor<R>) -> [Tensor<Gpu<R, BT>, 1>; 2] {
     let [n, d, h, w, c] = dims(y);
-    let rows = n * d * h * w;
-    let shares = shares(rows, c);
-    let sums = Tensor::<Gpu<R, BT>, 1>::empty([2 * shares * c], &y.device);
-    let (client, to) = (y.client.clone(), cube(sums.clone()));
+    let (rows, lanes) = (n * d * h * w, lanes(c, ADDED));
+    let width = c / lanes;
+    let shares = shares(rows, width);
+    let sums = room(y, &[shares, 2 * c], DType::F32);
     by_type!(
         y.dtype,
         sums_kernel(
-            &client,
-            cubes_for(shares * c),
+            &y.client,
+            cubes_for(shares * width),
             CubeDim::new_1d(THREADS),
+            lanes,
             y.clone().into_array_arg(),
-            to.into_array_arg(),
+            sums.clone().into_array_arg(),
             rows as u32,
-            c as u32,
+            width as u32,
             shares as u32,
         )
     );
-    let sums = sums.reshape([2, shares, c]).sum_dim(1).reshape([2, c]).div_scalar(rows as f32);
-    let sum = |row: usize| sums.clone().slice([row..row + 1, 0..c]).reshape([c]);
+    let sums = float::<R, BT, 1>(sum_rows(sums)).div_scalar(rows as f32);
+    let sum = |row: usize| sums.clone().narrow(0, row * c, c);
     // Values were counted from the channel's first one, so that a mean far from zero costs no digits.
     let first = float::<R, BT, 5>(y.clone()).slice([0..1, 0..1, 0..1, 0..1, 0..c]).reshape([c]);
     let first = first.cast(FloatDType::F32);
@@ -98,11 +104,11 @@ fn statistics<R: CubeRuntime, BT: BoolElement>(y: &CubeTensor<R>) -> [Tensor<Gpu
 fn forward<R: CubeRuntime, BT: BoolElement>(
     of: Products<CubeTensor<R>>,
     rest: Rest<R, BT>,
-    by_batch: bool,
+    how: How,
 ) -> (Blocked<Gpu<R, BT>>, Saved<R>) {
     let y = &of.conv;
     let [n, d, h, w, c] = dims(y);
-    let ([mean, var], seen) = if by_batch {
+    let ([mean, var], seen) = if how.training {
         let [mean, var] = statistics::<R, BT>(y);
         let count = (n * d * h * w) as f32;
         let unbiased = var.clone().mul_scalar(count / (count - 1.0).max(1.0));
@@ -119,27 +125,43 @@ fn forward<R: CubeRuntime, BT: BoolElement>(
         shift = shift + bias;
     }
     let numbers = cube(Tensor::cat(vec![scale, shift, mean, inverse], 0));
-    let pooled = [n, d / 2, h / 2, w / 2, c];
-    let out = room(y, &pooled, DType::F32);
-    by_type!(
+    let pooled = [n, d / 2, h / 2, w / 2];
+    let positions: usize = pooled.iter().product();
+    let lanes = lanes(c, POOLED);
+    // The next block multiplies what this one has multiplied; the last one's result goes on as f32.
+    let grid = Grid::of(pooled);
+    let (out, memory, [line, lines, planes]) = if how.last {
+        let out = room(y, &[pooled[0], pooled[1], pooled[2], pooled[3], c], DType::F32);
+        (out.clone(), out, [pooled[3], pooled[2], pooled[1]].map(|edge| edge as u32))
+    } else {
+        let out = grid.zeros::<R, BT>(y, c, y.dtype);
+        (out.clone(), grid.memory(&out), grid.steps())
+    };
+    by_types!(
         y.dtype,
+        out.dtype,
         pool_kernel(
             &y.client,
-            cubes_for(pooled.iter().product()),
+            cubes_for(positions * c / lanes),
             CubeDim::new_1d(THREADS),
+            lanes,
             y.clone().into_array_arg(),
             of.skip.as_ref().unwrap_or(y).clone().into_array_arg(),
             numbers.clone().into_array_arg(),
-            out.clone().into_array_arg(),
+            memory.into_array_arg(),
             (d / 2) as u32,
             (h / 2) as u32,
             (w / 2) as u32,
-            c as u32,
+            (c / lanes) as u32,
+            positions as u32,
+            line,
+            lines,
+            planes,
             of.skip.is_some(),
             of.by_window,
         )
     );
-    let saved = Saved { of, numbers, gamma: cube(gamma), by_batch };
+    let saved = Saved { of, numbers, gamma: cube(gamma), by_batch: how.training };
     ((float::<R, BT, 5>(out).permute([0, 4, 1, 2, 3]), seen), saved)
 }
 
@@ -158,34 +180,37 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
     let [n, d, h, w, c] = dims(&y);
     let dz = into_contiguous(cube(float::<R, BT, 5>(dz).permute([0, 2, 3, 4, 1])));
     let pooled = n * (d / 2) * (h / 2) * (w / 2);
-    let shares = shares(pooled, c);
-    let sums = Tensor::<Gpu<R, BT>, 1>::empty([2 * shares * c], &y.device);
-    let (client, to) = (y.client.clone(), cube(sums.clone()));
+    let lanes = lanes(c, POOLED);
+    let width = c / lanes;
+    let shares = shares(pooled, width);
+    let sums = room(&y, &[shares, 2 * c], DType::F32);
     let residual = skip.is_some();
     let size = [d / 2, h / 2, w / 2].map(|edge| edge as u32);
-    by_type!(
+    by_types!(
         y.dtype,
+        dz.dtype,
         slopes_kernel(
-            &client,
-            cubes_for(shares * c),
+            &y.client,
+            cubes_for(shares * width),
             CubeDim::new_1d(THREADS),
+            lanes,
             y.clone().into_array_arg(),
             skip.clone().unwrap_or_else(|| y.clone()).into_array_arg(),
             numbers.clone().into_array_arg(),
             dz.clone().into_array_arg(),
-            to.into_array_arg(),
+            sums.clone().into_array_arg(),
             size[0],
             size[1],
             size[2],
-            c as u32,
+            width as u32,
             pooled as u32,
             shares as u32,
             residual,
             by_window,
         )
     );
-    let sums = sums.reshape([2, shares, c]).sum_dim(1).reshape([2, c]);
-    let sum = |row: usize| sums.clone().slice([row..row + 1, 0..c]).reshape([c]);
+    let sums = float::<R, BT, 1>(sum_rows(sums));
+    let sum = |row: usize| sums.clone().narrow(0, row * c, c);
     let (beta_slope, gamma_slope) = (sum(0), sum(1));
     // Ioffe and Szegedy 2015: with statistics of its own, a batch moves its mean and deviation, too.
     let own = if by_batch { 1.0 / (n * d * h * w) as f32 } else { 0.0 };
@@ -198,25 +223,38 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
         0,
     );
     debug_assert_eq!(numbers.dims()[0], ROWS * c);
-    let like_y = || room(&y, &[n, d, h, w, c], y.dtype);
-    let dy = like_y();
-    let ds = residual.then(like_y);
-    by_type!(
+    let ds = residual.then(|| room(&y, &[n, d, h, w, c], y.dtype));
+    // Where the gradient of the convolution's weight is taken from it.
+    let grid = Grid::of([n, d, h, w]);
+    let (dy, memory, [line, lines, planes]) = if by_window {
+        let dy = room(&y, &[n, d, h, w, c], y.dtype);
+        (dy.clone(), dy, [w, h, d].map(|edge| edge as u32))
+    } else {
+        let dy = grid.zeros::<R, BT>(&y, c, y.dtype);
+        (dy.clone(), grid.memory(&dy), grid.steps())
+    };
+    by_types!(
         y.dtype,
+        dz.dtype,
         slope_kernel(
-            &client,
-            cubes_for(pooled * c),
+            &y.client,
+            cubes_for(pooled * width),
             CubeDim::new_1d(THREADS),
+            lanes,
             y.clone().into_array_arg(),
             skip.clone().unwrap_or_else(|| y.clone()).into_array_arg(),
             cube(numbers).into_array_arg(),
             dz.into_array_arg(),
-            dy.clone().into_array_arg(),
-            ds.clone().unwrap_or_else(|| dy.clone()).into_array_arg(),
+            memory.clone().into_array_arg(),
+            ds.clone().unwrap_or(memory).into_array_arg(),
             size[0],
             size[1],
             size[2],
-            c as u32,
+            width as u32,
+            pooled as u32,
+            line,
+            lines,
+            planes,
             residual,
             by_window,
         )
@@ -227,9 +265,9 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
 /// Is there a kernel for it?
 fn covers<B: Backend>(x: &Tensor<B, 5>, weight: &Tensor<B, 5>) -> bool {
     let ([n, from, d, h, w], [to, ..]) = (x.dims(), weight.dims());
-    // Values are counted in 32 bits; `split_k` puts zeros between the rows of inputs with several channels.
-    let spread = if from == 1 { 0 } else { n * (d + 1) * (h + 1) * (w + 64) * to.max(3 * from) };
-    [d, h, w].iter().all(|edge| edge.is_multiple_of(2)) && spread.max(n * d * h * w * to) < 1 << 32
+    // Values are counted in 32 bits, with those that a grid has between them.
+    let values = (n + 1) * (d + 1) * (h + 1) * (w + 8) * to.max(3 * from);
+    [d, h, w].iter().all(|edge| edge.is_multiple_of(2)) && values < 1 << 32
 }
 
 /// [`crate::operations::Operations::block`] without a tape.
@@ -245,7 +283,7 @@ pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
     let (skip, skip_bias) = tensors.skip.unzip();
     let of = products::answering::<R, BT>(x, (weight, skip), how.precision);
     let rest = Rest { bias, affine: tensors.affine, running: tensors.running, skip_bias };
-    forward(of, rest, how.training).0
+    forward(of, rest, how).0
 }
 
 /// The step back; its parents are the convolution's result and bias, BatchNorm's weight and bias and, with a projection,
@@ -296,7 +334,7 @@ pub(super) fn learning<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy>(
     };
     let of =
         Products { conv: y.primitive, skip: skip.as_ref().map(|skip| skip.primitive.clone()), by_window };
-    let ((z, seen), saved) = forward(of, rest, how.training);
+    let ((z, seen), saved) = forward(of, rest, how);
     let z = cube(z);
     let step = Step::<BT>(std::marker::PhantomData);
     let output = if let (Some(skip), Some(skip_bias)) = (skip, skip_bias) {

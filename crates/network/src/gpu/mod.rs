@@ -1,24 +1,34 @@
 //! What GPUs are given kernels for, in CubeCL: batches cut from 16-bit volumes (`volumes`), all that follows a convolution in a
-//! block (`block`), the products of a block and their way back (`products`, `split_k`, `windows`), and Adam.
+//! block (`block`), the products of a block and their way back (`products`, `split_k`, `windows`), linear layers (`linear`),
+//! sums in a fixed order (`sums`), and Adam. Which kernel multiplies is said in `strategies`.
 //!
 //! Written for any GPU that CubeCL knows; CUDA is the one that is used.
 
 mod block;
 mod block_kernels;
+mod grid;
+mod linear;
 mod products;
 mod products_kernels;
 mod split_k;
+mod strategies;
+mod sums;
+#[cfg(feature = "cuda")]
+pub(crate) mod trial;
 mod volumes;
 mod windows;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::tensor::{DType, Tensor, TensorPrimitive};
+use burn::tensor::{DType, Shape, Tensor, TensorPrimitive};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
 use cubecl::prelude::*;
+use cubecl::zspace::Strides;
+use cubecl::zspace::metadata::Metadata;
 use cubecl::{CubeCount, CubeDim};
 
+use crate::device::Precision;
 use crate::operations::{BlockTensors, Blocked, How, Moved, Operations};
 use crate::optimizer::By;
 
@@ -30,6 +40,15 @@ type Gpu<R, BT> = CubeBackend<R, f32, i32, BT>;
 impl<R: CubeRuntime, BT: BoolElement> Operations for Gpu<R, BT> {
     fn block(x: Tensor<Self, 5>, tensors: BlockTensors<Self>, how: How) -> Blocked<Self> {
         block::answering(x, tensors, how)
+    }
+
+    fn fully_connected(
+        x: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Tensor<Self, 1>,
+        precision: Precision,
+    ) -> Tensor<Self, 2> {
+        linear::answering(x, weight, bias, precision)
     }
 
     fn adam(
@@ -79,6 +98,15 @@ impl<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy> Operations for Auto
     fn block(x: Tensor<Self, 5>, tensors: BlockTensors<Self>, how: How) -> Blocked<Self> {
         block::learning(x, tensors, how)
     }
+
+    fn fully_connected(
+        x: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Tensor<Self, 1>,
+        precision: Precision,
+    ) -> Tensor<Self, 2> {
+        linear::learning(x, weight, bias, precision)
+    }
 }
 
 fn cube<R: CubeRuntime, BT: BoolElement, const D: usize>(tensor: Tensor<Gpu<R, BT>, D>) -> CubeTensor<R> {
@@ -112,6 +140,26 @@ fn room<R: CubeRuntime>(beside: &CubeTensor<R>, shape: &[usize], dtype: DType) -
     CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape.into(), handle, dtype)
 }
 
+/// Other sizes and strides of a tensor's memory: from this element of it on, or from where the tensor begins.
+fn view<R: CubeRuntime>(
+    of: &CubeTensor<R>,
+    first: Option<usize>,
+    shape: &[usize],
+    strides: &[usize],
+) -> CubeTensor<R> {
+    let mut handle = of.handle.clone();
+    if let Some(first) = first {
+        handle.offset_start = Some((first * of.dtype.size()) as u64);
+    }
+    let metadata = Metadata::new(Shape::from(shape.to_vec()), Strides::from(strides.to_vec()));
+    CubeTensor::new(of.client.clone(), handle, metadata, of.device.clone(), of.dtype)
+}
+
+/// Values that a thread of a kernel reads at once: neighbouring channels.
+fn lanes(channels: usize, most: usize) -> usize {
+    [8, 4, 2].into_iter().find(|&lanes| lanes <= most && channels.is_multiple_of(lanes)).unwrap_or(1)
+}
+
 /// Calls a kernel with the element type of a tensor.
 macro_rules! by_type {
     ($of:expr, $launch:ident($($argument:expr),* $(,)?)) => {
@@ -122,6 +170,19 @@ macro_rules! by_type {
     };
 }
 use by_type;
+
+/// Calls a kernel with the element types of two tensors; the second is never narrower than the first.
+macro_rules! by_types {
+    ($of:expr, $and:expr, $launch:ident($($argument:expr),* $(,)?)) => {
+        match ($of, $and) {
+            (burn::tensor::DType::BF16, burn::tensor::DType::BF16) =>
+                $launch::launch::<half::bf16, half::bf16, R>($($argument),*),
+            (burn::tensor::DType::BF16, _) => $launch::launch::<half::bf16, f32, R>($($argument),*),
+            _ => $launch::launch::<f32, f32, R>($($argument),*),
+        }
+    };
+}
+use by_types;
 
 /// Cubes for so many values, in two dimensions where one has not enough.
 fn cubes_for(len: usize) -> CubeCount {
@@ -169,7 +230,6 @@ mod tests {
     use super::*;
     use crate::batch::{Batch, Voxels};
     use crate::composed;
-    use crate::device::Precision;
     use crate::random::{Purpose, Stream};
     use crate::session::{Infer, Train, Training};
     use crate::shelf::{Loading, Shelf as _};
@@ -307,6 +367,44 @@ mod tests {
     }
 
     type Taped = Autodiff<Wgpu>;
+
+    #[test]
+    fn a_linear_layer_in_shares_is_the_composed_one() {
+        let device = WgpuDevice::default();
+        let mut stream = Stream::new(12, Purpose::Weights);
+        let mut draw = |shape: &[usize]| -> TensorData {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.unit() - 0.5).collect();
+            TensorData::new(values, Shape::from(shape.to_vec()))
+        };
+        for (n, from, to) in [(3, 3 * 1024, 5), (9, 2 * 1024, 16), (2, 100, 2)] {
+            let (x, weight, bias) = (draw(&[n, from]), draw(&[to, from]), draw(&[to]));
+            let along: Tensor<Taped, 2> = Tensor::from_data(draw(&[n, to]), &device);
+            let by = |layer: fn(
+                Tensor<Taped, 2>,
+                Tensor<Taped, 2>,
+                Tensor<Taped, 1>,
+                Precision,
+            ) -> Tensor<Taped, 2>| {
+                let x: Tensor<Taped, 2> = Tensor::from_data(x.clone(), &device).require_grad();
+                let weight: Tensor<Taped, 2> = Tensor::from_data(weight.clone(), &device).require_grad();
+                let bias: Tensor<Taped, 1> = Tensor::from_data(bias.clone(), &device).require_grad();
+                let y = layer(x.clone(), weight.clone(), bias.clone(), Precision::F32);
+                let gradients = (y.clone() * along.clone()).sum().backward();
+                [
+                    values(y.inner()),
+                    values(x.grad(&gradients).unwrap()),
+                    values(weight.grad(&gradients).unwrap()),
+                    values(bias.grad(&gradients).unwrap()),
+                ]
+            };
+            for (found, expected) in
+                by(Taped::fully_connected).iter().zip(&by(composed::fully_connected::<Taped>))
+            {
+                let largest = expected.iter().fold(1e-6_f32, |most, v| most.max(v.abs()));
+                assert!(apart(found, expected) / largest < 5e-5, "{n} {from} {to}");
+            }
+        }
+    }
 
     #[test]
     fn a_block_with_a_kernel_is_the_composed_block() {

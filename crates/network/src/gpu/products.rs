@@ -1,7 +1,7 @@
 //! The products of a block: its convolution and its projection, and their way back.
 //!
-//! Convolutions and products of matrices are Burn's, but for the gradients of weights (`split_k`) and the first block
-//! (`windows`).
+//! Convolutions and products of matrices are CubeK's (`strategies`), but for the gradients of weights (`split_k`) and the
+//! first block (`windows`).
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
@@ -9,7 +9,6 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::tensor::module::conv3d;
 use burn::tensor::ops::{ConvOptions, ModuleOps};
 use burn::tensor::{DType, FloatDType, Tensor, TensorPrimitive};
 use burn_cubecl::kernel::into_contiguous;
@@ -19,6 +18,7 @@ use burn_cubecl::{BoolElement, CubeRuntime};
 use crate::composed::narrow;
 use crate::device::Precision;
 use crate::gpu::split_k::{tall, weight_gradient};
+use crate::gpu::strategies::{convolution, product};
 use crate::gpu::windows::{WINDOW, by_window, from_windows, is_first, windows};
 use crate::gpu::{Gpu, cube, float, reshaped, sizes};
 
@@ -39,7 +39,8 @@ fn options(weight: &[usize]) -> ConvOptions<3> {
 
 /// Channels last, in memory too.
 fn channels_last<R: CubeRuntime, BT: BoolElement>(tensor: Tensor<Gpu<R, BT>, 5>) -> CubeTensor<R> {
-    into_contiguous(cube(tensor.permute([0, 2, 3, 4, 1])))
+    let tensor = cube(tensor.permute([0, 2, 3, 4, 1]));
+    if tensor.meta.strides()[4] == 1 { tensor } else { into_contiguous(tensor) }
 }
 
 /// A convolution, `[N, D, H, W, to]`.
@@ -47,8 +48,8 @@ fn convolved<R: CubeRuntime, BT: BoolElement>(
     x: Tensor<Gpu<R, BT>, 5>,
     weight: Tensor<Gpu<R, BT>, 5>,
 ) -> CubeTensor<R> {
-    let options = options(&weight.dims());
-    channels_last::<R, BT>(conv3d(x, weight, None, options))
+    let [x, weight] = [x, weight].map(channels_last::<R, BT>);
+    convolution(&x, &weight)
 }
 
 /// The rows of `[N, C, D, H, W]`: a voxel each.
@@ -63,8 +64,10 @@ fn projected<R: CubeRuntime, BT: BoolElement>(
     weight: Tensor<Gpu<R, BT>, 5>,
 ) -> CubeTensor<R> {
     let ([n, _, d, h, w], [to, from, ..]) = (x.dims(), weight.dims());
-    let y = voxels(x).matmul(weight.reshape([to, from]).transpose());
-    reshaped::<R, BT, 2, 5>(into_contiguous(cube(y)), [n, d, h, w, to])
+    let weight = weight.reshape([to, from]).transpose();
+    let dtype = x.dtype();
+    let y = product(into_contiguous(cube(voxels(x))), cube(weight), dtype);
+    reshaped::<R, BT, 2, 5>(y, [n, d, h, w, to])
 }
 
 /// Without a tape.
@@ -108,6 +111,8 @@ struct Factors<R: CubeRuntime> {
     /// `[N, from, D, H, W]`.
     x: CubeTensor<R>,
     weight: CubeTensor<R>,
+    /// Of the input before it was narrowed, and of its gradient.
+    of_x: DType,
 }
 
 fn register<R: CubeRuntime, BT: BoolElement>(
@@ -120,7 +125,13 @@ fn register<R: CubeRuntime, BT: BoolElement>(
     }
 }
 
-/// Parents are f32, whatever was multiplied.
+/// `[N, C, D, H, W]` of channels that stay last in memory, in numbers of this type.
+fn first_again<R: CubeRuntime, BT: BoolElement>(tensor: CubeTensor<R>, dtype: DType) -> CubeTensor<R> {
+    let tensor = float::<R, BT, 5>(tensor).permute([0, 4, 1, 2, 3]);
+    if dtype == DType::F32 { wide(tensor) } else { cube(tensor) }
+}
+
+/// Weights are f32, whatever was multiplied.
 fn wide<R: CubeRuntime, BT: BoolElement>(tensor: Tensor<Gpu<R, BT>, 5>) -> CubeTensor<R> {
     cube(if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(FloatDType::F32) })
 }
@@ -133,8 +144,8 @@ impl<R: CubeRuntime, BT: BoolElement> Backward<Gpu<R, BT>, 2> for ConvStep<BT> {
     type State = Factors<R>;
 
     fn backward(self, ops: Ops<Factors<R>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = into_contiguous(grads.consume::<Gpu<R, BT>>(&ops.node));
-        let Factors { x, weight } = ops.state;
+        let dy = grads.consume::<Gpu<R, BT>>(&ops.node);
+        let Factors { x, weight, of_x } = ops.state;
         let [to_x, to_weight] = ops.parents.map(|parent| parent.map(|parent| parent.id));
         let shape = sizes::<R, 5>(&weight);
         let dy_first = || cube(float::<R, BT, 5>(dy.clone()).permute([0, 4, 1, 2, 3]));
@@ -148,9 +159,9 @@ impl<R: CubeRuntime, BT: BoolElement> Backward<Gpu<R, BT>, 2> for ConvStep<BT> {
             wide::<R, BT>(float(gradient))
         });
         register::<R, BT>(grads, to_x, || {
-            let gradient =
-                Gpu::<R, BT>::conv3d_x_backward(x.clone(), weight.clone(), dy_first(), options(&shape));
-            wide::<R, BT>(float(gradient))
+            // A convolution with the filter turned round, from the channels that there are now to those that there were.
+            let turned = float::<R, BT, 5>(weight.clone()).flip([2, 3, 4]).swap_dims(0, 1);
+            first_again::<R, BT>(convolution(&dy, &channels_last::<R, BT>(turned)), of_x)
         });
     }
 }
@@ -164,7 +175,7 @@ impl<R: CubeRuntime, BT: BoolElement> Backward<Gpu<R, BT>, 2> for ProjectStep<BT
 
     fn backward(self, ops: Ops<Factors<R>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = into_contiguous(grads.consume::<Gpu<R, BT>>(&ops.node));
-        let Factors { x, weight } = ops.state;
+        let Factors { x, weight, of_x } = ops.state;
         let [to_x, to_weight] = ops.parents.map(|parent| parent.map(|parent| parent.id));
         let [n, from, d, h, w] = sizes::<R, 5>(&x);
         let to = sizes::<R, 5>(&weight)[0];
@@ -175,8 +186,8 @@ impl<R: CubeRuntime, BT: BoolElement> Backward<Gpu<R, BT>, 2> for ProjectStep<BT
         });
         register::<R, BT>(grads, to_x, || {
             let weight = float::<R, BT, 5>(weight).reshape([to, from]);
-            let rows = float::<R, BT, 2>(dy).matmul(weight);
-            wide::<R, BT>(rows.reshape([n, d, h, w, from]).permute([0, 4, 1, 2, 3]))
+            let rows = product(dy, cube(weight), of_x);
+            first_again::<R, BT>(reshaped::<R, BT, 2, 5>(rows, [n, d, h, w, from]), of_x)
         });
     }
 }
@@ -203,7 +214,7 @@ where
     let inner = |factor: &CubeTensor<R>| narrow(float::<R, BT, 5>(factor.clone()), precision);
     let (by_x, by_weight) = (inner(&x.primitive), inner(&weight.primitive));
     let y = product(by_x.clone(), by_weight.clone());
-    let factors = Factors { x: cube(by_x), weight: cube(by_weight) };
+    let factors = Factors { x: cube(by_x), weight: cube(by_weight), of_x: x.primitive.dtype };
     let output = match step.prepare::<C>([x.node, weight.node]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish(factors, y),
         OpsKind::UnTracked(prep) => prep.finish(y),

@@ -2,8 +2,8 @@
 
 use cubecl::prelude::*;
 
-/// `[N, D, H, W, C]` on a grid with zeros after each row, plane and volume, `lead` voxels into the result. Of three `taps`
-/// each voxel has its neighbours in the row beside it.
+/// `[N, D, H, W, C]` to a grid with so many voxels from line to line, lines from plane to plane and planes from volume to
+/// volume.
 #[cube(launch)]
 pub(super) fn spread_kernel<F: Float>(
     from: &Array<F>,
@@ -12,55 +12,59 @@ pub(super) fn spread_kernel<F: Float>(
     h: u32,
     w: u32,
     channels: u32,
-    row: u32,
-    rows: u32,
-    lead: u32,
-    #[comptime] taps: u32,
+    line: u32,
+    lines: u32,
+    planes: u32,
 ) {
-    if ABSOLUTE_POS >= to.len() {
+    if ABSOLUTE_POS >= from.len() {
         terminate!();
     }
     let width = channels as usize;
-    let channel = ABSOLUTE_POS % width;
-    let tap = ABSOLUTE_POS / width % comptime!(taps as usize);
-    let place = ABSOLUTE_POS / width / comptime!(taps as usize) + tap;
-    let before = lead as usize + comptime!(taps as usize / 2);
-    let mut value = F::new(0.0);
-    if place >= before {
-        let voxel = place - before;
-        let x = voxel % row as usize;
-        let y = voxel / row as usize % rows as usize;
-        let plane = voxel / (row * rows) as usize;
-        let z = plane % (d + 1) as usize;
-        let n = plane / (d + 1) as usize;
-        let at = (((n * d as usize + z) * h as usize + y) * w as usize + x) * width + channel;
-        // What is behind the last volume is zero, too.
-        if x < w as usize && y < h as usize && z < d as usize && at < from.len() {
-            value = from[at];
-        }
-    }
-    to[ABSOLUTE_POS] = value;
+    let voxel = ABSOLUTE_POS / width;
+    let x = voxel % w as usize;
+    let y = voxel / w as usize % h as usize;
+    let z = voxel / (w * h) as usize % d as usize;
+    let n = voxel / (w * h) as usize / d as usize;
+    let at = ((n * planes as usize + z) * lines as usize + y) * line as usize + x;
+    to[at * width + ABSOLUTE_POS % width] = from[ABSOLUTE_POS];
 }
 
-/// For each window of the pool the 4 x 4 x 4 voxels of `[N, D, H, W]` that 3 x 3 x 3 filters read for it; zero outside.
+/// For each window of the pool the 4 x 4 x 4 voxels of `[N, D, H, W]` that 3 x 3 x 3 filters read for it; zero outside. A
+/// thread writes the four of a line.
 #[cube(launch)]
-pub(super) fn windows_kernel<F: Float>(from: &Array<F>, to: &mut Array<F>, d: u32, h: u32, w: u32) {
-    if ABSOLUTE_POS >= to.len() {
+pub(super) fn windows_kernel<F: Float, N: Size>(
+    from: &Array<F>,
+    to: &mut Array<Vector<F, N>>,
+    d: u32,
+    h: u32,
+    w: u32,
+    lines: u32,
+) {
+    if ABSOLUTE_POS >= lines as usize {
         terminate!();
     }
-    let window = ABSOLUTE_POS / 64;
-    let read = ABSOLUTE_POS % 64;
+    let window = ABSOLUTE_POS / 16;
+    let read = ABSOLUTE_POS % 16;
     let columns = (w / 2) as usize;
     let rows = (h / 2) as usize;
     let planes = (d / 2) as usize;
     // One voxel further than it is, so that none is below zero.
-    let x = window % columns * 2 + read % 4;
-    let y = window / columns % rows * 2 + read / 4 % 4;
-    let z = window / (columns * rows) % planes * 2 + read / 16;
+    let x = window % columns * 2;
+    let y = window / columns % rows * 2 + read % 4;
+    let z = window / (columns * rows) % planes * 2 + read / 4;
     let n = window / (columns * rows * planes);
-    let mut value = F::new(0.0);
-    if x >= 1 && x <= w as usize && y >= 1 && y <= h as usize && z >= 1 && z <= d as usize {
-        value = from[((n * d as usize + z - 1) * h as usize + y - 1) * w as usize + x - 1];
+    let inside = y >= 1 && y <= h as usize && z >= 1 && z <= d as usize;
+    let mut line = Vector::<F, N>::new(F::new(0.0));
+    if inside {
+        let first = ((n * d as usize + z - 1) * h as usize + y - 1) * w as usize;
+        if x >= 1 {
+            line[0] = from[first + x - 1];
+        }
+        line[1] = from[first + x];
+        line[2] = from[first + x + 1];
+        if x + 2 < w as usize {
+            line[3] = from[first + x + 2];
+        }
     }
-    to[ABSOLUTE_POS] = value;
+    to[ABSOLUTE_POS] = line;
 }

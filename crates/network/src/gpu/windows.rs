@@ -11,11 +11,14 @@ use cubecl::CubeDim;
 use crate::composed::narrow;
 use crate::device::Precision;
 use crate::gpu::products_kernels::windows_kernel;
+use crate::gpu::strategies::product;
 use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, float, reshaped, room, sizes};
 
 /// Voxels of a window of the pool, and voxels that their filters read.
 pub(super) const WINDOW: usize = 8;
 const READ: usize = 64;
+/// And those of a line of them.
+const LINE: usize = 4;
 
 /// Is its input read window by window?
 pub(super) fn is_first(x: &[usize], weight: &[usize]) -> bool {
@@ -27,17 +30,20 @@ pub(super) fn windows<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
     let [n, _, d, h, w] = sizes::<R, 5>(&x);
     let x = into_contiguous(x);
     let to = room(&x, &[n * d * h * w / WINDOW, READ], x.dtype);
+    let lines = n * d * h * w / WINDOW * READ / LINE;
     by_type!(
         x.dtype,
         windows_kernel(
             &x.client,
-            cubes_for(n * d * h * w * READ / WINDOW),
+            cubes_for(lines),
             CubeDim::new_1d(THREADS),
+            LINE,
             x.clone().into_array_arg(),
             to.clone().into_array_arg(),
             d as u32,
             h as u32,
             w as u32,
+            lines as u32,
         )
     );
     to
@@ -105,7 +111,9 @@ pub(super) fn by_window<R: CubeRuntime, BT: BoolElement>(
     precision: Precision,
 ) -> CubeTensor<R> {
     let to = weight.dims()[0];
-    let weight = narrow(for_windows(weight), precision);
-    let y = float::<R, BT, 2>(windows.clone()).matmul(weight);
-    reshaped::<R, BT, 2, 5>(into_contiguous(cube(y)), [n, d, h, w, to])
+    // Turned in memory: kernels read more of its columns at once then.
+    let weight = into_contiguous(cube(narrow(for_windows(weight), precision).swap_dims(0, 1)));
+    let weight = float::<R, BT, 2>(weight).swap_dims(0, 1);
+    let y = product(windows.clone(), cube(weight), windows.dtype);
+    reshaped::<R, BT, 2, 5>(y, [n, d, h, w, to])
 }

@@ -281,6 +281,22 @@ fn unfinished_work_stays_until_its_stage_has_begun_anew_and_what_was_released_st
     assert!(freed.contains("work/lower/new  27 B") && freed.contains("27 B freed"), "{freed}");
 }
 
+/// As a kill does between a result and the end of its work.
+#[test]
+fn work_that_was_left_beside_its_result_goes_with_the_next_run_and_that_of_a_forced_one_stays() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run"]).expect(0);
+    let key_hash = |stage: &str| sandbox.manifest(stage)["key_hash"].as_str().unwrap().to_owned();
+    let left = |stage: &str| format!("artifacts/work/{stage}/{}", key_hash(stage));
+    for (stage, file) in [("upper", "half"), ("lower", "forced")] {
+        fs::create_dir_all(sandbox.path(&left(stage))).unwrap();
+        sandbox.write(&format!("{}/{file}", left(stage)), "");
+    }
+    sandbox.ctpipe(&["run"]).expect(0);
+    assert!(!sandbox.path("artifacts/work/upper").exists());
+    assert!(sandbox.path(&left("lower")).exists());
+}
+
 /// What an auditor is given: a copy that may be read and nothing else.
 #[test]
 fn a_copy_that_cannot_be_written_is_audited_from_outside() {

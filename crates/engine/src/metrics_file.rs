@@ -31,7 +31,40 @@ pub enum Found {
 
 /// The metrics of the artifact in `folder`; `None` where it has none that can be read.
 pub fn read(folder: &Path) -> Option<Value> {
-    serde_json::from_slice(&std::fs::read(folder.join(METRICS)).ok()?).ok()
+    parse(&std::fs::read(folder.join(METRICS)).ok()?)
+}
+
+/// Python writes NaN and Infinity, which JSON has not: they are undefined figures.
+fn parse(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice(bytes).or_else(|_| serde_json::from_slice(&with_nulls(bytes))).ok()
+}
+
+fn with_nulls(bytes: &[u8]) -> Vec<u8> {
+    let mut json = Vec::with_capacity(bytes.len());
+    let (mut rest, mut in_text) = (bytes, false);
+    while let [first, after @ ..] = rest {
+        let word: Option<&[u8]> = ["NaN", "-Infinity", "Infinity"]
+            .map(str::as_bytes)
+            .into_iter()
+            .find(|word| rest.starts_with(word));
+        if let Some(word) = word.filter(|_| !in_text) {
+            json.extend_from_slice(b"null");
+            rest = &rest[word.len()..];
+            continue;
+        }
+        json.push(*first);
+        rest = after;
+        match first {
+            b'"' => in_text = !in_text,
+            // What follows it in a text does not end the text.
+            b'\\' if in_text => {
+                json.extend(rest.first());
+                rest = rest.get(1..).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    json
 }
 
 /// What stands under a dotted name.
@@ -121,6 +154,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_python_writes_for_no_number_is_undefined() {
+        // json.dumps({"auc": nan, "all": [inf, -inf, 1], "why": 'NaN "\\" and Infinity', "n": 3})
+        let text =
+            r#"{"auc": NaN, "all": [Infinity, -Infinity, 1], "why": "NaN \"\\\" and Infinity", "n": 3}"#;
+        let expected =
+            json!({ "auc": null, "all": [null, null, 1], "why": "NaN \"\\\" and Infinity", "n": 3 });
+        assert_eq!(parse(text.as_bytes()), Some(expected));
+        assert_eq!(parse(b"{\"n\": Nan}"), None);
+        assert_eq!(parse(b"{\"n\": \"\\"), None);
+    }
 
     fn metrics() -> Value {
         json!({

@@ -288,6 +288,14 @@ impl Store {
         Ok(())
     }
 
+    /// Removes what a kill has left between a result and the end of its work. What a forced run goes on from stays.
+    pub(crate) fn forget_finished_work(&self, stage: &str, key_hash: &str) -> Result<()> {
+        if self.work(stage, key_hash).join(FORCED).exists() {
+            return Ok(());
+        }
+        self.forget_work(stage, key_hash)
+    }
+
     /// Begins the work of a key anew, once: a forced run that was interrupted goes on when it is forced again.
     pub(crate) fn force_work(&self, stage: &str, key_hash: &str) -> Result<()> {
         let mark = self.work(stage, key_hash).join(FORCED);

@@ -76,13 +76,17 @@ pub(crate) fn prepare(
     }
     place.recorder.event(&Event::Decided { stage: node.name.clone(), state: decision.state.clone() });
     match (decision.state, decision.artifact, decision.key) {
-        (State::Fresh, Some(artifact), _) => Ok(Step::Done(Outcome::Fresh, Box::new(artifact))),
+        (State::Fresh, Some(artifact), _) => {
+            place.store.forget_finished_work(&node.name, &artifact.manifest.key_hash)?;
+            Ok(Step::Done(Outcome::Fresh, Box::new(artifact)))
+        }
         (State::Restore { .. }, Some(artifact), _) => {
             // What a run that is held to the lock refuses, it does not make current either.
             if let Some(difference) = place.lock.differs(&node.name, &artifact.manifest) {
                 return Ok(Step::Refused(difference));
             }
             place.store.point(&node.name, &artifact.path)?;
+            place.store.forget_finished_work(&node.name, &artifact.manifest.key_hash)?;
             let no_cost =
                 Made { seconds: 0.0, peak_memory: None, items: None, ..artifact.manifest.made.clone() };
             finished(node, Outcome::Restored, &artifact, &no_cost, place.recorder);

@@ -12,6 +12,8 @@ use burn_cubecl::CubeRuntime;
 use burn_cubecl::kernel::conv::{ConvStrategy, conv_forward_nhwc};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::CubeDim;
+use cubecl::prelude::*;
 use cubek::convolution::components::Dimensionality;
 use cubek::convolution::definition::{ConvBlueprint, ForwardBlueprint};
 use cubek::convolution::{
@@ -33,9 +35,6 @@ use cubek::matmul::routines::{BlueprintStrategy, TileSizeSelection};
 use cubek::std::cube_count::{GlobalOrder, HypercubeBlueprint};
 use cubek::std::stage::SwizzleMode;
 use cubek::std::{InputBinding, MatrixLayout, SwizzleModes};
-
-use cubecl::CubeDim;
-use cubecl::prelude::*;
 
 use crate::gpu::{THREADS, by_types, cubes_for, room};
 
@@ -178,6 +177,7 @@ pub(super) fn product_into<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>,
 
 /// The same where a side is narrower than what tensor cores take: a result a thread.
 fn small<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>, out: &CubeTensor<R>) {
+    let (a, b) = (&without_gaps(a), &without_gaps(b));
     let rank = a.meta.shape().num_dims();
     let (batches, [m, k]) = (rank == 3, [rank - 2, rank - 1].map(|axis| a.meta.shape()[axis]));
     let n = b.meta.shape()[rank - 1];
@@ -207,6 +207,13 @@ fn small<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>, out: &CubeTensor<
             b_column,
         )
     );
+}
+
+/// What Burn's own operations have written may have room after each row; a kernel counts values without.
+fn without_gaps<R: CubeRuntime>(tensor: &CubeTensor<R>) -> CubeTensor<R> {
+    let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
+    let last: usize = shape.iter().zip(strides.iter()).map(|(size, stride)| (size - 1) * stride).sum();
+    if last < shape.num_elements() { tensor.clone() } else { into_contiguous(tensor.clone()) }
 }
 
 #[cube(launch)]

@@ -82,7 +82,7 @@ stages:
   same: { uses: fit, inputs: { in: a }, matrix: a }
   like: { uses: list, inputs: { in: same }, matrix: same }
   folds: { uses: list, inputs: { in: a, more: same }, matrix: { lr: [1, 0.1] } }
-  all: { uses: list, inputs: { in: folds } }
+  every: { uses: list, inputs: { in: folds } }
   one: { uses: fit, inputs: { in: \"a@lr=1.0,fold=1\" } }
   half: { uses: list, inputs: { in: a@lr=1e-1 } }
 ",
@@ -107,11 +107,11 @@ stages:
             ("more@fold=1", "same@fold=1,lr=0.1"),
         ]
     );
-    assert_eq!(reads("all"), [("in@lr=0.1", "folds@lr=0.1"), ("in@lr=1", "folds@lr=1")]);
+    assert_eq!(reads("every"), [("in@lr=0.1", "folds@lr=0.1"), ("in@lr=1", "folds@lr=1")]);
     assert_eq!(reads("one"), [("in", "a@fold=1,lr=1")]);
     assert_eq!(reads("half"), [("in@fold=0", "a@fold=0,lr=0.1"), ("in@fold=1", "a@fold=1,lr=0.1")]);
     world.run();
-    assert_eq!(world.out("all"), "list{}\nlr=0.1: list{}\nlr=1: list{}\n");
+    assert_eq!(world.out("every"), "list{}\nlr=0.1: list{}\nlr=1: list{}\n");
     assert!(world.run().is_empty());
 }
 

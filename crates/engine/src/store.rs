@@ -93,19 +93,23 @@ impl Store {
         self.take(file, File::try_lock, wait, stop)
     }
 
-    /// Keeps runs away while somebody only reads, as others may at the same time. On a copy that cannot be written the
-    /// lock's file is read; `None` where there is none either.
+    /// Keeps runs away while somebody only reads, as others may at the same time. The lock's file is made only where it is
+    /// missing; `None` where that cannot be, on a copy that cannot be written.
     ///
     /// # Errors
     /// As [`Store::lock`].
     pub(crate) fn hold_still(&self, wait: bool, stop: &AtomicBool) -> Result<Option<File>> {
         let path = self.root.join("lock");
-        let own = || {
+        let made = || {
             fault::point()?;
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o644).open(&path)
         };
-        let file = match own() {
-            Err(e) if files::cannot_be_written(&e) => File::open(&path).ok(),
+        let opened = match File::open(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => made(),
+            other => other,
+        };
+        let file = match opened {
+            Err(e) if files::cannot_be_written(&e) => None,
             other => Some(other.map_err(|e| Error::io("cannot open", &path, e))?),
         };
         file.map(|file| self.take(file, File::try_lock_shared, wait, stop)).transpose()

@@ -18,7 +18,7 @@ use crate::gpu::sums::sum_rows;
 use crate::gpu::{Gpu, cube, float, reshaped, sizes};
 
 /// Terms of a share.
-const TERMS: usize = 1024;
+pub(super) const TERMS: usize = 1024;
 
 /// What is multiplied on the way there and on the way back, cut into shares: `[shares, N, terms]` and `[shares, to, terms]`.
 #[derive(Debug, Clone)]

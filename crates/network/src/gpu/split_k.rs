@@ -23,7 +23,7 @@ const SUMS: usize = 3 << 20;
 const LEAST_TERMS: usize = 512;
 
 /// Shares of so many sums of so many terms.
-fn shares(sums: usize, terms: usize) -> usize {
+pub(super) fn shares(sums: usize, terms: usize) -> usize {
     (SUMS / sums.max(1)).clamp(8, 256).min(terms.div_ceil(LEAST_TERMS)).max(1)
 }
 

@@ -62,7 +62,7 @@ const FETCHED: usize = 32;
 /// And those of tensor cores.
 const TILE: [usize; 2] = [8, 16];
 
-/// Products of matrices on tensor cores, the first choice first.
+/// Products of matrices on tensor cores, the first choice first; none where a side is narrower than what they take.
 pub(super) fn products([m, n, k]: [usize; 3]) -> Vec<Strategy> {
     use Strategy as S;
     if m.min(n) < TILE[0] || k < TILE[1] {
@@ -167,10 +167,10 @@ pub(super) fn product_into<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>,
     let rank = a.meta.shape().num_dims();
     let [m, k] = [rank - 2, rank - 1].map(|axis| a.meta.shape()[axis]);
     let n = b.meta.shape()[rank - 1];
-    if m.min(n) < TILE[0] || k < TILE[1] {
+    let mut list = products([m, n, k]);
+    if list.is_empty() {
         return small(a, b, out);
     }
-    let mut list = products([m, n, k]);
     list.extend(plain());
     first(&list, |by| product_by(by, a, b, out)).unwrap_or_else(|refusals| impossible(&refusals));
 }
@@ -260,7 +260,8 @@ pub(super) fn product_by<R: CubeRuntime>(
         .map_err(|e| format!("{e:?}"))
 }
 
-/// A convolution with as many voxels out as in, where there are no tensor cores Burn's plain one; channels last: `[N, D, H, W, from]` with `[to, k, k, k, from]`.
+/// A convolution with as many voxels out as in, channels last: `[N, D, H, W, from]` with `[to, k, k, k, from]`. Burn's plain one
+/// where there are no tensor cores.
 pub(super) fn convolution<R: CubeRuntime>(x: &CubeTensor<R>, weight: &CubeTensor<R>) -> CubeTensor<R> {
     let [to, k, from] = [0, 1, 4].map(|axis| weight.meta.shape()[axis]);
     first(&convolutions([from, to], x.dtype), |by| convolution_by(by, x, weight)).unwrap_or_else(|refusals| {

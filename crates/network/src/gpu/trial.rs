@@ -15,6 +15,8 @@ use cubek::matmul::launch::Strategy;
 
 use crate::config::Config;
 use crate::device::Precision;
+use crate::gpu::linear::TERMS;
+use crate::gpu::split_k;
 use crate::gpu::strategies::{convolution_by, convolutions, product_by, products, room_for};
 use crate::gpu::{Gpu, cube, float};
 use crate::random::{Purpose, Stream};
@@ -166,20 +168,23 @@ pub(crate) fn trials<R: CubeRuntime, BT: BoolElement>(
         let voxels = batch * edge.pow(3);
         if block == 0 {
             ground.matrices("windows", [1, voxels / 8, 8 * to, 64], [false, true], narrow);
-            ground.matrices("windows' gradient", [64, 64, 8 * to, voxels / 512], [true, false], DType::F32);
+            let shares = split_k::shares(64 * 8 * to, voxels / 8);
+            let sizes = [shares, 64, 8 * to, voxels / 8 / shares];
+            ground.matrices("windows' gradient", sizes, [true, false], DType::F32);
         } else {
             ground.convolution(batch, edge, [from, to]);
             ground.convolution(batch, edge, [to, from]);
-            let terms = (voxels / 128).next_multiple_of(16);
-            ground.matrices("taps", [128, to, 3 * from, terms], [true, false], DType::F32);
+            let shares = split_k::shares(3 * from * to, voxels);
+            let terms = (voxels / shares).next_multiple_of(16);
+            ground.matrices("taps", [shares, to, 3 * from, terms], [true, false], DType::F32);
             ground.matrices("projection", [1, voxels, to, from], [false, true], narrow);
         }
         edge /= 2;
     }
     let features = config.last_channels() * edge.pow(3);
     let hidden = config.hidden_size;
-    let shares = features / 1024;
-    ground.matrices("linear", [shares, batch, hidden, 1024], [false, true], DType::F32);
-    ground.matrices("linear, back", [shares, batch, 1024, hidden], [false; 2], DType::F32);
+    let shares = features / TERMS;
+    ground.matrices("linear", [shares, batch, hidden, TERMS], [false, true], DType::F32);
+    ground.matrices("linear, back", [shares, batch, TERMS, hidden], [false; 2], DType::F32);
     ground.matrices("linear's gradient", [1, hidden, features, batch], [true, false], DType::F32);
 }

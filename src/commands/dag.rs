@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use ctpipe_engine::graph::Source;
 use ctpipe_engine::history::StageRecord;
+use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::dry_run;
 use ctpipe_engine::{Decision, PAGE_STYLE, Pipeline, Selection, describe, escape};
 use ctpipe_plot::{Dag, Node};
@@ -34,7 +35,7 @@ struct Row {
 
 pub(crate) fn dag(global: &Global, args: &cli::Dag) -> anyhow::Result<u8> {
     let pipeline = context::pipeline(global)?;
-    let decisions = dry_run(&pipeline, &Selection::default(), false)?;
+    let decisions = dry_run(&pipeline, &Selection::default(), false, LockUse::Update)?;
     let stages = stages(&pipeline, &decisions);
     match args.format {
         _ if global.json => print_json(&stages)?,

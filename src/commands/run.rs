@@ -21,8 +21,13 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
         to: args.to.clone(),
         force: args.force,
     };
+    let lock = match (args.lock, args.locked) {
+        (true, _) => LockUse::Write,
+        (_, true) => LockUse::Hold,
+        _ => LockUse::Update,
+    };
     if args.dry_run {
-        let decisions = dry_run(&pipeline, &selection, args.paranoid)?;
+        let decisions = dry_run(&pipeline, &selection, args.paranoid, lock)?;
         let code = status::show(global, &pipeline, &decisions)?;
         if args.locked {
             foresee(&pipeline, &decisions)?;
@@ -37,11 +42,7 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
         wait: args.wait,
         paranoid: args.paranoid,
         draw: Some(&draw),
-        lock: match (args.lock, args.locked) {
-            (true, _) => LockUse::Write,
-            (_, true) => LockUse::Hold,
-            _ => LockUse::Update,
-        },
+        lock,
         jobs: args
             .jobs
             .map_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get), NonZero::get),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::dry_run;
 use ctpipe_engine::{Decision, Node, Pipeline, Selection, describe};
 use serde_json::json;
@@ -20,7 +21,7 @@ const WORDS: [&str; 4] = ["fresh", "restore", "may run", "run"];
 
 pub(crate) fn status(global: &Global, args: &Status) -> anyhow::Result<u8> {
     let pipeline = context::pipeline(global)?;
-    let decisions = dry_run(&pipeline, &Selection::default(), args.paranoid)?;
+    let decisions = dry_run(&pipeline, &Selection::default(), args.paranoid, LockUse::Update)?;
     show(global, &pipeline, &decisions)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::dry_run;
 use ctpipe_engine::{Decision, Selection, State, describe};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::terminal::{print_json, say};
 pub(crate) fn why(global: &Global, args: &Why) -> anyhow::Result<u8> {
     let pipeline = context::pipeline(global)?;
     let selection = Selection { stages: vec![args.stage.clone()], ..Selection::default() };
-    let mut decisions = dry_run(&pipeline, &selection, false)?;
+    let mut decisions = dry_run(&pipeline, &selection, false, LockUse::Update)?;
     let named = pipeline.indices(&args.stage)?;
     let meant: BTreeSet<&str> = named.iter().map(|&index| pipeline.nodes[index].name.as_str()).collect();
     decisions.retain(|(name, _)| meant.contains(name.as_str()));

@@ -47,6 +47,7 @@ fn reasons() -> Vec<Reason> {
         FactChanged { name: text(), old: None, new: Some(text()) },
         LineageChanged { port: text() },
         OutputAltered { path: text() },
+        NotAsLocked,
         ManifestUnreadable { problem: text() },
         InputMissing { port: text() },
     });

@@ -88,6 +88,27 @@ fn a_locked_run_fails_where_a_result_is_another_lists_all_and_leaves_the_lock_al
     let said = clone.ctpipe(&["run", "--locked", "--force"]).expect(4);
     assert!(said.stderr.contains("clock: its content is "), "{}", said.stderr);
     assert!(said.stderr.contains("the stage is not deterministic"), "{}", said.stderr);
+    // The lock's own result is still there: it is taken again, from beside it and from under another key.
+    let current = || std::fs::read_to_string(clone.path("artifacts/clock/out")).unwrap();
+    assert_eq!(current(), "2");
+    let why = "the lock holds another result of the same key";
+    let foreseen = clone.ctpipe(&["run", "--locked", "--dry-run"]).expect(3);
+    assert!(foreseen.stdout.contains(why), "{}", foreseen.stdout);
+    let said = clone.ctpipe(&["run", "--locked"]).expect(0);
+    assert!(said.stderr.contains(why) && said.ran().is_empty(), "{}", said.stderr);
+    assert_eq!(current(), "1");
+    // The lock now has the later one, which is not the first that lies under this key.
+    clone.ctpipe(&["run", "--lock", "--force"]).expect(0);
+    clone.ctpipe(&["run", "--set", "clock.mark=2"]).expect(0);
+    clone.ctpipe(&["run", "--locked"]).expect(0);
+    assert_eq!(current(), "2");
+    clone.ctpipe(&["run", "--set", "clock.mark=2"]).expect(0);
+    clone.ctpipe(&["run"]).expect(0);
+    assert_eq!(current(), "2");
+    // Altered, it does not serve; what is left under the key is not what the lock says.
+    clone.write("artifacts/clock/out", "3");
+    let said = clone.ctpipe(&["run", "--locked"]).expect(4);
+    assert!(said.stderr.contains("clock: its content is "), "{}", said.stderr);
 }
 
 #[test]

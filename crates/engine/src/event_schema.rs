@@ -202,6 +202,11 @@ fn reasons() -> Vec<Value> {
             vec![field("path", text(), "below the artifact")],
         ),
         reason(
+            "not_as_locked",
+            "run --locked, and the lock's result of the same key is in the store",
+            vec![],
+        ),
+        reason(
             "manifest_unreadable",
             "the artifact's manifest cannot be used",
             vec![field("problem", text(), "")],

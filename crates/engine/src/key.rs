@@ -159,6 +159,8 @@ pub enum Reason {
         /// Which, below the artifact.
         path: String,
     },
+    /// A run is held to the lock, which has another result of the same key, and that is in the store.
+    NotAsLocked,
     /// The manifest of the artifact is missing or cannot be read.
     ManifestUnreadable {
         /// What is wrong with it.
@@ -219,6 +221,7 @@ impl fmt::Display for Reason {
             }
             Reason::LineageChanged { port } => write!(f, "input {port} was made with another key"),
             Reason::OutputAltered { path } => write!(f, "its output {path} was altered or removed by hand"),
+            Reason::NotAsLocked => f.write_str("the lock holds another result of the same key"),
             Reason::ManifestUnreadable { problem } => write!(f, "its manifest cannot be used: {problem}"),
             Reason::InputMissing { port } => write!(f, "input {port} is missing"),
         }

@@ -90,8 +90,24 @@ impl Lock {
         Ok(Lock { how, before })
     }
 
+    /// The lock as a plan sees it, which a lock that cannot be used does not keep from being made.
+    pub(crate) fn glance(pipeline: &Pipeline, how: LockUse) -> Lock {
+        Lock { how, before: LockFile::read(&pipeline.lock).ok().flatten() }
+    }
+
     fn held(&self) -> Option<&LockFile> {
         self.before.as_ref().filter(|_| self.how == LockUse::Hold)
+    }
+
+    /// Must a run come to what it says?
+    pub(crate) fn holds(&self) -> bool {
+        self.how == LockUse::Hold
+    }
+
+    /// What it says that a stage comes to under a key.
+    pub(crate) fn content(&self, stage: &str, key: &Key) -> Option<&str> {
+        let block = self.before.as_ref()?.blocks.get(stage)?;
+        (block.key == *key).then_some(block.content.as_str())
     }
 
     /// Is a stage about to be run under another key than the lock's? Then it need not be run to know.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::graph::{Node, Pipeline, Source};
 use crate::key::{Key, Reason};
+use crate::locked::Lock;
 use crate::param::Params;
 use crate::stat_cache::StatCache;
 use crate::store::{Artifact, Store, intact};
@@ -94,6 +95,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) store: &'a Store,
     pub(crate) cache: &'a StatCache,
+    /// Of several results of one key, the lock's is the one to take.
+    lock: &'a Lock,
     /// The user's inputs: the same folder is walked once a plan.
     seen: BTreeMap<String, Option<Input>>,
     /// What lies between two digests of an input that several stages read.
@@ -101,8 +104,13 @@ pub(crate) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(crate) fn new(pipeline: &'a Pipeline, store: &'a Store, cache: &'a StatCache) -> Self {
-        Planner { pipeline, store, cache, seen: BTreeMap::new(), diffs: RefCell::default() }
+    pub(crate) fn new(
+        pipeline: &'a Pipeline,
+        store: &'a Store,
+        cache: &'a StatCache,
+        lock: &'a Lock,
+    ) -> Self {
+        Planner { pipeline, store, cache, lock, seen: BTreeMap::new(), diffs: RefCell::default() }
     }
 
     /// What is behind an input path; `None` when nothing is there.
@@ -190,6 +198,15 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        let locked = complete.then(|| self.lock.content(&node.name, &key)).flatten();
+        if reasons.is_empty()
+            && self.lock.holds()
+            && let (Some(artifact), Some(content)) = (&current, locked)
+            && artifact.manifest.content != content
+            && self.earlier(node, &key, |a| a.manifest.content == content).is_some()
+        {
+            reasons.push(Reason::NotAsLocked);
+        }
         let missing = reasons.iter().any(|r| matches!(r, Reason::InputMissing { .. }));
         let altered = reasons.iter().any(|r| matches!(r, Reason::OutputAltered { .. }));
         let mut artifact = None;
@@ -197,11 +214,15 @@ impl<'a> Planner<'a> {
             artifact.clone_from(&current);
             State::Fresh
         } else if complete
-            && let Some(earlier) = self.store.find(&node.name, &key.hash(), |earlier| {
+            && let Some(earlier) = {
                 // When the current one was altered and has this key, it is the one that was altered.
-                !(altered && current.as_ref().is_some_and(|c| c.path == earlier.path))
-                    && intact(earlier, self.cache).is_none()
-            })
+                let usable = |a: &Artifact| !(altered && current.as_ref().is_some_and(|c| c.path == a.path));
+                locked
+                    .and_then(|content| {
+                        self.earlier(node, &key, |a| a.manifest.content == content && usable(a))
+                    })
+                    .or_else(|| self.earlier(node, &key, usable))
+            }
         {
             artifact = Some(earlier);
             State::Restore { reasons }
@@ -212,6 +233,11 @@ impl<'a> Planner<'a> {
             State::May { depends_on, reasons }
         };
         Ok(Decision { state, key: complete.then_some(key), artifact, current })
+    }
+
+    /// The first artifact of a key, whole, that serves.
+    fn earlier(&self, node: &Node, key: &Key, serves: impl Fn(&Artifact) -> bool) -> Option<Artifact> {
+        self.store.find(&node.name, &key.hash(), |a| serves(a) && intact(a, self.cache).is_none())
     }
 
     /// What lies between two digests of an input, from what earlier runs and this walk have seen.
@@ -241,24 +267,4 @@ fn params_in_key(node: &Node) -> Params {
     let left_out = node.stage.params_not_in_key();
     let kept = node.params.iter().filter(|(name, _)| !left_out.contains(&name.as_str()));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// Decides on every stage as things stand, running nothing: what `status`, `why` and
-/// `run --dry-run` show.
-///
-/// # Errors
-/// When an input cannot be read or a stage asks for what this machine does not have.
-pub fn plan(pipeline: &Pipeline, store: &Store, cache: &StatCache) -> Result<Vec<Decision>> {
-    let mut planner = Planner::new(pipeline, store, cache);
-    let mut upstream = Vec::new();
-    let mut decisions = Vec::new();
-    for node in &pipeline.nodes {
-        let decision = planner.decide(node, &upstream)?;
-        upstream.push(match &decision.artifact {
-            Some(artifact) => Upstream::Known(Box::new(artifact.clone())),
-            None => Upstream::Unknown,
-        });
-        decisions.push(decision);
-    }
-    Ok(decisions)
 }

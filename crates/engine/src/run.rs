@@ -181,19 +181,22 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     result.map(|outcomes| Summary { folder, outcomes, gates })
 }
 
-/// The decisions of [`crate::plan::plan`] for a selection, as a dry run shows them.
+/// Decides on the stages of a selection as things stand, running nothing: what `status`, `why` and
+/// `run --dry-run` show.
 ///
 /// # Errors
-/// As [`run`], but nothing is locked or written.
+/// As [`run`], but nothing is locked or written; a lock that a run could not use is not looked at.
 pub fn dry_run(
     pipeline: &Pipeline,
     selection: &Selection,
     paranoid: bool,
+    lock: LockUse,
 ) -> Result<Vec<(String, Decision)>> {
     let scope = selection.scope(pipeline)?;
     let store = Store::new(&pipeline.artifacts);
     let cache = open_cache(&store, paranoid);
-    let mut planner = Planner::new(pipeline, &store, &cache);
+    let lock = Lock::glance(pipeline, lock);
+    let mut planner = Planner::new(pipeline, &store, &cache, &lock);
     let mut upstream = Vec::new();
     let mut decisions = Vec::new();
     for (index, node) in pipeline.nodes.iter().enumerate() {

@@ -142,7 +142,7 @@ impl State<'_> {
 /// Brings the stages of a scope up to date, independent ones side by side.
 pub(crate) fn bring_up_to_date(place: Place<'_>, scope: &Scope) -> Result<Vec<(String, Outcome)>> {
     let nodes = &place.pipeline.nodes;
-    let mut planner = Planner::new(place.pipeline, place.store, place.cache);
+    let mut planner = Planner::new(place.pipeline, place.store, place.cache, place.lock);
     let upstream = begin_from(place, &mut planner, scope)?;
     let known = upstream.iter().enumerate().filter(|(_, upstream)| matches!(upstream, Upstream::Known(_)));
     let mut state = State {

@@ -237,7 +237,7 @@ proptest! {
         let mut world = World::new(nodes);
         for (edit, jobs) in edits {
             world.apply(&edit);
-            let announced = dry_run(&world.pipeline(), &Selection::default(), false).unwrap();
+            let announced = dry_run(&world.pipeline(), &Selection::default(), false, LockUse::Update).unwrap();
             let ran = world.run(jobs);
             for (stage, decision) in announced {
                 let did = ran.contains(&stage);

@@ -120,7 +120,7 @@ fn a_stage_that_makes_the_same_bytes_again_stops_the_wave() {
     let place = Place::new(CHAIN, "four");
     assert!(place.outcomes().iter().all(|(_, outcome)| *outcome == Outcome::Made));
     fs::write(place.path("input.txt"), "five").unwrap();
-    let decisions = dry_run(&place.pipeline(), &Selection::default(), false).unwrap();
+    let decisions = dry_run(&place.pipeline(), &Selection::default(), false, LockUse::Update).unwrap();
     let states: Vec<&State> = decisions.iter().map(|(_, decision)| &decision.state).collect();
     assert!(matches!(states[..], [State::Will { .. }, State::May { .. }, State::May { .. }]), "{states:?}");
     let expected = [("a", Outcome::Made), ("b", Outcome::Made), ("c", Outcome::Fresh)];
@@ -210,7 +210,7 @@ fn what_may_run_tells_what_differs_already_and_a_missing_input_is_no_may() {
     let state = |set: &[String], stage: usize| {
         let spec = Spec::load(&place.path("pipeline.yaml"), None, set).unwrap();
         let pipeline = Pipeline::new(&spec, &stages()).unwrap();
-        dry_run(&pipeline, &Selection::default(), false).unwrap()[stage].1.state.clone()
+        dry_run(&pipeline, &Selection::default(), false, LockUse::Update).unwrap()[stage].1.state.clone()
     };
     let seven = ["b.number=7".to_owned()];
     place.outcomes();
@@ -299,7 +299,7 @@ fn the_names_of_files_stay_out_of_the_record() {
     fs::write(place.path("data/out.txt"), "one").unwrap();
     place.outcomes();
     fs::write(place.path("data/DOE^JANE.dcm"), "two").unwrap();
-    let decisions = dry_run(&place.pipeline(), &Selection::default(), false).unwrap();
+    let decisions = dry_run(&place.pipeline(), &Selection::default(), false, LockUse::Update).unwrap();
     let (_, why) = ctpipe_engine::describe(&decisions[0].1.state);
     assert!(why.contains("new DOE^JANE.dcm"), "people are told: {why}");
     place.outcomes();

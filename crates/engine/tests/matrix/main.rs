@@ -6,6 +6,7 @@ mod world;
 
 use std::sync::atomic::Ordering;
 
+use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::dry_run;
 use ctpipe_engine::{Manifest, Selection, Source, State};
 
@@ -55,7 +56,7 @@ fn every_combination_is_a_node_with_its_values_as_parameters_and_is_cached_like_
     // One value fewer costs the reader alone.
     world.write("pipeline.yaml", &SWEEP.replace(", 1e-2", ""));
     let pipeline = world.load(None, &[]).unwrap();
-    let decisions = dry_run(&pipeline, &Selection::default(), false).unwrap();
+    let decisions = dry_run(&pipeline, &Selection::default(), false, LockUse::Update).unwrap();
     let State::Will { reasons } = &decisions[2].1.state else { panic!("{:?}", decisions[2].1.state) };
     let gone: Vec<String> = reasons.iter().map(ToString::to_string).collect();
     assert_eq!(gone, ["input in@fold=10,lr=0.01 changed", "input in@fold=2,lr=0.01 changed"]);
@@ -229,7 +230,7 @@ fn a_thousand_instances_are_the_most_and_cost_as_much_each_as_a_hundred() {
     let asked = |count: usize| {
         let world = World::new(&pipeline(count));
         let pipeline = world.load(None, &[]).unwrap();
-        let decisions = dry_run(&pipeline, &Selection::default(), false).unwrap();
+        let decisions = dry_run(&pipeline, &Selection::default(), false, LockUse::Update).unwrap();
         assert_eq!((decisions.len(), pipeline.nodes[2 * count].inputs.len()), (2 * count + 1, count));
         let (_, why) = ctpipe_engine::describe(&State::May {
             depends_on: node_names(&pipeline).into_iter().map(str::to_owned).collect(),

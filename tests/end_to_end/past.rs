@@ -95,6 +95,14 @@ fn a_record_of_an_earlier_ctpipe_is_told_and_one_that_was_edited_too() {
     let mut record: Value = serde_json::from_str(&good).unwrap();
     sandbox.write(&path, &good.replacen("\"exit_code\": 0", "\"exit_code\": 1", 1));
     assert!(sandbox.ctpipe(&["show", &id]).expect(0).stdout.contains("this record was altered"));
+    let said = sandbox.ctpipe(&["tag", "x", &id]).expect(4);
+    assert!(said.stderr.contains("it was altered after it was written"), "{}", said.stderr);
+    sandbox.write(&path, &good[..good.len() / 2]);
+    for command in [&["show", &id][..], &["compare", &id, &id], &["tag", "x", &id], &["audit", "--run", &id]]
+    {
+        let said = sandbox.ctpipe(command).expect(4);
+        assert!(said.stderr.contains("not the record of a run: EOF"), "{command:?}: {}", said.stderr);
+    }
     for field in ["format", "stages", "checksum"] {
         record.as_object_mut().unwrap().remove(field);
     }

@@ -44,7 +44,7 @@ pub enum Error {
     /// Several stages did not succeed (`--keep-going`).
     #[error("{} stages failed: {}", .0.len(), .0.join(", "))]
     Stages(Vec<String>),
-    /// An artifact's manifest cannot be understood.
+    /// An artifact's manifest, or the record of a run or of the tags, is not as it was written.
     #[error("{}: {problem}", path.display())]
     Manifest {
         /// Where it lies.
@@ -95,12 +95,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Config(_) | Error::Usage(_) | Error::Later { .. } => 2,
-            Error::Stage { .. }
-            | Error::Moved { .. }
-            | Error::Stages(_)
-            | Error::Io { .. }
-            | Error::Manifest { .. } => 1,
-            Error::Damaged { .. } | Error::Differs(_) => 4,
+            Error::Stage { .. } | Error::Moved { .. } | Error::Stages(_) | Error::Io { .. } => 1,
+            Error::Manifest { .. } | Error::Damaged { .. } | Error::Differs(_) => 4,
             Error::Locked(_) => 75,
             Error::Interrupted => 130,
         }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::metrics_file::{self, Found, METRICS};
+use crate::metrics_file::{self, Found};
 
 /// Exit code of a run in which a gate said no.
 pub const SAID_NO: u8 = 5;
@@ -107,8 +107,8 @@ impl fmt::Display for Judged {
 impl Gate {
     /// Holds the metrics of an artifact of `stage` against the bound.
     pub(crate) fn judge(&self, stage: &str, artifact: &Path) -> Judged {
-        let metrics = metrics_file::read(artifact);
-        if let (Some(name), Some(metrics)) = (&self.only_if, &metrics)
+        let metrics = metrics_file::try_read(artifact);
+        if let (Some(name), Ok(metrics)) = (&self.only_if, &metrics)
             && !metrics_file::has(metrics, name)
         {
             let why = Some(format!("not asked: there is no {name}"));
@@ -121,8 +121,8 @@ impl Gate {
             };
         }
         let (found, why) = match &metrics {
-            None => (None, Some(format!("{stage} wrote no {METRICS} that can be read"))),
-            Some(metrics) => self.look(metrics),
+            Err(problem) => (None, Some(format!("{stage} {problem}"))),
+            Ok(metrics) => self.look(metrics),
         };
         let passed = found.is_some_and(|found| match self.than {
             Than::AtLeast => found >= self.bound,
@@ -164,6 +164,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::metrics_file::METRICS;
 
     fn judged(gate: &str, metrics: &Value) -> (bool, String) {
         let folder = tempfile::tempdir().unwrap();
@@ -242,5 +243,10 @@ mod tests {
         }
         let nowhere = "a > 1".parse::<Gate>().unwrap().judge("s", Path::new("/nonexistent"));
         assert!(!nowhere.passed && nowhere.to_string().contains("s wrote no metrics.json"));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(METRICS), "{\"a\": 2,}").unwrap();
+        let broken = "a > 1 if a".parse::<Gate>().unwrap().judge("s", folder.path());
+        let said = broken.to_string();
+        assert!(!broken.passed && said.contains("that is no JSON: trailing comma at line 1"), "{said}");
     }
 }

@@ -83,6 +83,8 @@ pub struct Pipeline {
     pub seed: u64,
     /// The stages, in order.
     pub nodes: Vec<Node>,
+    /// What is built in, used or not.
+    pub(crate) built_in: Vec<Arc<dyn Stage>>,
 }
 
 /// The name of the link to what is released.
@@ -144,6 +146,7 @@ impl Pipeline {
             notify: spec.notify.clone(),
             seed: spec.seed,
             nodes,
+            built_in: known.to_vec(),
         })
     }
 

@@ -242,6 +242,15 @@ pub fn ids(store: &Store) -> Vec<String> {
     ids
 }
 
+/// A name for a run that begins now: after all of the same second, of which `gc` may have collected some.
+pub(crate) fn next_id(store: &Store, stamp: &str) -> String {
+    let latest = fs::read_link(runs(store).join(LATEST)).ok();
+    let latest = latest.and_then(|target| target.to_str().map(str::to_owned));
+    let taken = ids(store).into_iter().chain(latest).map(|id| order(&id));
+    let last = taken.filter(|(second, _)| second == stamp).map(|(_, number)| number).max();
+    last.map_or_else(|| stamp.to_owned(), |number| format!("{stamp}-{}", number.saturating_add(1)))
+}
+
 /// The second in which a run began, and its number among those.
 fn order(id: &str) -> (String, u32) {
     let (stamp, number) = id.split_once('-').unwrap_or((id, "1"));
@@ -305,8 +314,10 @@ pub fn resolve(store: &Store, name: &str) -> Result<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::files;
 
     #[test]
     fn runs_are_in_the_order_in_which_they_began() {
@@ -316,6 +327,20 @@ mod tests {
             ids,
             ["20260101T235959Z", "20260102T000000Z", "20260102T000000Z-9", "20260102T000000Z-10"]
         );
+    }
+
+    #[test]
+    fn a_name_is_not_given_twice_within_a_second_whatever_was_collected() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Store::new(place.path());
+        let stamp = "20260102T000000Z";
+        assert_eq!(next_id(&store, stamp), stamp);
+        for id in ["20260101T235959Z-7", "20260102T000000Z-2", "20260102T000000Z-10"] {
+            fs::create_dir_all(runs(&store).join(id)).unwrap();
+        }
+        assert_eq!(next_id(&store, stamp), "20260102T000000Z-11");
+        files::point(&runs(&store).join(LATEST), Path::new("20260102T000000Z-12"), place.path()).unwrap();
+        assert_eq!(next_id(&store, stamp), "20260102T000000Z-13");
     }
 
     #[test]

@@ -31,12 +31,21 @@ pub enum Found {
 
 /// The metrics of the artifact in `folder`; `None` where it has none that can be read.
 pub fn read(folder: &Path) -> Option<Value> {
-    parse(&std::fs::read(folder.join(METRICS)).ok()?)
+    try_read(folder).ok()
+}
+
+/// The metrics of the artifact in `folder`, or in words what keeps them from being read.
+pub(crate) fn try_read(folder: &Path) -> Result<Value, String> {
+    let bytes = std::fs::read(folder.join(METRICS)).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => format!("wrote no {METRICS}"),
+        _ => format!("has a {METRICS} that cannot be read: {e}"),
+    })?;
+    parse(&bytes).map_err(|e| format!("has a {METRICS} that is no JSON: {e}"))
 }
 
 /// Python writes NaN and Infinity, which JSON has not: they are undefined figures.
-fn parse(bytes: &[u8]) -> Option<Value> {
-    serde_json::from_slice(bytes).or_else(|_| serde_json::from_slice(&with_nulls(bytes))).ok()
+fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice(bytes).or_else(|_| serde_json::from_slice(&with_nulls(bytes)))
 }
 
 fn with_nulls(bytes: &[u8]) -> Vec<u8> {
@@ -162,9 +171,9 @@ mod tests {
             r#"{"auc": NaN, "all": [Infinity, -Infinity, 1], "why": "NaN \"\\\" and Infinity", "n": 3}"#;
         let expected =
             json!({ "auc": null, "all": [null, null, 1], "why": "NaN \"\\\" and Infinity", "n": 3 });
-        assert_eq!(parse(text.as_bytes()), Some(expected));
-        assert_eq!(parse(b"{\"n\": Nan}"), None);
-        assert_eq!(parse(b"{\"n\": \"\\"), None);
+        assert_eq!(parse(text.as_bytes()).ok(), Some(expected));
+        assert_eq!(parse(b"{\"n\": Nan}").ok(), None);
+        assert_eq!(parse(b"{\"n\": \"\\").ok(), None);
     }
 
     fn metrics() -> Value {

@@ -13,7 +13,7 @@ use crate::event::{Event, Level, Observer};
 use crate::fault;
 use crate::files;
 use crate::graph::Pipeline;
-use crate::history::{LATEST, RECORD, RunRecord, StageRecord};
+use crate::history::{self, LATEST, RECORD, RunRecord, StageRecord};
 use crate::manifest::Maker;
 use crate::page;
 use crate::run::Scope;
@@ -47,15 +47,10 @@ impl<'a> Recorder<'a> {
     ) -> Result<Recorder<'a>> {
         let started = jiff::Timestamp::now();
         let runs = store.root().join("runs");
-        let stamp = started.strftime("%Y%m%dT%H%M%SZ").to_string();
+        let id = history::next_id(store, &started.strftime("%Y%m%dT%H%M%SZ").to_string());
         fault::point()
             .and_then(|()| fs::create_dir_all(&runs))
             .map_err(|e| Error::io("cannot make", &runs, e))?;
-        // Two runs within a second get different names.
-        let id = (1_u32..=u32::MAX)
-            .map(|n| if n == 1 { stamp.clone() } else { format!("{stamp}-{n}") })
-            .find(|id| !runs.join(id).exists())
-            .unwrap_or(stamp);
         let folder = runs.join(&id);
         let path = folder.join("events.jsonl");
         let file = fs::create_dir(&folder)

@@ -401,6 +401,25 @@ fn a_stage_run_again_is_held_against_its_bytes_and_the_first_difference_is_named
 }
 
 #[test]
+fn a_stage_that_the_pipeline_has_no_longer_is_run_again_as_it_was() {
+    let place = Place::new(CHAIN);
+    // Since then one stage got another name, and the other became another.
+    let since =
+        CHAIN.replace("  a: { uses: items", "  first: { uses: items").replace("in: a }", "in: first }");
+    fs::write(place.path("pipeline.yaml"), since.replace("uses: copy", "uses: counter")).unwrap();
+    let again = |again| place.audit_with(again, Some("latest"), Maker::default());
+    let report = again(Again::All).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    let reruns: Vec<_> = report.reruns.iter().map(|rerun| (rerun.stage.as_str(), rerun.same)).collect();
+    assert_eq!(reruns, [("b", true), ("a", true)]);
+    assert_eq!(again(Again::Stage("a".into())).unwrap().reruns.len(), 1);
+    // The run had none of that name.
+    let report = again(Again::Stage("first".into())).unwrap();
+    assert_eq!(report.findings[0].kind, FindingKind::CannotRerun);
+    assert!(again(Again::Stage("second".into())).is_err());
+}
+
+#[test]
 fn a_stage_that_is_run_again_knows_it_and_tells_nobody() {
     let place = Place::new("stages:\n  a: { uses: tells, inputs: { in: input.txt } }\n");
     assert_eq!(TOLD.load(Ordering::Relaxed), 2, "a run each");

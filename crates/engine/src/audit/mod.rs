@@ -107,9 +107,7 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
         Some(name) => Some(RunRecord::read(&store, &history::resolve(&store, name)?)?),
         None => None,
     };
-    if let Again::Stage(name) = &options.again {
-        pipeline.indices(name)?;
-    }
+    let wanted = rerun::wanted(pipeline, record.as_ref(), &options.again)?;
     let mut report = Report::new(started, record.as_ref().map(|record| record.run.clone()), &options.maker);
     if lock.is_none() {
         let text = "it cannot be written, so that no run could be kept away meanwhile".to_owned();
@@ -150,7 +148,7 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
         around::records(&ground, &mut report);
         around::released(&ground, &whole, &mut report);
     }
-    rerun::rerun(&ground, &current, &mut origins, &mut report)?;
+    rerun::rerun(&ground, &current, &wanted, &mut origins, &mut report)?;
     report.seconds = clock.elapsed().as_secs_f64();
     report.write(&store, options.out.as_deref())?;
     Ok(report)

@@ -16,8 +16,10 @@ use crate::audit::report::{FindingKind, Report, Rerun};
 use crate::audit::{Again, Ground, Seen};
 use crate::command::{Command, RUN};
 use crate::error::{Error, Result};
-use crate::graph::Node;
+use crate::graph::{Node, Pipeline};
+use crate::history::RunRecord;
 use crate::items::ITEMS;
+use crate::limits::Limits;
 use crate::machine;
 use crate::param::Params;
 use crate::run::chain;
@@ -45,20 +47,42 @@ struct Made {
     seconds: f64,
 }
 
+/// What is to be run again.
+pub(super) enum Wanted {
+    All,
+    These(BTreeSet<String>),
+}
+
+/// The stages that a name means: where a run is audited those that it had, which the pipeline may have no longer.
+pub(super) fn wanted(pipeline: &Pipeline, record: Option<&RunRecord>, again: &Again) -> Result<Wanted> {
+    let stage = match again {
+        Again::Nothing => return Ok(Wanted::These(BTreeSet::new())),
+        Again::All => return Ok(Wanted::All),
+        Again::Stage(stage) => stage,
+    };
+    if let Some(record) = record {
+        let names = record.known_stages()?.iter().map(|had| &had.stage);
+        let meant = |name: &&String| *name == stage || name.split('@').next() == Some(stage.as_str());
+        let had: BTreeSet<String> = names.filter(meant).cloned().collect();
+        if !had.is_empty() {
+            return Ok(Wanted::These(had));
+        }
+    }
+    let nodes = pipeline.indices(stage)?;
+    Ok(Wanted::These(nodes.into_iter().map(|index| pipeline.nodes[index].name.clone()).collect()))
+}
+
 /// Runs again what was asked for.
 pub(super) fn rerun(
     ground: &Ground<'_>,
     current: &[&Seen],
+    wanted: &Wanted,
     origins: &mut Origins<'_>,
     report: &mut Report,
 ) -> Result<()> {
-    let wanted: BTreeSet<&str> = match &ground.options.again {
-        Again::Nothing => BTreeSet::new(),
-        Again::Stage(stage) => {
-            let nodes = ground.pipeline.indices(stage)?;
-            nodes.into_iter().map(|index| ground.pipeline.nodes[index].name.as_str()).collect()
-        }
-        Again::All => current.iter().map(|(name, _, _)| name.as_str()).collect(),
+    let wanted: BTreeSet<&str> = match wanted {
+        Wanted::All => current.iter().map(|(name, _, _)| name.as_str()).collect(),
+        Wanted::These(names) => names.iter().map(String::as_str).collect(),
     };
     for &stage in wanted.iter().filter(|&&stage| !current.iter().any(|(name, _, _)| name == stage)) {
         let text = "there is no artifact of it whose manifest can be used".to_owned();
@@ -67,7 +91,7 @@ pub(super) fn rerun(
     for (stage, artifact, _) in current.iter().filter(|(stage, _, _)| wanted.contains(stage.as_str())) {
         ground.check_stop()?;
         let place = ground.place(&artifact.path);
-        match again(ground, stage, artifact, origins)? {
+        match again(ground, artifact, origins)? {
             Err(Cannot(why)) => {
                 let text = format!("{stage} could not be run again: {why}");
                 report.finding(FindingKind::CannotRerun, place, text, "mend that, and audit again");
@@ -98,15 +122,11 @@ pub(super) fn rerun(
 
 fn again(
     ground: &Ground<'_>,
-    name: &str,
     artifact: &Artifact,
     origins: &mut Origins<'_>,
 ) -> Result<std::result::Result<Made, Cannot>> {
     let manifest = &artifact.manifest;
-    let Some(node) = ground.pipeline.nodes.iter().find(|node| node.name == name) else {
-        return Ok(Err(Cannot("the pipeline has no such stage any more".to_owned())));
-    };
-    let stage = match stage_of(ground, node, artifact) {
+    let stage = match stage_of(ground, artifact) {
         Ok(stage) => stage,
         Err(cannot) => return Ok(Err(cannot)),
     };
@@ -121,42 +141,52 @@ fn again(
         inputs.paths.insert(port.clone(), path);
         inputs.trees.insert(port.clone(), tree);
     }
-    // What is no part of the key (where the work is done) is as the pipeline says now.
-    let mut params: Params = node.params.clone();
-    params.retain(|name, _| stage.params_not_in_key().contains(&name.as_str()));
-    params.extend(manifest.key.params.clone());
-    work(ground, node, stage.as_ref(), artifact, &params, &inputs)
+    let node = node_of(ground, artifact);
+    let params = params_of(node, stage.as_ref(), artifact);
+    let limits = node.map(|node| node.limits).unwrap_or_default();
+    work(ground, limits, stage.as_ref(), artifact, &params, &inputs)
 }
 
 /// The stage that made the artifact, if this program has it.
-fn stage_of(
-    ground: &Ground<'_>,
-    node: &Node,
-    artifact: &Artifact,
-) -> std::result::Result<Arc<dyn Stage>, Cannot> {
+fn stage_of(ground: &Ground<'_>, artifact: &Artifact) -> std::result::Result<Arc<dyn Stage>, Cannot> {
     let key = &artifact.manifest.key;
     if key.stage == RUN {
         let command = Command::of_key(key, &ground.pipeline.root);
         let command = command.ok_or_else(|| Cannot("its key holds no command".to_owned()))?;
         return Ok(Arc::new(command));
     }
-    if node.stage.kind() != key.stage {
-        return Err(Cannot(format!("it is a {} now, and was a {}", node.stage.kind(), key.stage)));
-    }
-    if node.stage.version() != key.version {
+    let (kind, made) = (&key.stage, key.version);
+    let Some(stage) = ground.pipeline.built_in.iter().find(|stage| stage.kind() == kind) else {
+        return Err(Cannot(format!("this ctpipe has no {kind}")));
+    };
+    let version = stage.version();
+    if version != made {
         return Err(Cannot(format!(
-            "version {} of {} made it, and this ctpipe has version {}",
-            key.version,
-            key.stage,
-            node.stage.version()
+            "version {made} of {kind} made it, and this ctpipe has version {version}"
         )));
     }
-    Ok(node.stage.clone())
+    Ok(stage.clone())
+}
+
+/// The stage of the artifact's name, where the pipeline still has it.
+fn node_of<'a>(ground: &Ground<'a>, artifact: &Artifact) -> Option<&'a Node> {
+    ground.pipeline.nodes.iter().find(|node| node.name == artifact.manifest.stage)
+}
+
+/// Those of the key; what is no part of it (where the work is done) as the pipeline says now, or as by default.
+fn params_of(node: Option<&Node>, stage: &dyn Stage, artifact: &Artifact) -> Params {
+    let by_default = stage.params().iter().map(|param| (param.name.to_owned(), param.default_value()));
+    let mut params: Params = by_default.collect();
+    let same = node.filter(|node| node.stage.kind() == stage.kind());
+    params.extend(same.into_iter().flat_map(|node| node.params.clone()));
+    params.retain(|name, _| stage.params_not_in_key().contains(&name.as_str()));
+    params.extend(artifact.manifest.key.params.clone());
+    params
 }
 
 fn work(
     ground: &Ground<'_>,
-    node: &Node,
+    limits: Limits,
     stage: &dyn Stage,
     artifact: &Artifact,
     params: &Params,
@@ -172,10 +202,10 @@ fn work(
     let out = scratch.path().join("out");
     fs::create_dir(&out).map_err(failed)?;
     let mut gpus = machine::gpus();
-    gpus.truncate(node.limits.gpus.unwrap_or_else(|| stage.gpus(params)) as usize);
+    gpus.truncate(limits.gpus.unwrap_or_else(|| stage.gpus(params)) as usize);
     let clock = Instant::now();
     let task = Task {
-        stage: &node.name,
+        stage: &artifact.manifest.stage,
         params,
         seed: artifact.manifest.key.seed.unwrap_or(ground.pipeline.seed),
         gpus: &gpus,
@@ -190,7 +220,7 @@ fn work(
         live: scratch.path().join("live"),
         observer: ground.observer,
         stop: ground.options.stop,
-        deadline: node.limits.timeout.map(|timeout| clock + timeout),
+        deadline: limits.timeout.map(|timeout| clock + timeout),
         again: true,
     };
     let result = catch_unwind(AssertUnwindSafe(|| stage.run(&task)))
@@ -202,7 +232,7 @@ fn work(
             return Ok(Err(Cannot("it took longer than its timeout".to_owned())));
         }
         Err(StageError::Failed(source)) => {
-            let error = Error::Stage { stage: node.name.clone(), source };
+            let error = Error::Stage { stage: artifact.manifest.stage.clone(), source };
             return Ok(Err(Cannot(chain(&error))));
         }
     }
@@ -289,15 +319,16 @@ fn explain(ground: &Ground<'_>, name: &str, artifact: &Artifact) -> Vec<String> 
             because.push(format!("the {what} was {before} and is {now}"));
         }
     }
-    if let Some(node) = ground.pipeline.nodes.iter().find(|node| node.name == name) {
-        let facts = node.stage.facts(&node.params).unwrap_or_default();
+    if let Ok(stage) = stage_of(ground, artifact) {
+        let params = params_of(node_of(ground, artifact), stage.as_ref(), artifact);
+        let facts = stage.facts(&params).unwrap_or_default();
         for (fact, value) in &manifest.key.facts {
             match facts.get(fact) {
                 Some(now) if now != value => because.push(format!("{fact} was {value} and is {now}")),
                 _ => {}
             }
         }
-        if node.stage.gpus(&manifest.key.params) > 0 {
+        if stage.gpus(&params) > 0 {
             because.push("it computes on a GPU, which may add in another order".to_owned());
         }
     }

@@ -1,5 +1,8 @@
 //! The command line of ctpipe: reads arguments, calls the engine, turns the outcome into an exit code.
 
+// They panic where the reader went away, and a run must not end by that: `say!` and `tell!` do not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod cli;
 mod commands;
 mod context;

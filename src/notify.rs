@@ -17,6 +17,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use ureq::tls::{RootCerts, TlsConfig};
 
+use crate::terminal::tell;
+
 /// A webhook that does not answer is given up.
 const WEBHOOK: Duration = Duration::from_secs(10);
 /// And so is a command.
@@ -25,6 +27,10 @@ const COMMAND: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 /// Exit codes that nobody needs to be told of: done, and interrupted by whoever sits there.
 const NO_NEWS: [u8; 2] = [0, 130];
+/// And those that end a command before a run has begun: it was typed wrongly, or another run is under way.
+const NO_RUN: [u8; 2] = [2, 75];
+/// A variable holds no more bytes than this: a few hundred thousand are too many for a program to be started with.
+const LONGEST: usize = 16_384;
 
 /// Passes on what happens, and keeps what a notice is made of.
 pub(crate) struct Watch<'a> {
@@ -47,8 +53,8 @@ impl<'a> Watch<'a> {
     /// Tells whom the pipeline names, where the run that ended with this code is worth it.
     pub(crate) fn tell(&self, pipeline: &Pipeline, exit_code: u8) {
         let Ok(seen) = self.seen.lock() else { return };
-        // Without a run (the lock was held, say) there is nothing to tell of.
-        if seen.run.is_empty() || NO_NEWS.contains(&exit_code) {
+        let begun = !seen.run.is_empty();
+        if NO_NEWS.contains(&exit_code) || !begun && NO_RUN.contains(&exit_code) {
             return;
         }
         let Notify { command, webhook } = &pipeline.notify;
@@ -65,14 +71,14 @@ impl<'a> Watch<'a> {
                 Err(error) => {
                     let text = format!("the {who} was not told of this run: {error:#}");
                     // Not among the events, of which that the run is over is the last.
-                    eprintln!("warning: {text}");
+                    tell!("warning: {text}");
                     text
                 }
             };
             record[who] = text.into();
         }
         // Beside the run's record, which is closed. What cannot be written here has been said above.
-        if command.is_some() || webhook.is_some() {
+        if begun && (command.is_some() || webhook.is_some()) {
             let text = serde_json::to_string_pretty(&record).unwrap_or_default();
             let _ = std::fs::write(page.with_file_name("notice.json"), text + "\n");
         }
@@ -96,13 +102,15 @@ impl Seen {
     fn notice(&self, exit_code: u8) -> Value {
         let said_no: Vec<&Judged> = self.gates.iter().filter(|judged| !judged.passed).collect();
         let what = match (self.failed.as_slice(), said_no.as_slice()) {
+            _ if self.run.is_empty() => format!("it could not begin, exit code {exit_code}"),
             ([], []) => format!("it ended with exit code {exit_code}"),
             ([], gates) => format!("{} gate(s) said no", gates.len()),
             (failed, _) => format!("{} failed", failed.join(", ")),
         };
+        let run = format!("ctpipe run {}", self.run);
         json!({
             // What chats show.
-            "text": format!("ctpipe run {}: {what}", self.run),
+            "text": format!("{}: {what}", run.trim_end()),
             "run": self.run,
             "exit_code": exit_code,
             "failed": self.failed,
@@ -124,6 +132,9 @@ fn post(address: &str, notice: &Value) -> anyhow::Result<()> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(WEBHOOK))
         .http_status_as_error(false)
+        // Where one leads, the notice itself would not be sent again.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .tls_config(tls)
         .build()
         .into();
@@ -144,15 +155,19 @@ fn run_command(line: &str, pipeline: &Pipeline, notice: &Value, page: &Path) -> 
         let texts = items.filter_map(|item| item.as_str().or_else(|| item[name].as_str()));
         texts.collect::<Vec<_>>().join("; ")
     };
+    let short = |text: &str| match text.char_indices().find(|(at, _)| *at > LONGEST) {
+        Some((at, _)) => format!("{} ...", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    };
     let folder = if pipeline.root.as_os_str().is_empty() { Path::new(".") } else { &pipeline.root };
     let child = Command::new("sh")
         .args(["-c", line])
         .current_dir(folder)
-        .env("CTPIPE_TEXT", notice["text"].as_str().unwrap_or_default())
+        .env("CTPIPE_TEXT", short(notice["text"].as_str().unwrap_or_default()))
         .env("CTPIPE_RUN", notice["run"].as_str().unwrap_or_default())
         .env("CTPIPE_EXIT_CODE", notice["exit_code"].to_string())
-        .env("CTPIPE_FAILED", names(&notice["failed"], ""))
-        .env("CTPIPE_GATES", names(&notice["gates"], "gate"))
+        .env("CTPIPE_FAILED", short(&names(&notice["failed"], "")))
+        .env("CTPIPE_GATES", short(&names(&notice["gates"], "gate")))
         .env("CTPIPE_PAGE", std::path::absolute(page).unwrap_or_else(|_| page.to_path_buf()))
         .stdin(Stdio::piped())
         // Standard output may be an event stream.
@@ -160,12 +175,13 @@ fn run_command(line: &str, pipeline: &Pipeline, notice: &Value, page: &Path) -> 
         .process_group(0)
         .spawn()
         .context("the notify command could not be started")?;
+    let deadline = Instant::now() + COMMAND;
     let mut group = Group(child);
     if let Some(mut stdin) = group.0.stdin.take() {
-        // One that does not read it is in its right.
-        let _ = stdin.write_all(notice.to_string().as_bytes());
+        let notice = notice.to_string();
+        // One that does not read it is in its right, and keeps nobody: it ends with the command, or the program.
+        std::thread::spawn(move || stdin.write_all(notice.as_bytes()));
     }
-    let deadline = Instant::now() + COMMAND;
     loop {
         match group.0.try_wait().context("the notify command is lost")? {
             Some(status) if status.success() => return Ok(()),

@@ -8,6 +8,15 @@ use std::time::Duration;
 use ctpipe_engine::{Event, Level, Observer, Outcome, describe};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// A line on standard error. A reader that went away (`2>&1 | head`) is no failure, and no reason to stop a run.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr().lock(), $($text)*);
+    }};
+}
+pub(crate) use tell;
+
 /// The error and its causes, one a line, on standard error.
 pub(crate) fn complain(error: &anyhow::Error) {
     let mut last = String::new();
@@ -15,12 +24,12 @@ pub(crate) fn complain(error: &anyhow::Error) {
         let text = cause.to_string();
         // Transparent wrappers repeat what they wrap.
         if text != last {
-            eprintln!("{}{text}", if depth == 0 { "error: " } else { "  because: " });
+            tell!("{}{text}", if depth == 0 { "error: " } else { "  because: " });
         }
         last = text;
     }
     if let Some(advice) = advice(&format!("{error:#}")) {
-        eprintln!("{advice}");
+        tell!("{advice}");
     }
 }
 
@@ -95,7 +104,7 @@ impl People {
         let line = line.trim_end();
         // Without a terminal the screen swallows what it is given.
         if !self.terminal || self.screen.println(line).is_err() {
-            eprintln!("{line}");
+            tell!("{line}");
         }
     }
 
@@ -103,8 +112,12 @@ impl People {
         if !self.terminal {
             return;
         }
-        let bar = self.screen.add(new_bar(&format!("{stage:width$}", width = self.width)));
+        // Drawn by nobody before it is one of the screen's: what is drawn outside stays there.
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         bar.set_style(style(SPINNER));
+        bar.set_prefix(format!("{stage:width$}", width = self.width));
+        let bar = self.screen.add(bar);
+        bar.enable_steady_tick(TICK);
         if let Ok(mut bars) = self.bars.lock() {
             bars.insert(stage.to_owned(), bar);
         }
@@ -131,6 +144,8 @@ impl People {
     }
 }
 
+/// How often a bar is drawn anew.
+const TICK: Duration = Duration::from_millis(200);
 /// How far work is whose size is known.
 const BAR: &str = "{prefix}  [{bar:24}] {pos}/{len} {msg} ({elapsed}, {eta} left)";
 /// That work goes on, before its size is known.
@@ -147,7 +162,7 @@ pub(crate) fn new_bar(prefix: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     bar.set_style(style(BAR));
     bar.set_prefix(prefix.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(200));
+    bar.enable_steady_tick(TICK);
     bar
 }
 

@@ -6,7 +6,7 @@ use ctpipe_engine::audit::{Again, Finding, Options, Report, audit as engine_audi
 use crate::cli::{Audit, Global};
 use crate::commands::status;
 use crate::context;
-use crate::terminal::{People, print_json, say};
+use crate::terminal::{People, print_json, say, tell};
 
 /// The exit code for "something does not match".
 const MISMATCH: u8 = 4;
@@ -35,7 +35,7 @@ pub(crate) fn audit(global: &Global, args: &Audit) -> anyhow::Result<u8> {
     } else {
         show(&report);
     }
-    eprintln!("audit: {}", report.folder.join("audit.html").display());
+    tell!("audit: {}", report.folder.join("audit.html").display());
     Ok(if report.is_clean() { 0 } else { MISMATCH })
 }
 

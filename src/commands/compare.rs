@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cli::{Compare, Global};
 use crate::context;
-use crate::terminal::{print_json, say};
+use crate::terminal::{print_json, say, tell};
 
 /// Metrics that differ and are not key ones, as far as they are shown.
 const SHOWN: usize = 10;
@@ -23,7 +23,7 @@ pub(crate) fn compare(global: &Global, args: &Compare) -> anyhow::Result<u8> {
         show(&comparison);
     }
     for run in [&a, &b].into_iter().filter(|run| !run.is_whole()) {
-        eprintln!("warning: the record of run {} was altered after it was written", run.run);
+        tell!("warning: the record of run {} was altered after it was written", run.run);
     }
     Ok(0)
 }

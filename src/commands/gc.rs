@@ -6,7 +6,7 @@ use std::num::NonZero;
 
 use crate::cli::{Gc, Global};
 use crate::context;
-use crate::terminal::{print_json, say};
+use crate::terminal::{print_json, say, tell};
 
 pub(crate) fn gc(global: &Global, args: &Gc) -> anyhow::Result<u8> {
     let pipeline = context::pipeline(global)?;
@@ -37,7 +37,7 @@ pub(crate) fn gc(global: &Global, args: &Gc) -> anyhow::Result<u8> {
         );
     }
     if report.over > 0 {
-        eprintln!(
+        tell!(
             "warning: what has to stay is {} more than --max-size allows: it is current, or a lock, a tag or a kept run \
              refers to it",
             in_bytes(report.over)

@@ -11,7 +11,7 @@ use crate::cli::{Global, Run};
 use crate::commands::{dag, report, status};
 use crate::context;
 use crate::notify::Watch;
-use crate::terminal::{JsonLines, People};
+use crate::terminal::{JsonLines, People, tell};
 
 pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
     let pipeline = context::pipeline(global)?;
@@ -58,7 +58,7 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
     result?;
     if !global.json {
         for page in report::pages(&pipeline) {
-            eprintln!("report: {}", page.display());
+            tell!("report: {}", page.display());
         }
     }
     Ok(code)

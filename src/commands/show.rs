@@ -13,7 +13,7 @@ pub(crate) fn show(global: &Global, args: &Show) -> anyhow::Result<u8> {
     let id = resolve(&store, &args.run)?;
     let record = RunRecord::read(&store, &id)?;
     let tags: Vec<String> =
-        tags::list(&store)?.into_iter().filter(|(_, run)| *run == id).map(|(tag, _)| tag).collect();
+        tags::list_whole(&store).into_iter().filter(|(_, run)| *run == id).map(|(tag, _)| tag).collect();
     if global.json {
         print_json(&json!({
             "run": record.run, "tags": tags, "started": record.started, "seconds": record.seconds,

@@ -8,7 +8,7 @@ use ctpipe_phantom::{Error, Options, write};
 
 use crate::cli::{Global, Synth};
 use crate::context;
-use crate::terminal::{new_bar, print_json};
+use crate::terminal::{new_bar, print_json, tell};
 
 /// The demonstration's patients are invented, so their key is no secret; a fixed one makes every
 /// demonstration the same.
@@ -50,7 +50,7 @@ pub(crate) fn synth(global: &Global, args: &Synth) -> anyhow::Result<u8> {
             "pathological": summary.pathological,
         }))?;
     } else {
-        eprintln!(
+        tell!(
             "wrote {} series ({} pathological) of {} patients, {} files, {} MB, to {}",
             summary.series,
             summary.pathological,

@@ -167,6 +167,7 @@ fn the_schema_knows_every_event_with_every_field_and_none_that_there_is_not() {
         OutputAltered,
         Missing,
         ExtraFile,
+        Unreadable,
         Mode,
         Manifest,
         Items,

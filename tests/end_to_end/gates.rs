@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -127,6 +128,60 @@ fn a_command_is_told_of_a_no_and_of_a_failure_and_of_nothing_else() {
     sandbox.write("pipeline.yaml", &format!("notify: {{ command: exit 4 }}\n{failing}"));
     let said = sandbox.ctpipe(&["run"]).expect(1);
     assert!(said.stderr.contains("the notify command ended with"), "{}", said.stderr);
+    // A merge of the lock, by night.
+    sandbox.write("pipeline.yaml", &format!("{notify}{PIPELINE}"));
+    sandbox.ctpipe(&["run", "--lock"]).expect(0);
+    let lock = std::fs::read_to_string(sandbox.path("pipeline.lock")).unwrap();
+    sandbox.write("pipeline.lock", &format!("<<<<<<< HEAD\n{lock}"));
+    sandbox.ctpipe(&["run"]).expect(2);
+    assert!(told(&sandbox).ends_with("it ended with exit code 2\n"), "{}", told(&sandbox));
+    assert!(sandbox.ctpipe(&["history", "-n", "1"]).expect(0).stdout.contains("exit 2"));
+    // A mistake on the command line is told to who made it.
+    let before = told(&sandbox);
+    sandbox.ctpipe(&["run", "nothing"]).expect(2);
+    assert_eq!(told(&sandbox), before);
+}
+
+#[test]
+fn what_no_variable_and_no_pipe_holds_is_told_all_the_same() {
+    let gates = (0..150).map(|n| format!("a.{}{n} > 1", "long".repeat(250))).collect::<Vec<_>>().join(", ");
+    let sandbox = sandbox(&format!(
+        "notify: {{ command: 'echo \"$CTPIPE_GATES\" | wc -c > told.txt' }}\nstages:\n  judge:\n    \
+         run: 'echo {{}} > $OUT/metrics.json'\n    outputs: [metrics.json]\n    gates: [{gates}]\n"
+    ));
+    let said = sandbox.ctpipe(&["run"]).expect(5);
+    assert!(!said.stderr.contains("was not told"), "{}", said.stderr);
+    let length: usize = std::fs::read_to_string(sandbox.path("told.txt")).unwrap().trim().parse().unwrap();
+    assert!((16_000..20_000).contains(&length), "{length}");
+}
+
+/// As `2>&1 | head -1` does.
+#[test]
+fn a_reader_that_goes_away_ends_no_run() {
+    let sandbox = sandbox(&PIPELINE.replace("test.auc < 5", "test.auc < 1"));
+    let mut run = sandbox.command(&["run"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(run.stderr.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("run "), "{first}");
+    assert_eq!(run.wait().unwrap().code(), Some(5));
+    let said = sandbox.ctpipe(&["history", "--json"]).expect(0);
+    assert!(said.stdout.contains("\"exit_code\": 5"), "{}", said.stdout);
+}
+
+#[test]
+fn each_gated_stage_has_its_link_beside_what_is_released() {
+    let more = "  sanity:\n    run: 'echo {\\\"n\\\": 1} > $OUT/metrics.json'\n    inputs: { model: model }\n    \
+         outputs: [metrics.json]\n    gates: [n >= 1]\n";
+    let sandbox = sandbox(&format!("{PIPELINE}{more}"));
+    sandbox.ctpipe(&["run"]).expect(0);
+    for stage in ["judge", "sanity"] {
+        let link = sandbox.path(&format!("artifacts/released.{stage}"));
+        assert_eq!(
+            link.canonicalize().unwrap(),
+            sandbox.path(&format!("artifacts/{stage}")).canonicalize().unwrap()
+        );
+    }
+    sandbox.ctpipe(&["audit"]).expect(0);
 }
 
 #[test]
@@ -137,8 +192,16 @@ fn a_webhook_is_posted_to_and_one_that_hangs_is_given_up() {
     thread::spawn(move || {
         for (number, stream) in listener.incoming().enumerate() {
             let mut stream = stream.unwrap();
-            if number > 0 {
-                // The second caller hears nothing until it has gone away.
+            if number == 1 {
+                // Elsewhere, where the notice would not be sent again.
+                let _ = stream.read(&mut [0; 4096]);
+                stream
+                    .write_all(b"HTTP/1.1 301 Moved\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n")
+                    .unwrap();
+                continue;
+            }
+            if number > 1 {
+                // The last caller hears nothing until it has gone away.
                 let _ = stream.set_read_timeout(Some(Duration::from_mins(2)));
                 let _ = stream.read_to_end(&mut Vec::new());
                 continue;
@@ -173,6 +236,8 @@ fn a_webhook_is_posted_to_and_one_that_hangs_is_given_up() {
     let body: Value = serde_json::from_str(&received.recv().unwrap()).unwrap();
     assert_eq!(body["gates"][0]["found"], 9.0);
     assert!(body["text"].as_str().unwrap().contains("said no"));
+    let moved = run(Some(format!("http://{address}/hook")));
+    assert!(moved.stderr.contains("the webhook answered 301"), "{}", moved.stderr);
     let hung = run(Some(format!("http://{address}/hook")));
     assert!(hung.stderr.contains("the webhook did not answer"), "{}", hung.stderr);
 }

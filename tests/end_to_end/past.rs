@@ -83,6 +83,20 @@ fn a_comparison_names_the_first_stage_at_which_two_runs_part_and_why() {
     assert!(said.stdout.contains("both size.value: 26 -> 26"), "{}", said.stdout);
     let said = sandbox.ctpipe(&["compare", "before", "latest", "--metric", "size.vaule"]).expect(2);
     assert!(said.stderr.contains("did you mean \"size.value\"?"), "{}", said.stderr);
+    // A metric of a stage that only one of them has; the morning after a night that failed early.
+    let more = "  more: { run: 'echo {\\\"z\\\":2} > $OUT/metrics.json', outputs: [metrics.json] }\n";
+    let with_more = read(&sandbox, "pipeline.yaml").replacen("stages:\n", &format!("stages:\n{more}"), 1);
+    sandbox.write("pipeline.yaml", &with_more);
+    sandbox.ctpipe(&["run"]).expect(0);
+    let said = sandbox.ctpipe(&["compare", "before", "latest", "--metric", "z"]).expect(0).stdout;
+    assert!(said.contains("more z: undefined -> 2"), "{said}");
+    let failing = read(&sandbox, "pipeline.yaml").replace("tr a-z A-Z", "exit 3; tr");
+    assert_ne!(failing, read(&sandbox, "pipeline.yaml"));
+    sandbox.write("pipeline.yaml", &failing);
+    sandbox.ctpipe(&["run"]).expect(1);
+    let said = sandbox.ctpipe(&["history", "--metric", "size.vaule"]).expect(2);
+    assert!(said.stderr.contains("did you mean \"size.value\"?"), "{}", said.stderr);
+    sandbox.ctpipe(&["history", "-n", "1", "--metric", "size.value"]).expect(0);
 }
 
 #[test]

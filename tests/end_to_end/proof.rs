@@ -241,11 +241,13 @@ fn a_store_of_a_later_ctpipe_is_neither_audited_nor_collected() {
     let sandbox = sandbox();
     sandbox.ctpipe(&["run"]).expect(0);
     let manifest = read(&sandbox, "artifacts/upper/manifest.json");
-    overwrite(
-        &sandbox,
-        "artifacts/upper/manifest.json",
-        &manifest.replacen("\"format\": 2", "\"format\": 99", 1),
-    );
+    let later = manifest.replacen("\"format\": 2", "\"format\": 99", 1);
+    // With the checksum of one of ours it is a number that was altered, and no later form.
+    overwrite(&sandbox, "artifacts/upper/manifest.json", &later);
+    let said = sandbox.ctpipe(&["audit"]).expect(4);
+    assert!(said.stdout.contains("its checksum does not match: it was altered"), "{}", said.stdout);
+    let later = later.replacen("\"checksum\": \"", "\"checksum\": \"0", 1);
+    overwrite(&sandbox, "artifacts/upper/manifest.json", &later);
     for command in [&["audit"][..], &["gc", "--keep-runs", "1"], &["run"]] {
         let said = sandbox.ctpipe(command).expect(2);
         assert!(
@@ -325,6 +327,46 @@ fn a_copy_that_cannot_be_written_is_audited_from_outside() {
     let other = reader.home.path().join("other");
     let said = reader.ctpipe(&["audit", "--out", other.to_str().unwrap()]).expect(0);
     assert!(said.stdout.contains("no run could be kept away"), "{}", said.stdout);
+}
+
+#[test]
+fn what_cannot_be_read_is_a_finding_and_the_rest_is_audited() {
+    let sandbox = sandbox();
+    sandbox.ctpipe(&["run"]).expect(0);
+    overwrite(&sandbox, "artifacts/lower/out", "altered");
+    let closed = sandbox.path("artifacts/upper/out");
+    let reader = Reader::of(&sandbox);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let out = reader.home.path().join("audit");
+    let said = reader.ctpipe(&["audit", "--out", out.to_str().unwrap()]).expect(4);
+    for text in ["out: it cannot be read: Permission denied", "out: it holds other bytes"] {
+        assert!(said.stdout.contains(text), "{text} is not in {}", said.stdout);
+    }
+    assert!(out.join("audit.json").exists());
+}
+
+/// As copies from a read-only disk are.
+#[test]
+fn folders_that_nobody_may_write_to_are_kept_run_again_and_collected() {
+    let sandbox = Sandbox::empty();
+    let run = "mkdir $OUT/d && cat data.txt > $OUT/d/out && echo $PARAM_M >> $OUT/d/out && chmod 555 $OUT/d && test $PARAM_M -lt 4";
+    sandbox.write(
+        "pipeline.yaml",
+        &format!("stages: {{ a: {{ run: '{run}', params: {{ m: 1 }}, outputs: [d] }} }}\n"),
+    );
+    sandbox.write("data.txt", "data");
+    fs::create_dir(sandbox.path("artifacts")).unwrap();
+    let user = Reader::of(&sandbox);
+    user.set_mode(0o777);
+    user.ctpipe(&["run"]).expect(0);
+    user.ctpipe(&["run", "--set", "a.m=4"]).expect(1);
+    user.ctpipe(&["run", "--set", "a.m=2"]).expect(0);
+    user.ctpipe(&["run", "--force", "--set", "a.m=2"]).expect(0);
+    user.ctpipe(&["audit", "--rerun", "all"]).expect(0);
+    user.ctpipe(&["run", "--set", "a.m=3"]).expect(0);
+    let said = user.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+    assert_eq!(said.stdout.matches("store/a/").count(), 2, "{}", said.stdout);
+    user.ctpipe(&["run"]).expect(0);
 }
 
 #[test]

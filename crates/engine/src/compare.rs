@@ -90,10 +90,24 @@ pub fn compare(store: &Store, a: &RunRecord, b: &RunRecord, names: &[String]) ->
     };
     for stage in before.iter().filter(|stage| find(after, &stage.stage).is_none()) {
         comparison.only.insert(stage.stage.clone(), a.run.clone());
+        comparison.metrics.extend(asked(store, stage, names).map(|(name, value)| MetricPair {
+            stage: stage.stage.clone(),
+            name,
+            a: value,
+            b: None,
+            key: true,
+        }));
     }
     for new in after {
         let Some(old) = find(before, &new.stage) else {
             comparison.only.insert(new.stage.clone(), b.run.clone());
+            comparison.metrics.extend(asked(store, new, names).map(|(name, value)| MetricPair {
+                stage: new.stage.clone(),
+                name,
+                a: None,
+                b: value,
+                key: true,
+            }));
             continue;
         };
         comparison.common += 1;
@@ -183,6 +197,19 @@ fn file(store: &Store, stage: &StageRecord) -> Option<Value> {
     metrics_file::read(&store.holding(&stage.stage, &stage.key_hash, &stage.content)?.path)
 }
 
+/// Those of some metrics that a stage has.
+fn asked(
+    store: &Store,
+    stage: &StageRecord,
+    names: &[String],
+) -> impl Iterator<Item = (String, Option<f64>)> + use<> {
+    let mut found = BTreeMap::new();
+    for name in names {
+        add(store, stage, name, &mut found);
+    }
+    found.into_iter()
+}
+
 /// Puts a metric of a stage into `to`, where the stage has it; `None` when it is undefined.
 fn add(store: &Store, stage: &StageRecord, name: &str, to: &mut BTreeMap<String, Option<f64>>) {
     let metrics = file(store, stage);
@@ -190,7 +217,7 @@ fn add(store: &Store, stage: &StageRecord, name: &str, to: &mut BTreeMap<String,
     let recorded = stage.metrics.get(name).copied();
     let value = match found {
         Some(Found::Number(number)) => Some(Some(number)),
-        Some(Found::Null(_)) => Some(None),
+        Some(Found::Null(_) | Found::Empty(_)) => Some(None),
         _ => recorded,
     };
     to.extend(value.map(|value| (name.to_owned(), value)));

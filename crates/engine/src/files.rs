@@ -30,6 +30,8 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// user's own. Where the two are on different file systems it is beside the file all the same.
 pub(crate) fn write_by_way_of(staging: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     fault::point()?;
+    // Where the file is a link, what it leads to is meant.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     fs::create_dir_all(staging)?;
     let fresh = staging.join("fresh");
     write_atomically(&fresh, bytes)?;
@@ -52,6 +54,33 @@ pub(crate) fn point(link: &Path, target: &Path, staging: &Path) -> io::Result<()
     fs::rename(&fresh, link)?;
     fault::point()?;
     sync_folder(folder)
+}
+
+/// Lets this user into a folder and all below it, so that what is there can be read, kept and removed: a stage may have
+/// copied a folder that only its owner's system could write to.
+pub(crate) fn open_folders(folder: &Path) -> io::Result<()> {
+    let permissions = fs::metadata(folder)?.permissions();
+    if permissions.mode() & 0o700 != 0o700 {
+        fs::set_permissions(folder, fs::Permissions::from_mode(permissions.mode() | 0o700))?;
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_folders(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder with all that is in it, also where some of it is read-only.
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            open_folders(folder)?;
+            fs::remove_dir_all(folder)
+        }
+        other => other,
+    }
 }
 
 /// Is it a place where nothing can be written, rather than a disk that fails?

@@ -108,17 +108,20 @@ impl Gate {
     /// Holds the metrics of an artifact of `stage` against the bound.
     pub(crate) fn judge(&self, stage: &str, artifact: &Path) -> Judged {
         let metrics = metrics_file::try_read(artifact);
-        if let (Some(name), Ok(metrics)) = (&self.only_if, &metrics)
-            && !metrics_file::has(metrics, name)
-        {
-            let why = Some(format!("not asked: there is no {name}"));
-            return Judged {
+        if let (Some(name), Ok(metrics)) = (&self.only_if, &metrics) {
+            let not_asked = |passed, why| Judged {
                 stage: stage.to_owned(),
                 gate: self.text.clone(),
-                passed: true,
+                passed,
                 found: None,
-                why,
+                why: Some(why),
             };
+            match metrics_file::stands_for_something(metrics, name) {
+                Ok(true) => {}
+                Ok(false) => return not_asked(true, format!("not asked: there is no {name}")),
+                // A slip of the pen must not switch a gate off.
+                Err(hint) => return not_asked(false, format!("there is no {name}{hint}")),
+            }
         }
         let (found, why) = match &metrics {
             Err(problem) => (None, Some(format!("{stage} {problem}"))),
@@ -140,6 +143,7 @@ impl Gate {
             Found::Number(number) => (Some(number), None),
             Found::Null(Some(why)) => (None, Some(format!("{name} has no value: {why}"))),
             Found::Null(None) => (None, Some(format!("{name} has no value"))),
+            Found::Empty(group) => (None, Some(format!("{name} has no value: {group} is empty"))),
             Found::Other(what) => (None, Some(format!("{name} is {what} and no number"))),
             Found::Missing(hint) => (None, Some(format!("there is no metric \"{name}\"{hint}"))),
         }
@@ -147,13 +151,19 @@ impl Gate {
 
     /// What is to be said of a gate before the run, by the metrics of an earlier artifact.
     pub(crate) fn doubt(&self, artifact: &Path) -> Option<String> {
-        let found = metrics_file::lookup(&metrics_file::read(artifact)?, &self.metric);
+        let metrics = metrics_file::read(artifact)?;
+        if let Some(name) = &self.only_if
+            && let Err(hint) = metrics_file::stands_for_something(&metrics, name)
+        {
+            return Some(format!("the gate \"{self}\" asks for {name}, which is not there so far{hint}"));
+        }
+        let found = metrics_file::lookup(&metrics, &self.metric);
         match found {
             Found::Missing(hint) => {
                 Some(format!("the gate \"{self}\" names a metric that is not there so far{hint}"))
             }
             Found::Other(what) => Some(format!("the gate \"{self}\" names {what}, which is no number")),
-            Found::Number(_) | Found::Null(_) => None,
+            Found::Number(_) | Found::Null(_) | Found::Empty(_) => None,
         }
     }
 }
@@ -238,6 +248,12 @@ mod tests {
             ("comparison.delta_auc.ci_high >= -0.02 if test", false),
             ("test.auc.value >= 0.95 if test.auc", false),
             ("test.auc.value >= 0.85 if test.auc", true),
+            // Undefined is there, and no yes; a name that is nearly right switches nothing off.
+            ("test.auc.ci_low >= 0.7 if test.auc.ci_low", false),
+            ("test.auc.value >= 0.85 if tets", false),
+            ("test.auc.value >= 0.85 if comparision", false),
+            ("test.auc.value >= 0.85 if test.acu", false),
+            ("test.auc.value >= 0.95 if external_test", true),
         ] {
             assert_eq!(judged(gate, &metrics).0, passed, "{gate}");
         }

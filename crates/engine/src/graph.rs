@@ -65,6 +65,8 @@ impl Node {
 
 /// A checked pipeline: its stages in an order in which each comes after what it reads.
 pub struct Pipeline {
+    /// The pipeline file.
+    pub(crate) file: PathBuf,
     /// The folder of the pipeline file; input paths start here.
     pub root: PathBuf,
     /// Where everything that is made goes.
@@ -99,7 +101,22 @@ impl Pipeline {
         let of_stage = |known: &String| known.split('@').next() == Some(stage);
         let current = self.nodes.iter().any(|node| node.name == name);
         let lost = |names: &BTreeSet<String>| names.iter().any(of_stage) && !names.contains(name);
-        !current && self.names.as_ref().is_some_and(lost)
+        !current && self.names.as_ref().is_some_and(lost) && !self.is_of_another_file(name)
+    }
+
+    /// May an instance be that of another pipeline file of the folder, which has the same `artifacts/`? Also where such a
+    /// file cannot be understood.
+    fn is_of_another_file(&self, name: &str) -> bool {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files = entries.filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"));
+        files.into_iter().any(|file| {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if file.file_name() == self.file.file_name() || !text.lines().any(|l| l.starts_with("stages:")) {
+                return false;
+            }
+            let names = Spec::load(&file, None, &[]).ok().and_then(|spec| Layout::all_names(&spec));
+            names.is_none_or(|names| names.contains(name))
+        })
     }
 
     /// Holds a written pipeline against the stages that there are.
@@ -137,6 +154,7 @@ impl Pipeline {
         let lock = lock_file::path_for(&spec.file, spec.profile.as_deref());
         let released = released(spec);
         Ok(Pipeline {
+            file: spec.file.clone(),
             root,
             artifacts,
             names: Layout::all_names(spec),

@@ -85,7 +85,7 @@ fn key_metrics(node: &Node, artifact: &Path) -> BTreeMap<String, Option<f64>> {
     }
     let found = named.iter().filter_map(|name| match metrics_file::lookup(&metrics, name) {
         Found::Number(number) => Some(((*name).to_owned(), Some(number))),
-        Found::Null(_) => Some(((*name).to_owned(), None)),
+        Found::Null(_) | Found::Empty(_) => Some(((*name).to_owned(), None)),
         Found::Other(_) | Found::Missing(_) => None,
     });
     found.collect()
@@ -166,6 +166,12 @@ impl RunRecord {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 
+    /// Is it one of this program's, but for the number of its form: a bit that flipped rather than a later ctpipe?
+    fn has_been_known(value: &Value) -> bool {
+        let record: Option<RunRecord> = serde_json::from_value(value.clone()).ok();
+        record.is_some_and(|record| RunRecord { format: FORMAT, ..record }.is_whole())
+    }
+
     /// Reads the record of the run `id`.
     ///
     /// # Errors
@@ -178,17 +184,23 @@ impl RunRecord {
             }
             _ => Error::io("cannot read", &path, e),
         })?;
-        let complain = |e: serde_json::Error| Error::Manifest {
-            path: path.clone(),
-            problem: format!("not the record of a run: {e}"),
-        };
+        let altered = |problem: String| Error::Manifest { path: path.clone(), problem };
+        let complain = |e: serde_json::Error| altered(format!("not the record of a run: {e}"));
         let value: Value = serde_json::from_slice(&bytes).map_err(complain)?;
         let format = value.get("format").and_then(Value::as_u64).unwrap_or(0);
-        if format > u64::from(FORMAT) {
+        if format > u64::from(FORMAT) && !RunRecord::has_been_known(&value) {
             let found = u32::try_from(format).unwrap_or(u32::MAX);
             return Err(Error::Later { path, found, known: FORMAT });
         }
-        serde_json::from_value(value).map_err(complain)
+        let record: RunRecord = serde_json::from_value(value).map_err(complain)?;
+        if record.run == id {
+            Ok(record)
+        } else {
+            Err(altered(format!(
+                "it is the record of the run {}; restore the one that belongs here",
+                record.run
+            )))
+        }
     }
 
     /// The stages, where the record has them.
@@ -283,7 +295,8 @@ pub fn resolve(store: &Store, name: &str) -> Result<String> {
     if ids.iter().any(|id| id == name) {
         return Ok(name.to_owned());
     }
-    let tags = tags::list(store)?;
+    // A damaged tag is in nobody's way but its own.
+    let tags = tags::list_whole(store);
     if let Some(id) = tags.get(name) {
         return if ids.contains(id) {
             Ok(id.clone())

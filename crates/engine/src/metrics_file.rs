@@ -3,7 +3,7 @@
 //! By convention it is a tree of JSON objects whose leaves are numbers. Where one is undefined it is null or not
 //! there, and `undefined` beside it says why. Lists (curves, say) are no leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -23,6 +23,8 @@ pub enum Found {
     Number(f64),
     /// Nothing, and why, where the file says so.
     Null(Option<String>),
+    /// Nothing, because a group above it is null: which.
+    Empty(String),
     /// Something else than a number: in words, what.
     Other(String),
     /// There is no such name: a hint at the nearest that there is, ready to be put behind the name.
@@ -85,7 +87,10 @@ pub fn lookup(metrics: &Value, name: &str) -> Found {
         let passed = name.get(..name.len() - rest.len()).unwrap_or_default().trim_end_matches('.');
         let Some(object) = here.as_object() else {
             return match here {
-                Value::Null => Found::Null(reason(beside).or_else(|| Some(format!("{passed} is empty")))),
+                Value::Null => match reason(beside) {
+                    Some(why) => Found::Null(Some(why)),
+                    None => Found::Empty(passed.to_owned()),
+                },
                 _ => missing(metrics, name),
             };
         };
@@ -118,9 +123,27 @@ pub fn lookup(metrics: &Value, name: &str) -> Found {
     }
 }
 
-/// Does a dotted name stand for anything but null?
-pub fn has(metrics: &Value, name: &str) -> bool {
-    matches!(lookup(metrics, name), Found::Number(_) | Found::Other(_))
+/// Does a dotted name stand for something: a figure, be it an undefined one, or a group of them? Where it does not, and one
+/// like it does, a hint at that.
+pub(crate) fn stands_for_something(metrics: &Value, name: &str) -> Result<bool, String> {
+    match lookup(metrics, name) {
+        Found::Number(_) | Found::Other(_) | Found::Null(Some(_)) => Ok(true),
+        Found::Null(None) | Found::Empty(_) => Ok(false),
+        Found::Missing(_) => {
+            let hint = did_you_mean(name, names(metrics).iter().map(String::as_str));
+            if hint.is_empty() { Ok(false) } else { Err(hint) }
+        }
+    }
+}
+
+/// All dotted names, those of groups as well.
+fn names(metrics: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    walk(metrics, "", &mut |name, _| {
+        let ends = name.match_indices('.').map(|(at, _)| at).chain([name.len()]);
+        names.extend(ends.filter_map(|end| name.get(..end)).map(str::to_owned));
+    });
+    names
 }
 
 /// Every number that has a dotted name.

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::event::{Event, Level, Observer};
 use crate::gates::Judged;
-use crate::graph::{Pipeline, Source};
+use crate::graph::{Node, Pipeline, Source};
 use crate::history::StageRecord;
 use crate::record::Recorder;
 use crate::store::{Artifact, Store};
@@ -40,7 +40,11 @@ pub(crate) fn release(
     recorder: &Recorder<'_>,
 ) -> Result<()> {
     let gates = || pipeline.nodes.iter().filter(|node| !node.gates.is_empty());
-    let Some(last) = gates().next_back() else { return Ok(()) };
+    // One that judges a model before one that sums up: what is released is to be used.
+    let judges = |node: &&Node| node.stage.judges().is_some_and(|port| node.inputs.contains_key(port));
+    let Some(last) = gates().rfind(judges).or_else(|| gates().next_back()) else {
+        return Ok(());
+    };
     let asked = |name: &str| judged.iter().any(|judged| judged.stage == name);
     let all_asked = gates().all(|node| asked(&node.name));
     if !all_asked || judged.iter().any(|judged| !judged.passed) {
@@ -79,7 +83,13 @@ pub(crate) fn release(
         }
     };
     // First what judged it: of a kill in between, the next run sets the other one.
-    store.release(&format!("{}.{}", pipeline.released, last.of()), &gated)?;
+    for node in gates() {
+        if gates().filter(|other| other.of() == node.of()).count() == 1
+            && let Some(gated) = store.current(&node.name)?
+        {
+            store.release(&format!("{}.{}", pipeline.released, node.of()), &gated)?;
+        }
+    }
     if store.release(&pipeline.released, &released)? {
         let manifest = &released.manifest;
         let key = manifest.key_hash.get(..12).unwrap_or(&manifest.key_hash);

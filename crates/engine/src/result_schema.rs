@@ -237,6 +237,7 @@ fn finding() -> Value {
         "output_altered",
         "missing",
         "extra_file",
+        "unreadable",
         "mode",
         "manifest",
         "items",

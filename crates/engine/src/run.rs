@@ -145,15 +145,17 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     let store = Store::new(&pipeline.artifacts);
     let _lock = store.lock(options.wait, options.stop)?;
     store.sweep()?;
-    // Before anything is done: what a later program has made is not replaced.
-    for node in &pipeline.nodes {
-        if let Err(error @ Error::Later { .. }) = store.current(&node.name) {
-            return Err(error);
-        }
-    }
-    let lock = Lock::open(pipeline, options.lock)?;
     let cache = open_cache(&store, options.paranoid);
     let recorder = Recorder::start(&store, pipeline, &scope, options.maker.clone(), observer)?;
+    let lock = refuse_later(pipeline, &store).and_then(|()| Lock::open(pipeline, options.lock));
+    // Recorded, so that it is told whom the pipeline names: a merge of the lock must not stop the nights unnoticed.
+    let lock = match lock {
+        Ok(lock) => lock,
+        Err(error) => {
+            recorder.finish("", error.exit_code());
+            return Err(error);
+        }
+    };
     let result = preflight(pipeline, &scope, &store, &recorder).and_then(|()| {
         let place =
             Place { pipeline, store: &store, cache: &cache, options, recorder: &recorder, lock: &lock };
@@ -164,9 +166,12 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
         recorder.note(Level::Warning, format!("the stat cache could not be saved: {e}"));
     }
     // Also after a failure: what succeeded is in the store.
+    let mut result = result;
     match lock.update(pipeline, &recorder.stages(), &options.maker) {
         Ok(None) => {}
         Ok(Some(note)) => recorder.note(Level::Info, note),
+        // It was asked for.
+        Err(e) if options.lock == LockUse::Write && result.is_ok() => result = Err(e),
         Err(e) => recorder.note(Level::Warning, format!("the lock could not be written: {}", chain(&e))),
     }
     let gates = judge(pipeline, &store, &recorder.stages(), &recorder);
@@ -179,6 +184,16 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     let folder =
         recorder.finish(&drawing, result.as_ref().map_or_else(Error::exit_code, |_| exit_code(&gates)));
     result.map(|outcomes| Summary { folder, outcomes, gates })
+}
+
+/// Before anything is done: what a later program has made is not replaced.
+fn refuse_later(pipeline: &Pipeline, store: &Store) -> Result<()> {
+    for node in &pipeline.nodes {
+        if let Err(error @ Error::Later { .. }) = store.current(&node.name) {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// Decides on the stages of a selection as things stand, running nothing: what `status`, `why` and

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::tree::FileDigest;
 
 const SETTLED: Duration = Duration::from_secs(2);
-const HEADER: &str = "ctpipe stat cache 1";
+const HEADER: &str = "ctpipe stat cache 2 ";
 
 /// All that tells one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +70,15 @@ impl StatCache {
         StatCache::default()
     }
 
-    /// Reads the cache; a missing or unreadable one is an empty one, since it only saves time.
+    /// Reads the cache; a missing, unreadable or damaged one is an empty one, since it only saves time. A digest in which
+    /// a bit has flipped would stand in keys.
     pub fn load(path: &Path) -> StatCache {
         let text = fs::read_to_string(path).unwrap_or_default();
-        let mut lines = text.lines();
-        let known = match lines.next() {
-            Some(HEADER) => lines.filter_map(parse).collect(),
+        let (head, body) = text.split_once('\n').unwrap_or((&text, ""));
+        let known = match head.strip_prefix(HEADER) {
+            Some(sum) if sum == blake3::hash(body.as_bytes()).to_hex().as_str() => {
+                body.lines().filter_map(parse).collect()
+            }
             _ => HashMap::new(),
         };
         StatCache { enabled: true, known: Mutex::new(known) }
@@ -141,14 +144,15 @@ impl StatCache {
         if !self.enabled || !known.values().any(|entry| entry.news) {
             return Ok(());
         }
-        let mut text = String::from(HEADER);
+        let mut text = String::new();
         for (path, Entry { stat, digest, .. }) in known.iter() {
             // A path with a line break in it is simply hashed every time.
             if let Some(name) = path.to_str().filter(|name| !name.contains('\n')) {
                 let Stat { size, mtime_ns, ctime_ns, inode } = stat;
-                let _ = write!(text, "\n{size} {mtime_ns} {ctime_ns} {inode} {digest} {name}");
+                let _ = writeln!(text, "{size} {mtime_ns} {ctime_ns} {inode} {digest} {name}");
             }
         }
+        text.insert_str(0, &format!("{HEADER}{}\n", blake3::hash(text.as_bytes())));
         crate::files::write_atomically(path, text.as_bytes())
     }
 }
@@ -218,6 +222,26 @@ mod tests {
         let seen = "1".repeat(64);
         cache.remember(&file, Stat::of(&metadata), Hash::from_hex(&seen).unwrap());
         assert_eq!(cache.digest(&file, &metadata).unwrap().digest, seen);
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_makes_it_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, saved) = (dir.path().join("f"), dir.path().join("cache"));
+        fs::write(&file, "bytes").unwrap();
+        let cache = StatCache::load(&saved);
+        let digest = StatCache::disabled().digest(&file, &fs::metadata(&file).unwrap()).unwrap();
+        cache.vouch(&file, &digest);
+        cache.save(&saved).unwrap();
+        let known = || StatCache::load(&saved).known.lock().unwrap().len();
+        assert_eq!(known(), 1);
+        let good = fs::read(&saved).unwrap();
+        for at in 0..good.len() {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1 << (at % 8);
+            fs::write(&saved, flipped).unwrap();
+            assert_eq!(known(), 0, "byte {at}");
+        }
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Store {
     /// Removes what killed runs left half-made. Only for the holder of the lock.
     pub(crate) fn sweep(&self) -> Result<()> {
         let tmp = self.root.join("tmp");
-        match fault::point().and_then(|()| fs::remove_dir_all(&tmp)) {
+        match fault::point().and_then(|()| files::remove_folder(&tmp)) {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(Error::io("cannot clear", &tmp, e)),
@@ -213,7 +213,17 @@ impl Store {
     /// Where a link leads, as paths of this store are written; `None` where that is nowhere or outside.
     pub(crate) fn led_to(&self, link: &Path) -> Option<PathBuf> {
         let (root, target) = (fs::canonicalize(&self.root).ok()?, fs::canonicalize(link).ok()?);
-        Some(self.root.join(target.strip_prefix(root).ok()?))
+        if let Ok(below) = target.strip_prefix(root) {
+            return Some(self.root.join(below));
+        }
+        // The store, or a stage's part of it, may be a link to another folder.
+        let store = self.root.join("store");
+        let stages = fs::read_dir(&store).into_iter().flatten().flatten().map(|entry| entry.path());
+        let linked = std::iter::once(store).chain(stages).filter(|folder| folder.is_symlink());
+        linked.into_iter().find_map(|folder| {
+            let below = target.strip_prefix(fs::canonicalize(&folder).ok()?).ok()?;
+            Some(folder.join(below))
+        })
     }
 
     /// The artifact's folder that a path of the user's leads to or into, whatever links it takes.
@@ -285,7 +295,7 @@ impl Store {
             return Ok(());
         }
         fault::point()
-            .and_then(|()| fs::remove_dir_all(&path))
+            .and_then(|()| files::remove_folder(&path))
             .map_err(|e| Error::io("cannot remove", &path, e))?;
         // The stage's own folder goes with its last key.
         let _ = path.parent().map(fs::remove_dir);

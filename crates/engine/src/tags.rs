@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::files;
-use crate::history::{self, RunRecord};
+use crate::history::{self, RunRecord, StageRecord};
 use crate::store::Store;
 use crate::suggest::did_you_mean;
 
@@ -37,22 +37,42 @@ pub(crate) fn hold(store: &Store) -> Result<File> {
 /// # Errors
 /// When one cannot be read.
 pub fn list(store: &Store) -> Result<BTreeMap<String, String>> {
+    read(store).into_iter().map(|(name, run)| Ok((name, run?))).collect()
+}
+
+/// Every tag that can be read.
+pub fn list_whole(store: &Store) -> BTreeMap<String, String> {
+    read(store).into_iter().filter_map(|(name, run)| Some((name, run.ok()?))).collect()
+}
+
+/// Every tag, and the run that it is on or why that is not known.
+fn read(store: &Store) -> BTreeMap<String, Result<String>> {
     let mut tags = BTreeMap::new();
     for entry in fs::read_dir(folder(store)).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         // What a kill has left while one was written begins with a dot.
         if is_name(&name) {
             let path = entry.path();
-            let text = fs::read_to_string(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-            let run = text.trim_end();
-            if !history::is_id(run) {
-                let problem = format!("it should hold the name of a run and holds \"{run}\"; delete it");
-                return Err(Error::Manifest { path, problem });
-            }
-            tags.insert(name, run.to_owned());
+            let run = match fs::read(&path) {
+                Err(e) => Err(Error::io("cannot read", &path, e)),
+                Ok(bytes) => {
+                    let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+                    let problem = || {
+                        format!(
+                            "it should hold the name of a run and holds \"{text}\"; \"ctpipe tag --delete {name}\" removes it"
+                        )
+                    };
+                    if history::is_id(&text) {
+                        Ok(text)
+                    } else {
+                        Err(Error::Manifest { path, problem: problem() })
+                    }
+                }
+            };
+            tags.insert(name, run);
         }
     }
-    Ok(tags)
+    tags
 }
 
 /// Puts a tag on a run.
@@ -69,7 +89,8 @@ pub fn put(store: &Store, name: &str, run: &str) -> Result<()> {
         return Err(Error::Usage(format!("\"{name}\" means a run already; choose another name")));
     }
     let _held = hold(store)?;
-    if let Some(old) = list(store)?.get(name) {
+    if let Some(old) = read(store).remove(name) {
+        let old = old?;
         return if old == run {
             Ok(())
         } else {
@@ -78,7 +99,17 @@ pub fn put(store: &Store, name: &str, run: &str) -> Result<()> {
             )))
         };
     }
-    RunRecord::read_whole(store, run)?.known_stages()?;
+    let record = RunRecord::read_whole(store, run)?;
+    let gone = |stage: &&StageRecord| store.holding(&stage.stage, &stage.key_hash, &stage.content).is_none();
+    let gone: Vec<&str> =
+        record.known_stages()?.iter().filter(gone).map(|stage| stage.stage.as_str()).collect();
+    if !gone.is_empty() {
+        return Err(Error::Usage(format!(
+            "a tag keeps what a run used, and what {run} used of {} is no longer in the store; run the same pipeline again, \
+             and tag that",
+            gone.join(", ")
+        )));
+    }
     let path = folder(store).join(name);
     files::write_atomically(&path, format!("{run}\n").as_bytes())
         .map_err(|e| Error::io("cannot write", &path, e))
@@ -90,7 +121,7 @@ pub fn put(store: &Store, name: &str, run: &str) -> Result<()> {
 /// When there is none of that name; the nearest is suggested.
 pub fn delete(store: &Store, name: &str) -> Result<()> {
     let _held = hold(store)?;
-    let tags = list(store)?;
+    let tags = read(store);
     if !tags.contains_key(name) {
         let hint = did_you_mean(name, tags.keys().map(String::as_str));
         return Err(Error::Usage(format!("there is no tag \"{name}\"{hint}; \"ctpipe tag\" lists them")));

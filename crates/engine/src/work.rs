@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::event::{Event, Level, Observer, Outcome};
 use crate::fault;
+use crate::files;
 use crate::graph::{Node, Pipeline, Source};
 use crate::items::{ITEMS, Previous, Reuse};
 use crate::key::{Key, Reason};
@@ -320,11 +321,18 @@ fn input_trees(
 /// What a stage wrote, once all that it declared is there and nothing leads out of it.
 fn collect(node: &Node, out: &Path, previous: Option<&Previous>) -> Result<Tree> {
     let fail = |message: String| Err(Error::Stage { stage: node.name.clone(), source: message.into() });
+    files::open_folders(out).map_err(|e| Error::io("cannot list", out, e))?;
     for entry in walkdir::WalkDir::new(out) {
         let entry = entry.map_err(|e| Error::io("cannot list", out, e.into()))?;
+        let name = entry.path().strip_prefix(out).unwrap_or(entry.path());
         if entry.path_is_symlink() {
-            let name = entry.path().strip_prefix(out).unwrap_or(entry.path()).display();
-            return fail(format!("its output {name} is a link; outputs must be files"));
+            return fail(format!("its output {} is a link; outputs must be files", name.display()));
+        }
+        if name.to_str().is_none() {
+            return fail(format!(
+                "its output {} has a name that is not UTF-8; name it otherwise",
+                name.display()
+            ));
         }
     }
     for path in node.stage.promised() {

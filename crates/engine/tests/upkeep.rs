@@ -12,7 +12,7 @@ use ctpipe_engine::audit::{Again, FindingKind, Options as AuditOptions, Report, 
 use ctpipe_engine::gc::{Options as Keep, collect};
 use ctpipe_engine::locked::LockUse;
 use ctpipe_engine::run::{Summary, run};
-use ctpipe_engine::{Error, Maker, Options, Pipeline, Selection, Spec, Store, tags};
+use ctpipe_engine::{Error, Maker, Options, Pipeline, Selection, Spec, Store, history, tags};
 
 /// A folder with a pipeline file, and whatever it makes.
 struct World(tempfile::TempDir);
@@ -351,7 +351,9 @@ fn what_was_released_or_tagged_is_traced_and_a_link_that_was_set_by_hand_is_foun
         report.notes.iter().any(|note| note.text == "1 artifact of earlier runs was collected"),
         "{report:?}"
     );
+    fs::rename(world.path("aside"), &earliest).unwrap();
     tags::put(&Store::new(&world.path("artifacts")), "v1", &first).unwrap();
+    fs::rename(&earliest, world.path("aside")).unwrap();
     let kinds = world.kinds();
     assert!(kinds.contains(&FindingKind::InputMissing), "{kinds:?}");
 }
@@ -375,4 +377,199 @@ fn an_instance_that_left_the_matrix_of_its_stage_goes_and_one_of_a_profile_stays
     // No link is left that leads nowhere.
     assert!(!world.path("artifacts/fit@lr=1").is_symlink() && world.path("artifacts/fit@lr=3").is_symlink());
     assert_eq!(world.kinds(), []);
+}
+
+/// `a` reads `data.txt`, `b` reads `a`.
+fn from_data() -> String {
+    let reads = "  a: { run: 'cat $IN_D > $OUT/out.txt', inputs: { d: data.txt }, outputs: [out.txt] }\n";
+    stages(&[reads.to_owned(), appends("b", "a", "more")])
+}
+
+#[test]
+fn what_a_result_was_made_from_is_held_to_the_same_standard_wherever_the_links_lead() {
+    let world = World(tempfile::tempdir().unwrap());
+    world.write("data.txt", "first");
+    world.write("pipeline.yaml", &from_data());
+    world.run();
+    let first = world.current("a");
+    world.write("data.txt", "second");
+    let only = |stage: &str| Selection { stages: vec![stage.to_owned()], ..Selection::default() };
+    let id = world.run_with("pipeline.yaml", only("a"), LockUse::Update).unwrap().folder;
+    // `b` is current, and was made from data that is no longer there.
+    let report = world.audit(Again::Nothing, None);
+    let found: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(found, [FindingKind::DataChanged]);
+    let chain: Vec<_> = report.chain.iter().map(|link| link.stage.as_str()).collect();
+    assert_eq!(chain, ["a", "a", "b"]);
+    assert!(world.audit(Again::Nothing, Some(id.file_name().unwrap().to_str().unwrap())).is_clean());
+    fs::remove_dir_all(first).unwrap();
+    assert_eq!(world.kinds(), [FindingKind::InputMissing]);
+}
+
+#[test]
+fn a_link_that_went_or_leads_elsewhere_and_an_artifact_that_was_replaced_are_found() {
+    let world = World::new(&stages(&[
+        writes("a", "first"),
+        "  b: { run: 'cat $PWD/hidden > $OUT/out.txt', outputs: [out.txt] }\n".into(),
+    ]));
+    world.write("hidden", "one");
+    world.run();
+    let first = world.current("a");
+    world.write(
+        "pipeline.yaml",
+        &fs::read_to_string(world.path("pipeline.yaml")).unwrap().replace("first", "second"),
+    );
+    world.run();
+    assert_eq!(world.kinds(), []);
+    let link = world.path("artifacts/a");
+    let right = fs::read_link(&link).unwrap();
+    fs::remove_file(&link).unwrap();
+    assert_eq!(world.kinds(), [FindingKind::Link], "it is gone");
+    symlink(first, &link).unwrap();
+    assert_eq!(world.kinds(), [FindingKind::Link], "an earlier one");
+    fs::remove_file(&link).unwrap();
+    symlink(right, &link).unwrap();
+    assert_eq!(world.kinds(), []);
+    // What another machine made under the same key.
+    let other = World::new(&fs::read_to_string(world.path("pipeline.yaml")).unwrap());
+    other.write("hidden", "two");
+    other.run();
+    let place = world.current("b");
+    fs::remove_dir_all(&place).unwrap();
+    fs::rename(other.current("b"), &place).unwrap();
+    // A command is known by its text: both are of one key.
+    assert_eq!(world.kinds(), [FindingKind::Link]);
+}
+
+#[test]
+fn the_record_of_another_run_is_not_taken_for_a_runs_own() {
+    let world = World::new(&stages(&[writes("a", "first")]));
+    let first = world.run();
+    world.write("pipeline.yaml", &stages(&[writes("a", "second")]));
+    let second = world.run();
+    tags::put(&Store::new(&world.path("artifacts")), "good", &first).unwrap();
+    let record = |id: &str| world.path(&format!("artifacts/runs/{id}/run.json"));
+    fs::copy(record(&second), record(&first)).unwrap();
+    assert!(world.kinds().contains(&FindingKind::Record));
+    let error = world.collect("pipeline.yaml", Some(1), None).unwrap_err().to_string();
+    assert!(error.contains(&format!("it is the record of the run {second}")), "{error}");
+}
+
+#[test]
+fn the_chain_names_the_stage_that_was_read_where_two_hold_the_same() {
+    let both = "  both: { run: 'cat $IN_X/out.txt $IN_Y/out.txt > $OUT/out.txt', inputs: { x: a, y: b }, outputs: [out.txt] }\n";
+    let world = World::new(&stages(&[writes("a", "same"), writes("b", "same"), both.to_owned()]));
+    world.run();
+    let report = world.audit(Again::Nothing, None);
+    let inputs: Vec<_> =
+        report.chain.iter().flat_map(|link| &link.inputs).map(|i| i.leads_to.as_str()).collect();
+    assert_eq!(inputs, ["a", "b"]);
+}
+
+#[test]
+fn data_that_cannot_be_read_is_one_finding_and_the_rest_is_audited() {
+    let world = World(tempfile::tempdir().unwrap());
+    fs::create_dir(world.path("data.txt")).unwrap();
+    world.write("data.txt/1", "first");
+    world.write(
+        "pipeline.yaml",
+        &stages(&[
+            "  a: { run: 'cat $IN_D/1 > $OUT/out.txt', inputs: { d: data.txt }, outputs: [out.txt] }\n"
+                .into(),
+            writes("c", "x"),
+        ]),
+    );
+    world.run();
+    symlink(".", world.path("data.txt/loop")).unwrap();
+    overwrite(&world.current("c").join("out.txt"), b"y\n");
+    let report = world.audit(Again::Nothing, None);
+    let found: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(found, [FindingKind::OutputAltered, FindingKind::Unreadable], "{report:?}");
+    assert!(report.findings[1].text.contains("a link to a folder above it"), "{report:?}");
+}
+
+#[test]
+fn a_store_that_is_a_link_keeps_what_is_current() {
+    let world = World::new(&stages(&[writes("a", "first"), writes("b", "first")]));
+    world.run();
+    fs::rename(world.path("artifacts/store"), world.path("elsewhere")).unwrap();
+    symlink("../elsewhere", world.path("artifacts/store")).unwrap();
+    fs::rename(world.path("elsewhere/b"), world.path("b of another disk")).unwrap();
+    symlink("../b of another disk", world.path("elsewhere/b")).unwrap();
+    world.write("pipeline.yaml", &stages(&[writes("a", "second"), writes("b", "first")]));
+    world.run();
+    assert_eq!(world.audit(Again::Nothing, None).findings, []);
+    let stop = AtomicBool::new(false);
+    let options = Keep { keep_runs: Some(1), max_size: None, dry_run: false, wait: true, stop: &stop };
+    let report = collect(&world.pipeline("pipeline.yaml", None), &options).unwrap();
+    let [artifact] = report.removed.iter().filter(|r| r.path.starts_with("store/")).collect::<Vec<_>>()[..]
+    else {
+        panic!("{report:?}")
+    };
+    assert!(artifact.path.starts_with("store/a/") && artifact.bytes > 0, "{report:?}");
+    assert_eq!(fs::read_to_string(world.current("b").join("out.txt")).unwrap(), "first\n");
+}
+
+#[test]
+fn instances_of_another_pipeline_file_of_the_folder_stay() {
+    let sweep = |values: &str| {
+        format!(
+            "stages:\n  fit: {{ matrix: {{ lr: {values} }}, run: 'echo $PARAM_LR > $OUT/out.txt', outputs: [out.txt] }}\n"
+        )
+    };
+    let world = World::new(&sweep("[1, 2]"));
+    world.write("exp.yaml", &sweep("[1, 2, 3]"));
+    world.run_with("exp.yaml", Selection::default(), LockUse::Update).unwrap();
+    world.run();
+    world.collect("pipeline.yaml", Some(1), None).unwrap();
+    assert!(world.path("artifacts/fit@lr=3/out.txt").exists());
+    // One that cannot be understood now may have had it.
+    world.write("exp.yaml", "stages:\n  fit: [");
+    world.collect("pipeline.yaml", Some(1), None).unwrap();
+    assert!(world.path("artifacts/fit@lr=3/out.txt").exists());
+    fs::remove_file(world.path("exp.yaml")).unwrap();
+    world.collect("pipeline.yaml", Some(1), None).unwrap();
+    assert!(!world.path("artifacts/fit@lr=3").is_symlink());
+}
+
+#[test]
+fn what_nothing_can_use_goes_before_any_result() {
+    let world = World::new(&stages(&[writes("a", "first")]));
+    world.run();
+    world.write("pipeline.yaml", &stages(&[writes("a", "second")]));
+    world.run();
+    let stored = world.stored();
+    let size = |world: &World| {
+        let stop = AtomicBool::new(false);
+        let options = Keep { keep_runs: Some(9), max_size: None, dry_run: true, wait: true, stop: &stop };
+        collect(&world.pipeline("pipeline.yaml", None), &options).unwrap().left
+    };
+    let without = size(&world);
+    fs::create_dir_all(world.path("artifacts/live/a/gone")).unwrap();
+    world.write("artifacts/live/a/gone/events", &"x".repeat(5000));
+    world.collect("pipeline.yaml", None, Some(without)).unwrap();
+    assert_eq!(world.stored(), stored);
+    assert!(!world.path("artifacts/live/a").exists());
+}
+
+#[test]
+fn a_tag_is_not_put_on_what_is_gone_and_a_damaged_one_is_in_no_others_way() {
+    let world = World::new(&stages(&[writes("a", "first")]));
+    let first = world.run();
+    world.write("pipeline.yaml", &stages(&[writes("a", "second")]));
+    let second = world.run();
+    world.collect("pipeline.yaml", None, Some(1)).unwrap();
+    let store = Store::new(&world.path("artifacts"));
+    let error = tags::put(&store, "old", &first).unwrap_err().to_string();
+    assert!(error.contains("used of a is no longer in the store"), "{error}");
+    tags::put(&store, "good", &second).unwrap();
+    world.write("artifacts/tags/bad", "garbage");
+    let error = tags::list(&store).unwrap_err().to_string();
+    assert!(error.contains("\"ctpipe tag --delete bad\" removes it"), "{error}");
+    assert_eq!(history::resolve(&store, "good").unwrap(), second);
+    tags::delete(&store, "good").unwrap();
+    // What it was on is not known, so that nothing can be collected.
+    assert!(world.collect("pipeline.yaml", Some(1), None).is_err());
+    tags::delete(&store, "bad").unwrap();
+    world.collect("pipeline.yaml", Some(1), None).unwrap();
 }

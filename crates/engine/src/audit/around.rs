@@ -1,6 +1,7 @@
 //! What points at artifacts: links, the lock, the records of runs, tags. Reads no artifact.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
@@ -22,7 +23,10 @@ pub(super) fn links(ground: &Ground<'_>, report: &mut Report) -> Chosen {
     let root = ground.store.root();
     let mut current = Chosen::new();
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
-    let mut links: Vec<_> = entries.filter(|entry| entry.path().is_symlink()).collect();
+    // Folders of the store's own may lie on another disk.
+    let own = |name: &OsStr| ["store", "cache", "live", "runs", "tmp", "work"].iter().any(|own| name == *own);
+    let mut links: Vec<_> =
+        entries.filter(|entry| entry.path().is_symlink() && !own(&entry.file_name())).collect();
     links.sort_by_key(fs::DirEntry::file_name);
     for link in links {
         let name = link.file_name().to_string_lossy().into_owned();
@@ -72,16 +76,50 @@ pub(super) fn held(ground: &Ground<'_>) -> BTreeSet<PathBuf> {
     with_ancestors(ground, folders).into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// Is what is released what the last run that released something says? The records alone tell.
+/// Is what is released what the last run that released something says? The records alone tell. And has what is said to
+/// have judged it read it?
 pub(super) fn released(ground: &Ground<'_>, seen: &[Seen], report: &mut Report) {
     let store = ground.store;
-    let Some(folder) = store.artifact_at(&store.root().join(RELEASED)) else { return };
-    let Some((_, artifact, _)) = seen.iter().find(|(_, artifact, _)| artifact.path == folder) else { return };
-    let manifest = &artifact.manifest;
+    let entries = fs::read_dir(store.root()).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let links: BTreeSet<String> = names.filter(|name| is_released(name)).collect();
+    let led_to = |link: &str| {
+        let folder = store.artifact_at(&store.root().join(link))?;
+        seen.iter().find(|(_, artifact, _)| artifact.path == folder).map(|(_, artifact, _)| artifact)
+    };
+    let of = |link: &str| {
+        let longer = |of: &&String| link.strip_prefix(of.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        links.iter().filter(longer).max_by_key(|of| of.len())
+    };
+    for link in links.iter().filter(|link| of(link).is_none()) {
+        let Some(released) = led_to(link) else { continue };
+        if !released_last(ground, link, released, report) {
+            continue;
+        }
+        let content = &released.manifest.content;
+        let judged: Vec<&String> = links.iter().filter(|judge| of(judge) == Some(link)).collect();
+        let has_judged = |judge: &&&String| {
+            led_to(judge).is_none_or(|artifact| {
+                let manifest = &artifact.manifest;
+                manifest.content == *content || manifest.key.inputs.values().any(|read| read == content)
+            })
+        };
+        // Of several gated stages not each has to read what is released itself.
+        if let Some(first) = judged.first().filter(|_| !judged.iter().any(|judge| has_judged(&judge))) {
+            let text = format!("it leads to a result that has not read what {link} leads to");
+            let advice = "set it back, or release anew: \"ctpipe run\"";
+            report.finding(FindingKind::Link, (*first).clone(), text, advice);
+        }
+    }
+}
+
+/// Is a link right, as far as is known?
+fn released_last(ground: &Ground<'_>, link: &str, artifact: &Artifact, report: &mut Report) -> bool {
+    let (store, manifest) = (ground.store, &artifact.manifest);
     for id in history::ids(store).iter().rev() {
         let Ok(record) = RunRecord::read_whole(store, id) else { continue };
         let texts = record.events.iter().filter(|event| event["event"] == "log" && event["stage"] == "");
-        let said = texts.filter_map(|event| event["text"].as_str()?.strip_prefix("released "));
+        let said = texts.filter_map(|event| event["text"].as_str()?.strip_prefix(link)?.strip_prefix(' '));
         let Some((stage, rest)) = said.filter_map(|said| said.split_once(' ')).next_back() else { continue };
         let key = rest.split(':').next().unwrap_or_default();
         let same = |used: &StageRecord| {
@@ -97,12 +135,50 @@ pub(super) fn released(ground: &Ground<'_>, seen: &[Seen], report: &mut Report) 
                 manifest.key_hash.get(..12).unwrap_or_default()
             );
             let advice = "set it back, or release anew: \"ctpipe run\"";
-            report.finding(FindingKind::Link, RELEASED.to_owned(), text, advice);
+            report.finding(FindingKind::Link, link.to_owned(), text, advice);
         }
-        return;
+        return is_it;
     }
     let text = "no record is left of the run that has released it".to_owned();
-    report.note(FindingKind::Link, RELEASED.to_owned(), text, "nothing has to be done");
+    report.note(FindingKind::Link, link.to_owned(), text, "nothing has to be done");
+    true
+}
+
+/// Is what is current what the last run that used it has recorded? A link may be set by hand, and an artifact replaced
+/// by another of the same key.
+pub(super) fn last_runs(ground: &Ground<'_>, current: &[&Seen], report: &mut Report) {
+    let store = ground.store;
+    let mut open: BTreeSet<&str> = ground.pipeline.nodes.iter().map(|node| node.name.as_str()).collect();
+    for id in history::ids(store).iter().rev() {
+        // One that was killed before its end may have set any link, as may one whose record cannot be used.
+        let Ok(record) = RunRecord::read_whole(store, id) else { return };
+        let Some(stages) = &record.stages else { return };
+        for used in stages {
+            if !open.remove(used.stage.as_str()) {
+                continue;
+            }
+            let advice = "\"ctpipe run\" brings it up to date";
+            let was = format!("the last run that used {}, {id}, had {}", used.stage, used.content);
+            match current.iter().find(|(stage, _, _)| *stage == used.stage) {
+                Some((_, artifact, _)) if artifact.manifest.content != used.content => {
+                    let text = format!("what is current holds {}, and {was}", artifact.manifest.content);
+                    report.finding(FindingKind::Link, used.stage.clone(), text, advice);
+                }
+                Some((_, artifact, _)) if artifact.manifest.key_hash != used.key_hash => {
+                    let key = &artifact.manifest.key_hash;
+                    let text =
+                        format!("what is current has the key {key}, and {was} under {}", used.key_hash);
+                    report.finding(FindingKind::Link, used.stage.clone(), text, advice);
+                }
+                // One that leads nowhere has been told.
+                None if !store.root().join(&used.stage).is_symlink() => {
+                    let text = format!("it is gone, and {was}");
+                    report.finding(FindingKind::Link, used.stage.clone(), text, advice);
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Holds what is meant against the lock, and the lock against the store.

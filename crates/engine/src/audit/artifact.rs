@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -26,35 +27,55 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Digests of these files.
+    /// Digests of these files; what cannot be read is told, and is there all the same.
     fn digests(
         &mut self,
         ground: &Ground<'_>,
         files: Vec<(String, PathBuf, fs::Metadata)>,
-    ) -> Result<BTreeMap<String, FileDigest>> {
+        report: &mut Report,
+    ) -> Result<BTreeMap<String, Option<FileDigest>>> {
         let inode = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
         let read: Vec<_> = files
             .into_par_iter()
             .map(|(name, path, metadata)| {
                 ground.check_stop()?;
                 let digest = match self.known.get(&inode(&metadata)) {
-                    Some(known) => (known.clone(), false),
-                    None => (StatCache::disabled().digest(&path, &metadata)?, true),
+                    Some(known) => Ok((known.clone(), false)),
+                    None => match StatCache::disabled().digest(&path, &metadata) {
+                        Ok(digest) => Ok((digest, true)),
+                        Err(Error::Io { source, .. }) => Err((path, source)),
+                        Err(error) => return Err(error),
+                    },
                 };
                 Ok((name, inode(&metadata), digest))
             })
             .collect::<Result<_>>()?;
         let mut found = BTreeMap::new();
-        for (name, inode, (digest, new)) in read {
-            if new {
-                self.files += 1;
-                self.bytes += digest.size;
-                self.known.insert(inode, digest.clone());
-            }
+        for (name, inode, digest) in read {
+            let digest = match digest {
+                Ok((digest, new)) => {
+                    if new {
+                        self.files += 1;
+                        self.bytes += digest.size;
+                        self.known.insert(inode, digest.clone());
+                    }
+                    Some(digest)
+                }
+                Err((path, problem)) => {
+                    unreadable(ground, &path, &problem, report);
+                    None
+                }
+            };
             found.insert(name, digest);
         }
         Ok(found)
     }
+}
+
+/// One place that cannot be read is a finding like any other, and keeps nothing else from being looked at.
+fn unreadable(ground: &Ground<'_>, path: &Path, problem: &dyn std::fmt::Display, report: &mut Report) {
+    let text = format!("it cannot be read: {problem}");
+    report.finding(FindingKind::Unreadable, ground.place(path), text, RESTORE);
 }
 
 const RESTORE: &str = "restore it from a backup, or remove the artifact and run its stage again";
@@ -70,10 +91,10 @@ pub(super) fn check(
     let place = ground.place(folder);
     let Some(manifest) = manifest(ground, folder, report)? else { return Ok(None) };
     names(&manifest, stage, folder, &place, report);
-    let there = plain_files(ground, folder, report)?;
+    let there = plain_files(ground, folder, report);
     let listed = there.keys().cloned().collect::<Vec<_>>();
     let files = there.into_iter().map(|(name, (path, metadata))| (name, path, metadata)).collect();
-    let found = reading.digests(ground, files)?;
+    let found = reading.digests(ground, files, report)?;
     let mut expected = manifest.outputs.files.clone();
     for (name, file) in &expected {
         match found.get(name) {
@@ -81,7 +102,7 @@ pub(super) fn check(
                 let text = "the manifest has it, and it is not there".to_owned();
                 report.finding(FindingKind::Missing, format!("{place}/{name}"), text, RESTORE);
             }
-            Some(now) if now != file => {
+            Some(Some(now)) if now != file => {
                 let text = format!(
                     "it holds other bytes: {} of them, BLAKE3 {}; the manifest says {}, {}",
                     now.size, now.digest, file.size, file.digest
@@ -93,7 +114,7 @@ pub(super) fn check(
     }
     expected.remove(MANIFEST);
     match (&manifest.items, found.get(ITEMS)) {
-        (Some(wanted), Some(now)) if *wanted != now.digest => {
+        (Some(wanted), Some(Some(now))) if *wanted != now.digest => {
             let text = "it is not the list of items that the manifest speaks of".to_owned();
             report.finding(FindingKind::Items, format!("{place}/{ITEMS}"), text, RESTORE);
         }
@@ -168,11 +189,17 @@ fn names(manifest: &Manifest, stage: &str, folder: &Path, place: &str, report: &
 type Files = BTreeMap<String, (PathBuf, fs::Metadata)>;
 
 /// The plain files of an artifact by name; what is none is told, and who may write to one.
-fn plain_files(ground: &Ground<'_>, folder: &Path, report: &mut Report) -> Result<Files> {
+fn plain_files(ground: &Ground<'_>, folder: &Path, report: &mut Report) -> Files {
     let mut files = Files::new();
     for entry in WalkDir::new(folder).sort_by_file_name() {
-        let failed = |e: walkdir::Error| Error::io("cannot list", folder, e.into());
-        let entry = entry.map_err(failed)?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(problem) => {
+                let path = problem.path().unwrap_or(folder).to_path_buf();
+                unreadable(ground, &path, &io::Error::from(problem), report);
+                continue;
+            }
+        };
         if entry.file_type().is_dir() {
             continue;
         }
@@ -182,7 +209,13 @@ fn plain_files(ground: &Ground<'_>, folder: &Path, report: &mut Report) -> Resul
             report.finding(FindingKind::Mode, place, text, RESTORE);
             continue;
         }
-        let metadata = entry.metadata().map_err(failed)?;
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(problem) => {
+                unreadable(ground, &path, &io::Error::from(problem), report);
+                continue;
+            }
+        };
         let mode = metadata.permissions().mode() & 0o7777;
         if mode != 0o444 {
             let text = format!("its mode is {mode:03o}, and files of an artifact have 444");
@@ -190,5 +223,5 @@ fn plain_files(ground: &Ground<'_>, folder: &Path, report: &mut Report) -> Resul
         }
         files.insert(name_of(path.strip_prefix(folder).unwrap_or(&path)), (path, metadata));
     }
-    Ok(files)
+    files
 }

@@ -139,13 +139,14 @@ pub fn audit(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer
         }
     }
     (report.artifacts, report.files, report.bytes) = (count as u64, reading.files, reading.bytes);
-    let mut origins = Origins::new(&ground, &whole);
+    let mut origins = Origins::new(&ground, record.as_ref(), &chosen, &whole);
     let current = order(pipeline, &chosen, &whole);
     let held = if record.is_none() { around::held(&ground) } else { BTreeSet::new() };
-    origins.trace(&current, &held, &whole, &mut report)?;
+    origins.trace(&current, &held, &whole, &mut report);
     around::lock(&ground, record.as_ref(), &current, &mut report)?;
     if record.is_none() {
         around::records(&ground, &mut report);
+        around::last_runs(&ground, &current, &mut report);
         around::released(&ground, &whole, &mut report);
     }
     rerun::rerun(&ground, &current, &wanted, &mut origins, &mut report)?;
@@ -159,7 +160,8 @@ fn folders(ground: &Ground<'_>, report: &mut Report) -> Result<Vec<(String, Path
     let home = ground.store.root().join("store");
     let mut found = Vec::new();
     for stage in listed(&home)? {
-        if !is_folder(&stage) {
+        // That of a stage may be a link to another disk's.
+        if !stage.is_dir() {
             stranger(ground, &stage, report);
             continue;
         }
@@ -216,6 +218,12 @@ fn of_run(
     report: &mut Report,
 ) -> Result<(Vec<(String, PathBuf)>, Chosen)> {
     let mut chosen = BTreeMap::new();
+    if record.exit_code != 0 {
+        let place = ground.place(&history::runs(ground.store).join(&record.run));
+        let text =
+            format!("the run ended with exit code {}; what it came to before is looked at", record.exit_code);
+        report.note(FindingKind::Record, place, text, "\"ctpipe show\" tells why");
+    }
     if !record.is_as_written(ground.store) {
         around::altered_record(ground, &record.run, report);
     }

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::audit::report::{FindingKind, Input, Link, Report};
-use crate::audit::{Ground, Seen};
-use crate::error::Result;
+use crate::audit::{Chosen, Ground, Seen};
+use crate::graph::Source;
+use crate::history::RunRecord;
+use crate::run::chain;
 use crate::stat_cache::StatCache;
 use crate::store::{Artifact, RELEASED};
 use crate::tree::Tree;
@@ -17,8 +19,12 @@ pub(super) struct Origins<'a> {
     ground: &'a Ground<'a>,
     /// Whole artifacts by their content, wherever they lie.
     by_content: HashMap<String, Vec<Artifact>>,
-    /// What lies at a path of the user's now, read once.
-    data: BTreeMap<String, Option<Arc<Tree>>>,
+    /// What lies at a path of the user's now, read once; in words, why it cannot be.
+    data: BTreeMap<String, std::result::Result<Option<Arc<Tree>>, String>>,
+    /// Which stage a stage reads at a port.
+    wiring: BTreeMap<(String, String), String>,
+    /// What was asked for: of several artifacts that hold the same, these were read.
+    chosen: BTreeSet<PathBuf>,
 }
 
 /// What is behind an input.
@@ -27,49 +33,95 @@ pub(super) enum Origin {
     Data(String, Arc<Tree>),
     /// The data is gone or changed: in words.
     Changed(String),
+    /// The data cannot be read: in words.
+    Unreadable(String),
     /// Nothing that is there, in words.
     Unknown(String),
 }
 
 impl<'a> Origins<'a> {
     /// With `--run`, artifacts that other runs made count, too.
-    pub(super) fn new(ground: &'a Ground<'a>, seen: &[Seen]) -> Origins<'a> {
+    pub(super) fn new(
+        ground: &'a Ground<'a>,
+        record: Option<&RunRecord>,
+        chosen: &Chosen,
+        seen: &[Seen],
+    ) -> Origins<'a> {
+        let pipeline = ground.pipeline;
+        let mut wiring = BTreeMap::new();
+        for node in &pipeline.nodes {
+            for (port, source) in &node.inputs {
+                if let Source::Stage(index) = source {
+                    wiring.insert((node.name.clone(), port.clone()), pipeline.nodes[*index].name.clone());
+                }
+            }
+        }
+        for stage in record.iter().flat_map(|record| record.stages.iter().flatten()) {
+            let reads = stage.reads.iter();
+            wiring.extend(reads.map(|(port, of)| ((stage.stage.clone(), port.clone()), of.clone())));
+        }
         let mut by_content: HashMap<String, Vec<Artifact>> = HashMap::new();
         for (_, artifact, _) in seen.iter().filter(|(_, _, whole)| *whole) {
             by_content.entry(artifact.manifest.content.clone()).or_default().push(artifact.clone());
         }
-        Origins { ground, by_content, data: BTreeMap::new() }
+        let chosen = chosen.values().cloned().collect();
+        Origins { ground, by_content, data: BTreeMap::new(), wiring, chosen }
     }
 
     /// What the user's path holds now; `None` where nothing is there.
-    fn data(&mut self, given: &str) -> Result<Option<Arc<Tree>>> {
+    fn data(&mut self, given: &str) -> std::result::Result<Option<Arc<Tree>>, String> {
         if let Some(known) = self.data.get(given) {
-            return Ok(known.clone());
+            return known.clone();
         }
         let path = self.ground.pipeline.root.join(given);
-        let tree =
-            if path.exists() { Some(Arc::new(Tree::of(&path, &StatCache::disabled())?)) } else { None };
+        let tree = if path.exists() {
+            Tree::of(&path, &StatCache::disabled()).map(Arc::new).map(Some).map_err(|error| chain(&error))
+        } else {
+            Ok(None)
+        };
         self.data.insert(given.to_owned(), tree.clone());
-        Ok(tree)
+        tree
     }
 
     /// What one input of an artifact comes from.
-    pub(super) fn of(&mut self, artifact: &Artifact, port: &str, digest: &str) -> Result<Origin> {
+    pub(super) fn of(&mut self, artifact: &Artifact, port: &str, digest: &str) -> Origin {
         let manifest = &artifact.manifest;
         if let Some(given) = manifest.made.sources.get(port) {
-            return Ok(match self.data(given)? {
-                None => Origin::Changed(format!("{given} is gone")),
-                Some(tree) if tree.digest() == digest => Origin::Data(given.clone(), tree),
-                Some(_) => Origin::Changed(format!("{given} has changed")),
-            });
+            return match self.data(given) {
+                Err(problem) => Origin::Unreadable(problem),
+                Ok(None) => Origin::Changed(format!("{given} is gone")),
+                Ok(Some(tree)) if tree.digest() == digest => Origin::Data(given.clone(), tree),
+                Ok(Some(_)) => Origin::Changed(format!("{given} has changed")),
+            };
         }
         let held = self.by_content.get(digest).map(Vec::as_slice).unwrap_or_default();
         let lineage = manifest.key.lineage.get(port);
         let fits = |candidate: &&Artifact| lineage.is_none_or(|key| *key == candidate.manifest.key_hash);
-        Ok(match held.iter().find(fits) {
+        // Two stages may have made the same bytes.
+        let read = self.wiring.get(&(manifest.stage.clone(), port.to_owned()));
+        let unlikely = |candidate: &&Artifact| {
+            (read != Some(&candidate.manifest.stage), !self.chosen.contains(&candidate.path))
+        };
+        match held.iter().filter(fits).min_by_key(unlikely) {
             Some(artifact) => Origin::Artifact(Box::new(artifact.clone())),
             None => Origin::Unknown(format!("no whole artifact that was looked at holds {digest}")),
-        })
+        }
+    }
+
+    /// Artifacts, and all that they were made from.
+    fn behind(&mut self, current: &[&Seen]) -> BTreeSet<PathBuf> {
+        let mut open: Vec<Artifact> = current.iter().map(|(_, artifact, _)| artifact.clone()).collect();
+        let mut found: BTreeSet<PathBuf> = open.iter().map(|artifact| artifact.path.clone()).collect();
+        while let Some(artifact) = open.pop() {
+            for (port, digest) in &artifact.manifest.key.inputs {
+                if let Origin::Artifact(from) = self.of(&artifact, port, digest)
+                    && found.insert(from.path.clone())
+                {
+                    open.push(*from);
+                }
+            }
+        }
+        found
     }
 
     /// Follows every artifact back; those that are not current may be of earlier data, and their origins may be gone
@@ -80,18 +132,21 @@ impl<'a> Origins<'a> {
         held: &BTreeSet<PathBuf>,
         seen: &[Seen],
         report: &mut Report,
-    ) -> Result<()> {
+    ) {
+        let behind = self.behind(current);
         let store = self.ground.store;
         let released = store.released();
         let mut earlier: BTreeMap<String, u64> = BTreeMap::new();
         for item in seen {
             let (stage, artifact, whole) = item;
-            let is_current = current.iter().any(|other| std::ptr::eq(*other, item));
+            // A result is no better than what it was made from, wherever the links lead by now.
+            let is_current =
+                current.iter().any(|other| std::ptr::eq(*other, item)) || behind.contains(&artifact.path);
             let is_released = !is_current && released.contains(&artifact.path);
             let place = self.ground.place(&artifact.path);
             let mut inputs = Vec::new();
             for (port, digest) in &artifact.manifest.key.inputs {
-                let leads = match self.of(artifact, port, digest)? {
+                let leads = match self.of(artifact, port, digest) {
                     Origin::Artifact(artifact) => artifact.manifest.stage.clone(),
                     Origin::Data(given, _) => given,
                     Origin::Changed(text) if is_current => {
@@ -99,6 +154,15 @@ impl<'a> Origins<'a> {
                         let advice =
                             "\"ctpipe run\" makes it anew; to audit the old one, bring the old data back";
                         report.finding(FindingKind::DataChanged, place.clone(), text.clone(), advice);
+                        text
+                    }
+                    Origin::Unreadable(problem) => {
+                        let text = format!("input {port}: {problem}");
+                        // One of the user's paths is told once, whatever was made from it.
+                        if !report.findings.iter().any(|told| told.text.ends_with(&problem)) {
+                            let advice = "make it readable, and audit again";
+                            report.finding(FindingKind::Unreadable, place.clone(), text.clone(), advice);
+                        }
                         text
                     }
                     Origin::Unknown(text) if is_current || held.contains(&artifact.path) => {
@@ -137,6 +201,5 @@ impl<'a> Origins<'a> {
                 format!("{text} since {count} earlier artifact{} used it", if count == 1 { "" } else { "s" });
             report.note(FindingKind::DataChanged, "store".to_owned(), text, "nothing has to be done");
         }
-        Ok(())
     }
 }

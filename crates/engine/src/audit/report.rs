@@ -26,6 +26,8 @@ pub enum FindingKind {
     Missing,
     /// Something is there that no manifest speaks of.
     ExtraFile,
+    /// It cannot be read.
+    Unreadable,
     /// A file may be written to, or is no plain file.
     Mode,
     /// A manifest is not as it was written.

@@ -16,6 +16,7 @@ use crate::audit::report::{FindingKind, Report, Rerun};
 use crate::audit::{Again, Ground, Seen};
 use crate::command::{Command, RUN};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::graph::{Node, Pipeline};
 use crate::history::RunRecord;
 use crate::items::ITEMS;
@@ -132,11 +133,13 @@ fn again(
     };
     let mut inputs = Inputs::default();
     for (port, digest) in &manifest.key.inputs {
-        let (path, tree) = match origins.of(artifact, port, digest)? {
+        let (path, tree) = match origins.of(artifact, port, digest) {
             Origin::Artifact(from) => (from.path, Arc::new(from.manifest.outputs)),
             Origin::Data(given, tree) => (ground.pipeline.root.join(given), tree),
             Origin::Changed(why) => return Ok(Err(Cannot(format!("input {port}: {why} since it was made")))),
-            Origin::Unknown(why) => return Ok(Err(Cannot(format!("input {port}: {why}")))),
+            Origin::Unreadable(why) | Origin::Unknown(why) => {
+                return Ok(Err(Cannot(format!("input {port}: {why}"))));
+            }
         };
         inputs.paths.insert(port.clone(), path);
         inputs.trees.insert(port.clone(), tree);
@@ -225,6 +228,7 @@ fn work(
     };
     let result = catch_unwind(AssertUnwindSafe(|| stage.run(&task)))
         .unwrap_or_else(|_| Err(StageError::failed("a mistake in ctpipe; please report it")));
+    files::open_folders(scratch.path()).map_err(failed)?;
     match result {
         Ok(()) => {}
         Err(StageError::Interrupted) => {

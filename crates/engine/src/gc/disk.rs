@@ -21,7 +21,11 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn measure(folder: &Path) -> Result<Disk> {
         let mut disk = Disk { files: HashMap::new(), names: BTreeMap::new(), total: 0 };
-        for entry in WalkDir::new(folder) {
+        // The store, or a stage's part of it, may be a link to another folder.
+        let store = folder.join("store");
+        let stages = if store.is_dir() { entries(&store)? } else { Vec::new() };
+        let linked = std::iter::once(store).chain(stages).filter(|path| path.is_symlink());
+        for entry in std::iter::once(folder.to_path_buf()).chain(linked).flat_map(WalkDir::new) {
             let failed = |e: walkdir::Error| Error::io("cannot list", folder, e.into());
             let entry = entry.map_err(failed)?;
             if !entry.file_type().is_file() {

@@ -17,9 +17,10 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::fault;
+use crate::files;
 use crate::graph::Pipeline;
 use crate::history;
-use crate::store::Store;
+use crate::store::{Artifact, Store};
 use crate::tags;
 use disk::Disk;
 use roots::{Roots, Runs};
@@ -106,23 +107,30 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     }
     let mut disk = Disk::measure(store.root())?;
     disk.without(&store.root().join("tmp"));
-    let mut sweep = Sweep { store: &store, options, disk, removed: Vec::new(), bin: None };
+    let mut sweep =
+        Sweep { store: &store, options, disk, removed: Vec::new(), gone: BTreeSet::new(), bin: None };
     // Rubbish first: nothing can ever use it.
     for path in aside(&store)? {
         sweep.remove(&path)?;
     }
+    for path in leftovers(&store, &runs, &store.all())? {
+        sweep.remove(&path)?;
+    }
     let open =
         store.all().into_iter().map(|(_, artifact)| artifact).filter(|a| !roots.holds(&a.path)).collect();
-    let mut gone = BTreeSet::new();
     for artifact in order::last_made_first(open, &runs) {
         if options.max_size.is_some_and(|most| sweep.disk.total() <= most) {
             break;
         }
         sweep.remove(&artifact.path)?;
-        gone.insert(artifact.path.clone());
+        // What could be watched while it was made takes room as well.
+        let live = store.live(&artifact.manifest.stage, &artifact.manifest.key_hash);
+        if live.exists() && !others_of_key(&store, &artifact, &sweep.gone) {
+            sweep.remove(&live)?;
+        }
     }
     let mut kept = store.all();
-    kept.retain(|(_, artifact)| !gone.contains(&artifact.path));
+    kept.retain(|(_, artifact)| !sweep.gone.contains(&artifact.path));
     for path in leftovers(&store, &runs, &kept)? {
         sweep.remove(&path)?;
     }
@@ -138,6 +146,12 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     })
 }
 
+/// Are there, beside what has gone, other artifacts of the same key?
+fn others_of_key(store: &Store, artifact: &Artifact, gone: &BTreeSet<PathBuf>) -> bool {
+    let (stage, key) = (&artifact.manifest.stage, &artifact.manifest.key_hash);
+    store.find(stage, key, |other| other.path != artifact.path && !gone.contains(&other.path)).is_some()
+}
+
 /// Links of instances that the pipeline has no longer.
 fn lost_links(pipeline: &Pipeline, store: &Store) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(store.root()).map_err(|e| Error::io("cannot list", store.root(), e))?;
@@ -151,12 +165,17 @@ struct Sweep<'a> {
     options: &'a Options<'a>,
     disk: Disk,
     removed: Vec<Removed>,
+    gone: BTreeSet<PathBuf>,
     /// Where things go before they are removed.
     bin: Option<PathBuf>,
 }
 
 impl Sweep<'_> {
+    /// Once is enough.
     fn remove(&mut self, path: &Path) -> Result<()> {
+        if !self.gone.insert(path.to_path_buf()) {
+            return Ok(());
+        }
         if self.options.stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
@@ -181,7 +200,9 @@ impl Sweep<'_> {
 
     fn empty_bin(&self) -> Result<()> {
         let Some(bin) = &self.bin else { return Ok(()) };
-        fault::point().and_then(|()| fs::remove_dir_all(bin)).map_err(|e| Error::io("cannot remove", bin, e))
+        fault::point()
+            .and_then(|()| files::remove_folder(bin))
+            .map_err(|e| Error::io("cannot remove", bin, e))
     }
 }
 
@@ -197,7 +218,7 @@ fn aside(store: &Store) -> Result<Vec<PathBuf>> {
 
 /// Records of runs and audits, unfinished work, what could be watched, and remembered inputs, as far as
 /// nothing that is kept has to do with them.
-fn leftovers(store: &Store, runs: &Runs, kept: &[(String, crate::store::Artifact)]) -> Result<Vec<PathBuf>> {
+fn leftovers(store: &Store, runs: &Runs, kept: &[(String, Artifact)]) -> Result<Vec<PathBuf>> {
     let root = store.root();
     let mut found: Vec<PathBuf> = runs.dropped().map(|id| history::runs(store).join(id)).collect();
     let mut work = BTreeSet::new();

@@ -55,6 +55,8 @@ fn a_cross_validation_tests_every_series_once_and_its_figures_are_those_by_hand(
         |folds: &str| [settings.clone(), vec![format!("--set=split_folds.matrix.fold={folds}")]].concat();
     let two = run(&sandbox, file, &of_folds("[0, 1]"), &["folds"]).expect(0).ran();
     assert!(two.contains(&"train_folds@fold=1".to_owned()) && !two.contains(&"train".to_owned()), "{two:?}");
+    let summary: FoldsFile = json(&sandbox, "artifacts/folds/metrics.json");
+    assert_eq!(summary.notes[0].code, "folds_missing", "{:?}", summary.notes);
     // A fold more: that fold is split, trained and evaluated, and no other.
     let third = run(&sandbox, file, &of_folds("[0, 1, 2]"), &["folds"]).expect(0).ran();
     let expected = ["evaluate_folds@fold=2", "folds", "split_folds@fold=2", "train_folds@fold=2"];
@@ -109,6 +111,19 @@ fn a_cross_validation_tests_every_series_once_and_its_figures_are_those_by_hand(
         page.contains("<th scope=\"row\">fold&#x3d;2</th>") || page.contains("<th scope=\"row\">fold=2</th>")
     );
     assert!(!page.contains("Search</h3>"));
+    assert!(
+        summary.notes.is_empty()
+            && page.contains("every series is tested once, by a model that has seen nothing")
+    );
+    // One word wrong, and the final model, which knows most of them, is tested on each fold; or intervals of two levels.
+    let example = include_str!("../../examples/cross_validation.yaml");
+    sandbox.write(file, &example.replace("model: train_folds, volumes", "model: train, volumes"));
+    let said = run(&sandbox, file, &of_folds("[0, 1, 2]"), &["folds"]).expect(1).stderr;
+    assert!(said.contains("has learnt from another split than the one that it is tested on"), "{said}");
+    sandbox.write(file, example);
+    let other = [of_folds("[0, 1, 2]"), vec!["--set=folds.confidence_level=0.9".into()]].concat();
+    let said = run(&sandbox, file, &other, &["folds"]).expect(1).stderr;
+    assert!(said.contains("are of confidence_level 0.95, and those of folds of 0.9"), "{said}");
 
     // The final model's evaluation tests patients of the folds: it is none of them.
     let mixed = include_str!("../../examples/cross_validation.yaml")
@@ -198,6 +213,27 @@ fn models_of_different_splits_and_models_without_validation_are_not_compared() {
     sandbox.write(file, &by_fold);
     let said = run(&sandbox, file, settings, &["search"]).expect(1).stderr;
     assert!(said.contains("fold=0 and fold=1 learnt from different splits"), "{said}");
+    let of_volumes = example
+        .replace(grid, "    matrix: preprocess\n")
+        .replace("epochs: 100", "batch_size: 4")
+        .replace(
+            "dicom: data/training_data }\n  split",
+            "dicom: data/training_data }\n    matrix: { fit: [stretch, isotropic] }\n  split",
+        )
+        .replace(
+            "volumes: preprocess }\n    params: { test_size",
+            "volumes: \"preprocess@fit=stretch\" }\n    params: { test_size",
+        );
+    sandbox.write(file, &of_volumes);
+    let said = run(&sandbox, file, settings, &["search"]).expect(1).stderr;
+    assert!(said.contains("fit=isotropic and fit=stretch learnt from different volumes"), "{said}");
+    let of_losses = example
+        .replace(grid, "    matrix: { focal_loss_gamma: [0, 2] }\n")
+        .replace("epochs: 100", "batch_size: 4")
+        .replace("by: val_auc", "by: val_loss");
+    sandbox.write(file, &of_losses);
+    let said = run(&sandbox, file, settings, &["search"]).expect(1).stderr;
+    assert!(said.contains("were trained with different losses"), "{said}");
     // A search a fold: nested cross-validation.
     sandbox.write(file, &by_fold.replace("params: { by: val_auc }", "matrix: split"));
     let ran = run(&sandbox, file, settings, &["search"]).expect(0).ran();

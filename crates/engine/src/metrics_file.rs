@@ -220,7 +220,7 @@ mod tests {
         for name in ["test.pr_auc.value", "test.pr_auc.ci_low"] {
             assert_eq!(look(name), Found::Null(Some("no positives".to_owned())), "{name}");
         }
-        assert_eq!(look("comparison.delta.value"), Found::Null(Some("comparison is empty".to_owned())));
+        assert_eq!(look("comparison.delta.value"), Found::Empty("comparison".to_owned()));
         assert_eq!(look("test.name"), Found::Other("the text \"x\"".to_owned()));
         assert_eq!(look("test.curve"), Found::Other("a list".to_owned()));
         assert_eq!(look("test"), Found::Other("a group of figures".to_owned()));

@@ -222,12 +222,16 @@ impl<'a> Planner<'a> {
                         self.earlier(node, &key, |a| a.manifest.content == content && usable(a))
                     })
                     .or_else(|| self.earlier(node, &key, usable))
+                    .or_else(|| self.elsewhere(node, &key))
             }
         {
             artifact = Some(earlier);
             State::Restore { reasons }
         // Whatever the reasons: with what the stages before it are about to make, an earlier result may serve.
-        } else if missing || !reasons.is_empty() && (complete || !self.store.may_hold(&node.name, &key)) {
+        } else if missing
+            || !reasons.is_empty()
+                && (complete || !self.store.may_hold(&node.name, &key, node.stage.in_process()))
+        {
             State::Will { reasons }
         } else {
             State::May { depends_on, reasons }
@@ -238,6 +242,13 @@ impl<'a> Planner<'a> {
     /// The first artifact of a key, whole, that serves.
     fn earlier(&self, node: &Node, key: &Key, serves: impl Fn(&Artifact) -> bool) -> Option<Artifact> {
         self.store.find(&node.name, &key.hash(), |a| serves(a) && intact(a, self.cache).is_none())
+    }
+
+    /// The first whole artifact of a key that another stage has. A command may do what its key does not tell, and is
+    /// asked itself.
+    fn elsewhere(&self, node: &Node, key: &Key) -> Option<Artifact> {
+        let hash = node.stage.in_process().then(|| key.hash())?;
+        self.store.find_elsewhere(&node.name, &hash, |a| intact(a, self.cache).is_none())
     }
 
     /// What lies between two digests of an input, from what earlier runs and this walk have seen.

@@ -201,6 +201,35 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_takes_the_place_of_a_parameter_that_was_given_before_it() {
+        let profile = GOOD.replace("params: { epochs: 6 }", "matrix: { lr: [1e-3, 1e-4] }");
+        let params = |text: &str, profile, sets: &[&str]| {
+            let spec = parse(text, profile, sets).unwrap();
+            spec.stages["train"].params.keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(params(&profile, Some("demo"), &[]), ["epochs"]);
+        assert_eq!(params(&profile, None, &[]), ["epochs", "lr"]);
+        assert_eq!(params(GOOD, None, &["train.matrix.lr=[1e-3, 1e-4]"]), ["epochs"]);
+        assert_eq!(params(GOOD, Some("demo"), &["train.matrix={epochs: [1, 2]}"]), ["lr"]);
+        // Which of two that stand side by side is meant cannot be known.
+        assert_eq!(params(GOOD, None, &["train.lr=1e-3", "train.matrix.lr=[1e-3, 1e-4]"]), ["epochs", "lr"]);
+    }
+
+    #[test]
+    fn one_number_is_one_value_of_an_axis_however_it_is_written() {
+        for (values, said) in [
+            ("[1, 1.0]", "lr has the value 1 twice"),
+            ("[\"1e-3\", 0.001]", "lr has one value twice, as 1e-3 and as 0.001"),
+            ("[\"1.0\", 1]", "lr has one value twice, as 1.0 and as 1"),
+            ("[1e16, 10000000000000000]", "lr has one value twice"),
+        ] {
+            let error = parse(GOOD, None, &[&format!("train.matrix.lr={values}")]).unwrap_err().to_string();
+            assert!(error.contains(said), "{values}: {error}");
+        }
+        parse(GOOD, None, &["train.matrix.lr=[9007199254740992, 9007199254740993, a, 1a]"]).unwrap();
+    }
+
+    #[test]
     fn a_profile_overlays_the_file_and_set_overlays_the_profile() {
         let epochs = |profile, sets: &[&str]| {
             parse(GOOD, profile, sets).unwrap().stages["train"].params["epochs"].value.clone()

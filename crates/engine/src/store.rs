@@ -11,6 +11,7 @@
 //! artifacts/cache/                   may be deleted at any time
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -25,7 +26,7 @@ use crate::fault;
 use crate::files;
 use crate::items::{ITEMS, Items, Previous};
 use crate::key::Key;
-use crate::manifest::{MANIFEST, Manifest};
+use crate::manifest::{MANIFEST, Made, Manifest};
 use crate::stat_cache::StatCache;
 use crate::tree::{FileDigest, Tree};
 
@@ -171,6 +172,48 @@ impl Store {
         there.into_iter().filter_map(|(_, path)| open(path).ok()).find(serves)
     }
 
+    /// The first artifact of a key among those of other stages, that serves: a training of a grid is that of a stage alone
+    /// with the same parameters, whatever each is called.
+    pub(crate) fn find_elsewhere(
+        &self,
+        stage: &str,
+        key_hash: &str,
+        serves: impl Fn(&Artifact) -> bool,
+    ) -> Option<Artifact> {
+        let entries = fs::read_dir(self.root.join("store")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut others: Vec<String> = names.filter(|name| name != stage).collect();
+        others.sort();
+        others
+            .into_iter()
+            .find_map(|other| self.find(&other, key_hash, |a| a.manifest.stage == other && serves(a)))
+    }
+
+    /// The artifact of another stage as one of `stage`, which shares its files.
+    pub(crate) fn adopt(
+        &self,
+        stage: &str,
+        other: &Artifact,
+        sources: BTreeMap<String, String>,
+    ) -> Result<Artifact> {
+        let draft = self.begin(stage)?;
+        let (from, manifest) = (&other.path, &other.manifest);
+        let items = manifest.items.is_some().then(|| ITEMS.to_owned());
+        for name in manifest.outputs.files.keys().chain(&items) {
+            let path = draft.path().join(name);
+            let folder = path.parent().unwrap_or(draft.path());
+            fault::point()
+                .and_then(|()| fs::create_dir_all(folder))
+                .and_then(|()| fs::hard_link(from.join(name), &path))
+                .or_else(|_| fs::copy(from.join(name), &path).map(|_| ()))
+                .map_err(|e| Error::io("cannot write", &path, e))?;
+        }
+        let made = Made { sources, ..manifest.made.clone() };
+        let (key, outputs) = (manifest.key.clone(), manifest.outputs.clone());
+        let manifest = Manifest::new(stage, key, outputs, manifest.items.clone(), made);
+        self.keep(draft, manifest).map(|(_, artifact)| artifact)
+    }
+
     /// The artifact of a key that holds just this.
     pub(crate) fn holding(&self, stage: &str, key_hash: &str, content: &str) -> Option<Artifact> {
         self.find(stage, key_hash, |artifact| artifact.manifest.content == content)
@@ -244,9 +287,16 @@ impl Store {
         folders
     }
 
-    /// Is there a result that agrees with all that is known of a key, some of whose inputs are not?
-    pub(crate) fn may_hold(&self, stage: &str, known: &Key) -> bool {
-        let entries = fs::read_dir(self.home(stage)).into_iter().flatten().flatten();
+    /// Is there a result that agrees with all that is known of a key, some of whose inputs are not? Also of other stages,
+    /// where `anywhere`.
+    pub(crate) fn may_hold(&self, stage: &str, known: &Key, anywhere: bool) -> bool {
+        let homes = if anywhere {
+            let all = fs::read_dir(self.root.join("store")).into_iter().flatten().flatten();
+            all.map(|entry| entry.path()).collect()
+        } else {
+            vec![self.home(stage)]
+        };
+        let entries = homes.into_iter().filter_map(|home| fs::read_dir(home).ok()).flatten().flatten();
         let mut keys = entries.filter_map(|entry| Some(open(entry.path()).ok()?.manifest.key));
         keys.any(|key| key.agrees_with(known))
     }

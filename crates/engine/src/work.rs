@@ -86,7 +86,14 @@ pub(crate) fn prepare(
             if let Some(difference) = place.lock.differs(&node.name, &artifact.manifest) {
                 return Ok(Step::Refused(difference));
             }
-            place.store.point(&node.name, &artifact.path)?;
+            let artifact = if artifact.manifest.stage == node.name {
+                place.store.point(&node.name, &artifact.path)?;
+                artifact
+            } else {
+                let text = format!("taken over from {}, which is the same work", artifact.manifest.stage);
+                place.recorder.event(&Event::Log { stage: node.name.clone(), level: Level::Info, text });
+                place.store.adopt(&node.name, &artifact, sources(node))?
+            };
             place.store.forget_finished_work(&node.name, &artifact.manifest.key_hash)?;
             let no_cost =
                 Made { seconds: 0.0, peak_memory: None, items: None, ..artifact.manifest.made.clone() };

@@ -420,6 +420,34 @@ fn a_stage_that_the_pipeline_has_no_longer_is_run_again_as_it_was() {
 }
 
 #[test]
+fn a_stage_under_another_name_takes_over_what_is_the_same_work() {
+    let place = Place::new("stages:\n  a: { uses: counter, inputs: { in: input.txt } }\n");
+    let out = |stage: &str| fs::read_to_string(place.current(stage).join("out.txt")).unwrap();
+    let made = out("a");
+    let items = "  c: { uses: items, inputs: { in: input.txt } }\n";
+    fs::write(
+        place.path("pipeline.yaml"),
+        format!("stages:\n  b: {{ uses: counter, inputs: {{ in: input.txt }} }}\n{items}"),
+    )
+    .unwrap();
+    place.run();
+    assert_eq!(out("b"), made, "no number was counted");
+    assert_ne!(place.current("b"), place.current("a"));
+    fs::write(place.path("pipeline.yaml"), format!("stages:\n{}", items.replace("c:", "d:"))).unwrap();
+    place.run();
+    assert!(place.current("d").join("sub/length").exists());
+    let report = place.audit();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    // One that was altered does not serve.
+    overwrite(&place.current("b").join("out.txt"), b"the number is no");
+    overwrite(&place.current("a").join("out.txt"), b"the number is no");
+    fs::write(place.path("pipeline.yaml"), "stages:\n  e: { uses: counter, inputs: { in: input.txt } }\n")
+        .unwrap();
+    place.run();
+    assert_ne!(out("e"), made);
+}
+
+#[test]
 fn a_stage_that_is_run_again_knows_it_and_tells_nobody() {
     let place = Place::new("stages:\n  a: { uses: tells, inputs: { in: input.txt } }\n");
     assert_eq!(TOLD.load(Ordering::Relaxed), 2, "a run each");

@@ -345,6 +345,20 @@ records! {
         subgroups: Vec<Subgroup>,
         /// With a baseline alone.
         comparison: Option<Comparison>,
+        /// Of a split with `k_folds`: which fold was tested.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cross_validation: Option<TestedFold>,
+        /// Why the test part may be no test of this model: what it learnt from is something else than what it is evaluated on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        doubts: Vec<Note>,
+    }
+
+    /// The fold of a cross-validation that is the test part.
+    TestedFold {
+        /// From 0.
+        fold: u32,
+        /// How many folds there are.
+        k_folds: u32,
     }
 }
 
@@ -374,6 +388,9 @@ pub struct Confusion {
     /// False negatives.
     pub r#fn: u64,
 }
+
+/// Code of the doubt that a model has learnt from another split than it is evaluated on.
+pub const OTHER_SPLIT: &str = "other_split";
 
 impl MetricsFile {
     /// Name in the artifact.

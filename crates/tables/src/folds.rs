@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::described::{file_schema, records};
 use crate::evaluation::{Confusion, Figure};
+use crate::note::Note;
 
 records! {
     /// One fold: a model tested on the series that it knows nothing of.
@@ -67,6 +68,9 @@ records! {
         standard_deviation: OverFolds,
         /// With intervals by the bootstrap.
         pooled: Pooled,
+        /// What keeps this from being a whole cross-validation by models that know nothing of their test parts.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<Note>,
     }
 }
 

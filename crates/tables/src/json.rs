@@ -15,7 +15,8 @@ use crate::rows::Part;
 pub use crate::comparison::{Comparison, McNemar, PairedDeLong};
 pub use crate::evaluation::{
     BandPoint, BrierDecomposition, Calibration, Calibrations, Calibrators, Confusion, DeLong, Figure, Knot,
-    MetricsFile, NetBenefit, PartMetrics, PrPoint, ReliabilityBin, RocPoint, Spread, Subgroup, ThresholdFile,
+    MetricsFile, NetBenefit, OTHER_SPLIT, PartMetrics, PrPoint, ReliabilityBin, RocPoint, Spread, Subgroup,
+    TestedFold, ThresholdFile,
 };
 pub use crate::folds::{Fold, FoldsFile, OverFolds, Pooled};
 pub use crate::saliency::{Randomised, SaliencyFile};

@@ -53,6 +53,9 @@ records! {
         chosen: String,
         /// Digest of the split that it learnt from, as in the manifest of its training; null where it has none.
         split: Option<String>,
+        /// Digest of the volumes that it learnt from, likewise.
+        #[serde(default)]
+        volumes: Option<String>,
         /// Digest of the weights that its training began with; null where they were random.
         init_from: Option<String>,
         /// The best first; those that cannot be compared last.

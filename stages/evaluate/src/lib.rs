@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use ctpipe_engine::{Level, MANIFEST, Manifest, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_network::{Device, Network, Precision};
-use ctpipe_tables::json::{self, MetricsFile, ModelFile, SaliencyFile, SearchFile};
-use ctpipe_tables::{Part, PredictionRow, SaliencyRow, SeriesRow, Table};
+use ctpipe_tables::json::{self, MetricsFile, ModelFile, OTHER_SPLIT, SaliencyFile, SearchFile, TestedFold};
+use ctpipe_tables::{Note, Part, PredictionRow, SaliencyRow, SeriesRow, SplitRow, Table};
 use serde_json::Value;
 
 use baseline::Baseline;
@@ -50,7 +50,7 @@ impl Stage for Evaluate {
         "evaluate"
     }
     fn version(&self) -> u32 {
-        5
+        6
     }
     fn doc(&self) -> &'static str {
         "predicts every part, chooses the threshold on val and applies it unchanged to test"
@@ -112,8 +112,9 @@ impl Stage for Evaluate {
         let device = Device::resolve(&config.device).map_err(StageError::failed)?;
         let model: ModelFile =
             json::read(&task.input("model")?.join(ModelFile::FILE)).map_err(StageError::failed)?;
-        for said in what_it_may_know(task)? {
-            task.log(Level::Warning, said);
+        let doubts = what_it_may_know(task)?;
+        for doubt in &doubts {
+            task.log(Level::Warning, doubt.text.clone());
         }
         let weights = predict::load(task, &model, device)?;
         let network = Network::new(&weights, device).map_err(StageError::failed)?;
@@ -121,6 +122,9 @@ impl Stage for Evaluate {
         let by = (&config, task.seed());
         let mut metrics = evaluate(&mut predictions, &config, task.seed(), predict::loss_of(&model))
             .map_err(StageError::failed)?;
+        metrics.doubts = doubts;
+        metrics.cross_validation =
+            tested_fold(&SplitRow::read(task.input("split")?).map_err(StageError::failed)?);
         let threshold = metrics.threshold.value;
         if let Some(folder) = task.optional_input("series") {
             let series = SeriesRow::read(folder).map_err(StageError::failed)?;
@@ -160,28 +164,46 @@ impl Stage for Evaluate {
     }
 }
 
-/// What is to be said where the model may know the test part: it has learnt from another split than the one it is
-/// evaluated on, or began with weights whose data nobody can tell here.
-fn what_it_may_know(task: &Task<'_>) -> Result<Vec<&'static str>, StageError> {
+/// The fold of a cross-validation that is the test part; `None` where the split is of no cross-validation.
+fn tested_fold(split: &[SplitRow]) -> Option<TestedFold> {
+    let k_folds = split.iter().map(|row| row.fold).max()?.checked_add(1).filter(|&k_folds| k_folds > 1)?;
+    let fold = split.iter().find(|row| row.split == Part::Test.as_str())?.fold;
+    Some(TestedFold { fold, k_folds })
+}
+
+/// What is to be said where the model may know the test part: it has learnt from another split or other volumes than those
+/// that it is evaluated on, or began with weights whose data nobody can tell here.
+fn what_it_may_know(task: &Task<'_>) -> Result<Vec<Note>, StageError> {
     let manifest = |port: &str| -> Result<Option<Manifest>, StageError> {
         let folder = task.input(port)?;
         let there = folder.join(MANIFEST).exists();
         there.then(|| Manifest::read(folder)).transpose().map_err(StageError::failed)
     };
-    let (Some(model), Some(split)) = (manifest("model")?, manifest("split")?) else {
-        return Ok(Vec::new());
-    };
+    let Some(model) = manifest("model")? else { return Ok(Vec::new()) };
     // The chosen one of a search has not learnt itself: its table says what that one had learnt from.
     let chosen = SearchFile::beside(task.input("model")?).map_err(StageError::failed)?.unwrap_or_default();
-    let learnt = model.key.inputs.get("split").or(chosen.split.as_ref());
+    let learnt = |port: &str, chosen: Option<String>| model.key.inputs.get(port).cloned().or(chosen);
+    let another = |port: &str, chosen: Option<String>| -> Result<bool, StageError> {
+        let here = manifest(port)?.map(|manifest| manifest.content);
+        Ok(learnt(port, chosen).zip(here).is_some_and(|(learnt, here)| learnt != here))
+    };
     let mut said = Vec::new();
-    if learnt.is_some_and(|learnt| *learnt != split.content) {
-        said.push(
+    let mut doubt = |code: &str, text: &str| said.push(Note::new(code, text, []));
+    if another("split", chosen.split)? {
+        doubt(
+            OTHER_SPLIT,
             "the model has learnt from another split than this one: it may know patients of the test part",
         );
     }
-    if model.key.inputs.contains_key("init_from") || chosen.init_from.is_some() {
-        said.push(
+    if another("volumes", chosen.volumes)? {
+        doubt(
+            "other_volumes",
+            "the model has learnt from other volumes than these: they were prepared in another way, or are of other series",
+        );
+    }
+    if learnt("init_from", chosen.init_from).is_some() {
+        doubt(
+            "init_from",
             "the model began with earlier weights (init_from): what those had learnt from may be in the test part",
         );
     }

@@ -213,6 +213,8 @@ pub fn evaluate(
         threshold,
         subgroups: Vec::new(),
         comparison: None,
+        cross_validation: None,
+        doubts: Vec::new(),
     })
 }
 

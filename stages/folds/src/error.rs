@@ -34,6 +34,28 @@ pub enum FoldsError {
         /// Another's.
         second: String,
     },
+    /// A model may know those that it is tested on.
+    #[error(
+        "the model of {label} has learnt from another split than the one that it is tested on, and may know its patients; give \
+         train, evaluate and split the same matrix, and let evaluate read the model and the split of one fold"
+    )]
+    LearntElsewhere {
+        /// The evaluation's label.
+        label: String,
+    },
+    /// Intervals of two levels would stand side by side.
+    #[error(
+        "the intervals of {label} are of confidence_level {found}, and those of folds of {level}; give evaluate and folds the \
+         same"
+    )]
+    OtherLevel {
+        /// The evaluation's label.
+        label: String,
+        /// Its level.
+        found: f64,
+        /// The level of what is pooled.
+        level: f64,
+    },
     /// The files of an evaluation are of two.
     #[error(
         "{label}: metrics.json is of {samples} test series and predictions.parquet holds {rows}; both must be of one run of \

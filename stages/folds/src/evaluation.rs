@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ctpipe_engine::StageError;
-use ctpipe_tables::json::{self, MetricsFile};
-use ctpipe_tables::{Part, PredictionRow, Table};
+use ctpipe_tables::json::{self, MetricsFile, OTHER_SPLIT, TestedFold};
+use ctpipe_tables::{Note, Part, PredictionRow, Table};
 
 use crate::error::FoldsError;
 
@@ -34,6 +34,49 @@ impl Evaluation {
     }
 }
 
+/// Are the intervals of all folds of the level of those that are made here?
+///
+/// # Errors
+/// The first fold that has another.
+pub(crate) fn check_level(evaluations: &[Evaluation], level: f64) -> Result<(), FoldsError> {
+    let other = evaluations
+        .iter()
+        .find(|evaluation| evaluation.metrics.confidence_level.to_bits() != level.to_bits());
+    other.map_or(Ok(()), |other| {
+        let (label, found) = (other.label.clone(), other.metrics.confidence_level);
+        Err(FoldsError::OtherLevel { label, found, level })
+    })
+}
+
+/// What keeps folds from being a whole cross-validation: those that are missing, and what was said of the models.
+pub fn notes(evaluations: &[Evaluation]) -> Vec<Note> {
+    let mut notes: Vec<Note> = Vec::new();
+    let tested: Vec<&TestedFold> =
+        evaluations.iter().filter_map(|evaluation| evaluation.metrics.cross_validation.as_ref()).collect();
+    let k_folds = tested.first().map_or(0, |first| first.k_folds);
+    if tested.len() == evaluations.len() && tested.iter().all(|fold| fold.k_folds == k_folds) {
+        let missing: Vec<String> = (0..k_folds)
+            .filter(|fold| !tested.iter().any(|tested| tested.fold == *fold))
+            .map(|fold| fold.to_string())
+            .collect();
+        if !missing.is_empty() {
+            let (count, missing) = (missing.len(), missing.join(", "));
+            let text = format!(
+                "{count} of {k_folds} folds are missing ({missing}), so that not every series is tested; `matrix: {{ fold: \
+                 [0, 1, ..] }}` of split must name each of them"
+            );
+            let values = [("count", count.into()), ("k_folds", k_folds.into()), ("missing", missing.into())];
+            notes.push(Note::new("folds_missing", text, values));
+        }
+    }
+    for doubt in evaluations.iter().flat_map(|evaluation| &evaluation.metrics.doubts) {
+        if !notes.contains(doubt) {
+            notes.push(doubt.clone());
+        }
+    }
+    notes
+}
+
 /// Are these the folds of one cross-validation: is nobody tested twice?
 ///
 /// # Errors
@@ -47,6 +90,9 @@ pub fn check(evaluations: &[Evaluation]) -> Result<(), FoldsError> {
         let (samples, rows) = (evaluation.metrics.test.samples, evaluation.rows.len() as u64);
         if samples != rows {
             return Err(FoldsError::Mixed { label: label.clone(), samples, rows });
+        }
+        if evaluation.metrics.doubts.iter().any(|doubt| doubt.code == OTHER_SPLIT) {
+            return Err(FoldsError::LearntElsewhere { label: label.clone() });
         }
         let of = |other: usize| evaluations.get(other).map_or_else(String::new, |other| other.label.clone());
         for row in &evaluation.rows {

@@ -11,7 +11,8 @@ use ctpipe_tables::json::{self, FoldsFile};
 use ctpipe_tables::{PredictionRow, Table};
 
 pub use error::FoldsError;
-pub use evaluation::{Evaluation, check};
+use evaluation::check_level;
+pub use evaluation::{Evaluation, check, notes};
 pub use summary::summarise;
 
 /// The stage.
@@ -41,7 +42,7 @@ impl Stage for Folds {
         "folds"
     }
     fn version(&self) -> u32 {
-        1
+        2
     }
     fn doc(&self) -> &'static str {
         "puts the folds of a cross-validation together: mean and deviation, and all series pooled"
@@ -78,13 +79,15 @@ impl Stage for Folds {
             .map(|(label, folder)| Evaluation::read(label, folder))
             .collect::<Result<Vec<_>, _>>()?;
         check(&evaluations).map_err(StageError::failed)?;
+        check_level(&evaluations, config.confidence_level).map_err(StageError::failed)?;
         let summary = summarise(&evaluations, &config, task.seed()).map_err(StageError::failed)?;
         if let [alone] = evaluations.as_slice() {
-            let label = &alone.label;
-            task.log(
-                Level::Warning,
-                format!("there is one fold alone ({label}): nothing can be said of a spread"),
-            );
+            let label = if alone.label.is_empty() { String::new() } else { format!(" ({})", alone.label) };
+            let text = format!("there is one fold alone{label}: nothing can be said of a spread");
+            task.log(Level::Warning, text);
+        }
+        for note in &summary.notes {
+            task.log(Level::Warning, note.text.clone());
         }
         task.log(Level::Info, sentence(&summary));
         let mut rows: Vec<PredictionRow> =

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Config;
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, notes};
 
 /// What is looked at over folds.
 type Of = fn(&Columns, f64) -> Result<f64, Undefined>;
@@ -47,6 +47,7 @@ pub fn summarise(
             specificity: sd_specificity,
         },
         pooled: pooled(evaluations, config, seed)?,
+        notes: notes(evaluations),
     })
 }
 

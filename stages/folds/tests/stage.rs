@@ -27,6 +27,7 @@ fn write(folder: &Path, fold: u32) {
     let mut metrics = MetricsFile::default();
     metrics.threshold.value = 0.5;
     metrics.test.samples = 20;
+    metrics.confidence_level = 0.95;
     json::write(&metrics, &folder.join(MetricsFile::FILE)).unwrap();
 }
 
@@ -61,6 +62,6 @@ fn the_same_folds_give_the_same_bytes_as_ever() {
     let manifest = Manifest::read(&made).unwrap();
     assert_eq!(
         (manifest.key.version, manifest.content.as_str()),
-        (1, "693f9155ba10a4c6cebbdda10f4d30fb5b6c973c9aa99a565809fbb5ead89387")
+        (2, "693f9155ba10a4c6cebbdda10f4d30fb5b6c973c9aa99a565809fbb5ead89387")
     );
 }

@@ -1,9 +1,9 @@
 //! The figures over folds against numpy and scikit-learn, and who may be put together.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use ctpipe_folds::{Config, Evaluation, FoldsError, check, summarise};
-use ctpipe_tables::PredictionRow;
-use ctpipe_tables::json::{Confusion, Figure, MetricsFile};
+use ctpipe_folds::{Config, Evaluation, FoldsError, check, notes, summarise};
+use ctpipe_tables::json::{Confusion, Figure, MetricsFile, OTHER_SPLIT, TestedFold};
+use ctpipe_tables::{Note, PredictionRow};
 
 /// A fold of patients of its own, a series each.
 fn fold(label: &str, threshold: f64, rows: &[(u32, f64)]) -> Evaluation {
@@ -69,6 +69,27 @@ fn a_fold_without_a_class_leaves_the_mean_undefined_with_its_reason_and_the_pool
     let alone = summarise(&all[..1], &config(), 42).unwrap();
     near(&alone.mean.auc, 1.0);
     assert_eq!(alone.standard_deviation.auc.reason.unwrap().code, "too_few_folds");
+}
+
+#[test]
+fn folds_that_are_missing_are_named_and_a_model_that_may_know_its_test_part_is_refused() {
+    let mut all = folds();
+    // Of a split without folds of its own, nothing can be said.
+    assert_eq!(notes(&all), []);
+    for (fold, evaluation) in (0..).zip(&mut all) {
+        evaluation.metrics.cross_validation = Some(TestedFold { fold, k_folds: 3 });
+    }
+    assert_eq!(notes(&all), []);
+    let [missing] = &notes(&all[1..2])[..] else { panic!("{:?}", notes(&all[1..2])) };
+    assert_eq!(missing.code, "folds_missing");
+    assert!(missing.text.starts_with("2 of 3 folds are missing (0, 2)"), "{missing:?}");
+    let doubt = Note::new("init_from", "the model began with earlier weights", []);
+    all.iter_mut().for_each(|evaluation| evaluation.metrics.doubts = vec![doubt.clone()]);
+    assert_eq!(notes(&all), [doubt], "said once");
+    assert!(check(&all).is_ok());
+    all[2].metrics.doubts.push(Note::new(OTHER_SPLIT, "another split", []));
+    let error = check(&all).unwrap_err().to_string();
+    assert!(error.starts_with("the model of fold=2 has learnt from another split"), "{error}");
 }
 
 #[test]

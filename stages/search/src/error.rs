@@ -29,4 +29,26 @@ pub enum SearchError {
         /// Another's.
         second: String,
     },
+    /// Nor do figures on volumes that were prepared differently: what is evaluated next reads one kind.
+    #[error(
+        "{first} and {second} learnt from different volumes, so that no evaluate could read those of whichever is chosen; \
+         search within one kind: give the search, and evaluate, the matrix of preprocess"
+    )]
+    OtherVolumes {
+        /// A candidate's label.
+        first: String,
+        /// Another's.
+        second: String,
+    },
+    /// Numbers of different loss functions are not on one scale.
+    #[error(
+        "{first} and {second} were trained with different losses (loss, focal_loss_alpha, focal_loss_gamma, class_weights, \
+         label_smoothing), whose numbers cannot be compared; choose by val_auc"
+    )]
+    OtherLoss {
+        /// A candidate's label.
+        first: String,
+        /// Another's.
+        second: String,
+    },
 }

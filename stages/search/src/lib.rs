@@ -14,7 +14,7 @@ use ctpipe_tables::json::{self, Candidate, ModelFile, SearchFile};
 use ctpipe_tables::{EpochRow, Table};
 
 pub use error::SearchError;
-pub use rank::{By, candidate, rank};
+pub use rank::{By, Losses, candidate, rank};
 
 /// The stage.
 pub struct Search;
@@ -24,7 +24,7 @@ const PORTS: &[Port] = &[Port::many("models", "what train made: the models to ch
 parameters! {
     /// All parameters of the stage.
     by: By = By::ValAuc, choice(&["val_auc", "val_loss"]), "",
-        "what the best is the best by, in the epoch that was kept: val_auc or val_loss; the lower loss among equals";
+        "what the best is the best by, in the epoch that was kept: val_auc or val_loss; among equals the lower loss, where all were trained with the same one";
 }
 
 const OUTPUTS: &[Output] = &[
@@ -39,14 +39,18 @@ const FILES: [&str; 3] = [ModelFile::WEIGHTS, ModelFile::FILE, EpochRow::FILE];
 
 /// Port of a training to what it learnt from.
 const SPLIT: &str = "split";
+const VOLUMES: &str = "volumes";
 const INIT_FROM: &str = "init_from";
+
+/// What a training's loss is made of: under another, its number says something else.
+const LOSS: [&str; 5] = ["loss", "focal_loss_alpha", "focal_loss_gamma", "class_weights", "label_smoothing"];
 
 impl Stage for Search {
     fn kind(&self) -> &'static str {
         "search"
     }
     fn version(&self) -> u32 {
-        1
+        2
     }
     fn doc(&self) -> &'static str {
         "chooses the best of several models by the val part, and lists all of them"
@@ -75,8 +79,27 @@ impl Stage for Search {
             candidates.push(candidate(label, &history));
             learnt.push((*label, manifest(folder)?));
         }
-        same_split(&learnt).map_err(StageError::failed)?;
-        let candidates = rank(candidates, config.by).map_err(StageError::failed)?;
+        if let Some((first, second)) =
+            that_differ(&learnt, |manifest| manifest.key.inputs.get(SPLIT).cloned())
+        {
+            return Err(StageError::failed(SearchError::OtherSplit { first, second }));
+        }
+        if let Some((first, second)) =
+            that_differ(&learnt, |manifest| manifest.key.inputs.get(VOLUMES).cloned())
+        {
+            return Err(StageError::failed(SearchError::OtherVolumes { first, second }));
+        }
+        let other_loss = that_differ(&learnt, |manifest| {
+            Some(LOSS.map(|name| manifest.key.params.get(name).cloned().unwrap_or_default()))
+        });
+        let losses = match (other_loss, config.by) {
+            (Some((first, second)), By::ValLoss) => {
+                return Err(StageError::failed(SearchError::OtherLoss { first, second }));
+            }
+            (Some(_), By::ValAuc) => Losses::OfDifferentKinds,
+            (None, _) => Losses::Alike,
+        };
+        let candidates = rank(candidates, config.by, losses).map_err(StageError::failed)?;
         let Some(best) = candidates.first() else { return Ok(()) };
         task.log(Level::Info, sentence(best, models.len(), config.by));
         let chosen = models.iter().zip(&learnt).find(|((label, _), _)| *label == best.label);
@@ -88,7 +111,7 @@ impl Stage for Search {
         };
         if let Some(((_, folder), (_, manifest))) = chosen {
             let read = |port: &str| manifest.as_ref()?.key.inputs.get(port).cloned();
-            (file.split, file.init_from) = (read(SPLIT), read(INIT_FROM));
+            (file.split, file.volumes, file.init_from) = (read(SPLIT), read(VOLUMES), read(INIT_FROM));
             FILES.iter().try_for_each(|name| copy(&folder.join(name), &task.out().join(name)))?;
         }
         file.candidates = candidates;
@@ -102,17 +125,15 @@ fn manifest(folder: &Path) -> Result<Option<Manifest>, StageError> {
     there.then(|| Manifest::read(folder)).transpose().map_err(StageError::failed)
 }
 
-/// Are the models judged on the same validation part, as far as their manifests tell?
-fn same_split(learnt: &[(&str, Option<Manifest>)]) -> Result<(), SearchError> {
-    let split = |manifest: &Option<Manifest>| manifest.as_ref()?.key.inputs.get(SPLIT).cloned();
-    let mut known = learnt.iter().filter_map(|(label, manifest)| Some((*label, split(manifest)?)));
-    let Some((first, of_first)) = known.next() else { return Ok(()) };
-    match known.find(|(_, split)| *split != of_first) {
-        Some((second, _)) => {
-            Err(SearchError::OtherSplit { first: first.to_owned(), second: second.to_owned() })
-        }
-        None => Ok(()),
-    }
+/// The first two models that differ in something, as far as their manifests tell.
+fn that_differ<T: PartialEq>(
+    learnt: &[(&str, Option<Manifest>)],
+    of: impl Fn(&Manifest) -> Option<T>,
+) -> Option<(String, String)> {
+    let mut known = learnt.iter().filter_map(|(label, manifest)| Some((*label, of(manifest.as_ref()?)?)));
+    let (first, of_first) = known.next()?;
+    let (second, _) = known.find(|(_, other)| *other != of_first)?;
+    Some((first.to_owned(), second.to_owned()))
 }
 
 /// A copy with rights of its own: what is copied is read-only.

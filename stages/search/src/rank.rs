@@ -40,10 +40,21 @@ impl By {
     }
 }
 
+/// Can the candidates' losses be compared?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Losses {
+    /// All were trained with the same loss.
+    Alike,
+    /// Theirs are not on one scale.
+    OfDifferentKinds,
+}
+
 /// A model by its label and its epochs.
 pub fn candidate(label: &str, history: &[EpochRow]) -> Candidate {
     let best = history.iter().find(|row| row.best);
-    let axes = label.split(',').filter_map(|part| part.split_once('='));
+    // In a list of several stages each label begins with its own.
+    let axes = label.rsplit('@').next().unwrap_or(label);
+    let axes = axes.split(',').filter_map(|part| part.split_once('='));
     Candidate {
         label: label.to_owned(),
         axes: axes
@@ -58,18 +69,21 @@ pub fn candidate(label: &str, history: &[EpochRow]) -> Candidate {
     }
 }
 
-/// The candidates, the best first and marked, those that cannot be compared last and with why. Equal ones by loss, then in
-/// the order in which they were given.
+/// The candidates, the best first and marked, those that cannot be compared last and with why. Equal ones by loss where
+/// losses can be compared, then in the order in which they were given.
 ///
 /// # Errors
 /// When none can be compared.
-pub fn rank(mut candidates: Vec<Candidate>, by: By) -> Result<Vec<Candidate>, SearchError> {
+pub fn rank(mut candidates: Vec<Candidate>, by: By, losses: Losses) -> Result<Vec<Candidate>, SearchError> {
     for candidate in &mut candidates {
         candidate.note = by.of(candidate).is_none().then(|| why_not(candidate, by));
     }
     // A stable sort.
     candidates.sort_by(|a, b| {
         let first = larger_first(by.of(a), by.of(b));
+        if losses == Losses::OfDifferentKinds {
+            return first;
+        }
         first.then_with(|| larger_first(By::ValLoss.of(a), By::ValLoss.of(b)))
     });
     for (rank, candidate) in (1..).zip(&mut candidates) {

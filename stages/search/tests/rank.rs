@@ -1,7 +1,7 @@
 //! Which model is chosen, worked by hand.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use ctpipe_search::{By, candidate, rank};
+use ctpipe_search::{By, Losses, candidate, rank};
 use ctpipe_tables::EpochRow;
 use ctpipe_tables::json::Candidate;
 
@@ -13,7 +13,7 @@ fn model(label: &str, val_auc: Option<f64>, val_loss: Option<f64>) -> Candidate 
 }
 
 fn labels(by: By, models: Vec<Candidate>) -> Vec<(Option<u32>, String)> {
-    let ranked = rank(models, by).unwrap();
+    let ranked = rank(models, by, Losses::Alike).unwrap();
     assert_eq!(ranked.iter().filter(|candidate| candidate.chosen).count(), 1);
     assert!(ranked[0].chosen);
     ranked.into_iter().map(|candidate| (candidate.rank, candidate.label)).collect()
@@ -41,6 +41,13 @@ fn the_largest_auc_wins_then_the_smaller_loss_then_the_first() {
 }
 
 #[test]
+fn losses_of_different_kinds_decide_nothing() {
+    let ranked = rank(models(), By::ValAuc, Losses::OfDifferentKinds).unwrap();
+    let labels: Vec<&str> = ranked.iter().map(|candidate| candidate.label.as_str()).collect();
+    assert_eq!(labels, ["lr=0.2", "lr=0.4", "lr=0.5", "lr=0.1", "lr=0.3", "lr=0.6"]);
+}
+
+#[test]
 fn by_loss_the_smallest_wins_and_no_auc_is_needed() {
     let order = [(1, "lr=0.3"), (2, "lr=0.1"), (3, "lr=0.4"), (4, "lr=0.5"), (5, "lr=0.2"), (0, "lr=0.6")];
     assert_eq!(labels(By::ValLoss, models()), expected(order));
@@ -48,13 +55,13 @@ fn by_loss_the_smallest_wins_and_no_auc_is_needed() {
 
 #[test]
 fn what_cannot_be_compared_says_why_and_nothing_to_compare_is_an_error() {
-    let ranked = rank(models(), By::ValAuc).unwrap();
+    let ranked = rank(models(), By::ValAuc, Losses::Alike).unwrap();
     let note = |label: &str| ranked.iter().find(|c| c.label == label).unwrap().note.clone().unwrap().code;
     assert_eq!((note("lr=0.3"), note("lr=0.6")), ("search_no_auc".into(), "search_no_val".into()));
     let none = vec![model("lr=0.3", None, Some(0.1)), model("lr=0.4", Some(f64::NAN), Some(0.2))];
-    let error = rank(none.clone(), By::ValAuc).unwrap_err().to_string();
+    let error = rank(none.clone(), By::ValAuc, Losses::Alike).unwrap_err().to_string();
     assert!(error.contains("none of 2 models has a val_auc") && error.contains("val_size"), "{error}");
-    assert_eq!(rank(none, By::ValLoss).unwrap()[0].label, "lr=0.3");
+    assert_eq!(rank(none, By::ValLoss, Losses::Alike).unwrap()[0].label, "lr=0.3");
 }
 
 #[test]
@@ -62,5 +69,7 @@ fn axes_are_told_as_names_and_values() {
     let found = candidate("batch_size=4,lr=1e-5", &[]);
     let axes: Vec<(&str, &str)> = found.axes.iter().map(|a| (a.name.as_str(), a.value.as_str())).collect();
     assert_eq!(axes, [("batch_size", "4"), ("lr", "1e-5")]);
+    let of_a_list = candidate("grid2@lr=1e-5", &[]);
+    assert_eq!((of_a_list.axes[0].name.as_str(), of_a_list.label.as_str()), ("lr", "grid2@lr=1e-5"));
     assert!(candidate("", &[]).axes.is_empty() && candidate("old/model", &[]).axes.is_empty());
 }

@@ -63,6 +63,6 @@ fn the_same_models_give_the_same_bytes_as_ever_and_the_best_one_is_there() {
     let manifest = Manifest::read(&made).unwrap();
     assert_eq!(
         (manifest.key.version, manifest.content.as_str()),
-        (1, "f2ff0de04a3517befc68cf8392e81695ef027d1bf4d7c4e10a98a7b3030aa516")
+        (2, "c78853702812b1f491de188c024b031bfe621e7b9d475014579db188451b1e63")
     );
 }

@@ -50,6 +50,22 @@ pub enum SplitError {
         /// Which parts.
         parts: String,
     },
+    /// Too few of a class are left outside of the fold that is tested.
+    #[error(
+        "outside of fold {fold}, class {class} has {patients} patients with a usable volume, and the parts {parts} need one \
+         each; add data, set val_size to 0 or, where de-identified patients share one ID, set ingest's parameter patient to \
+         study or a column"
+    )]
+    TooFewOutside {
+        /// The fold.
+        fold: u32,
+        /// 0 or 1.
+        class: u32,
+        /// How many are left.
+        patients: usize,
+        /// Which parts.
+        parts: String,
+    },
     /// The labels say who is in which part, and folds would, too.
     #[error(
         "{given} of {total} series have a split in the labels, such as {example}, and k_folds makes parts of its own; \
@@ -77,4 +93,16 @@ pub enum SplitError {
         /// How many folds.
         k_folds: u32,
     },
+}
+
+impl SplitError {
+    /// The same of those that a fold leaves over.
+    pub(crate) fn outside_fold(self, fold: u32) -> SplitError {
+        match self {
+            SplitError::TooFew { class, patients, parts } => {
+                SplitError::TooFewOutside { fold, class, patients, parts }
+            }
+            other => other,
+        }
+    }
 }

@@ -91,7 +91,7 @@ pub fn cross(
         Assign::Stable => f64::from(of.k_folds) / f64::from(of.k_folds - 1).max(1.0),
     };
     let fractions = Fractions { test: 0.0, val: (of.val * share).min(1.0) };
-    enough(&others, fractions)?;
+    enough(&others, fractions).map_err(|error| error.outside_fold(of.fold))?;
     let mut rest = assign.parts(&others, fractions, seed).into_iter();
     let parts: Vec<Part> = folds
         .iter()

@@ -110,7 +110,7 @@ fn labels_with_a_split_and_too_few_patients_are_errors_that_say_what_to_do() {
     // Two folds of one patient each: there is none left for val.
     assert!(matches!(
         cross(&single(4), of(2, 0), Assign::Balanced, 42),
-        Err(SplitError::TooFew { patients: 1, .. })
+        Err(SplitError::TooFewOutside { fold: 0, patients: 1, .. })
     ));
 }
 

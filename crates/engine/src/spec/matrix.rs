@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
 use super::reader::{Reader, describe, is_word};
-use super::{Origin, Setting};
+use super::{Origin, Setting, StageSpec};
 use crate::locate::Side;
 use crate::matrix::{Axes, Axis, Matrix, canonical, compare, is_safe, text_of};
 
@@ -58,7 +58,7 @@ impl Reader {
             self.problem(origin, Side::Value, format!("{name} needs at least one value"));
         }
         let mut values: Vec<Setting<Json>> = Vec::new();
-        let mut texts = BTreeSet::new();
+        let mut texts: BTreeSet<String> = BTreeSet::new();
         for (position, item) in list.iter().enumerate() {
             let origin = origin.below(&position.to_string());
             let value = serde_json::to_value(item).ok().and_then(|value| canonical(&value));
@@ -74,9 +74,16 @@ impl Reader {
                             "a value of {name} is part of a file's name and is made of letters, digits and . _ + -, \
                              found \"{text}\""
                         )
-                    } else if !texts.insert(text.clone()) {
-                        format!("{name} has the value {text} twice")
+                    } else if let Some(other) =
+                        texts.iter().find(|other| are_one_value(other.as_str(), &text))
+                    {
+                        if *other == text {
+                            format!("{name} has the value {text} twice")
+                        } else {
+                            format!("{name} has one value twice, as {other} and as {text}")
+                        }
                     } else {
+                        texts.insert(text);
                         values.push(Setting { value, origin });
                         continue;
                     }
@@ -86,6 +93,13 @@ impl Reader {
         }
         values.sort_by(|a, b| compare(&text_of(&a.value), &text_of(&b.value)));
         Some(Axis { origin: origin.clone(), values })
+    }
+
+    /// An axis takes the place of a parameter that was given before it, in the file or (for `--set`) in a profile.
+    pub(super) fn axes_replace_params(spec: &mut StageSpec, is_later: impl Fn(&Origin, &Origin) -> bool) {
+        let Some(Setting { value: Matrix::Axes(axes), .. }) = &spec.matrix else { return };
+        spec.params
+            .retain(|name, param| !axes.get(name).is_some_and(|axis| is_later(&axis.origin, &param.origin)));
     }
 
     /// `--set stage.matrix=..` and `--set stage.matrix.axis=..`; `rest` is what follows `matrix`.
@@ -110,4 +124,12 @@ impl Reader {
             }
         }
     }
+}
+
+/// The same text, or one number written in two ways: nobody could say which of them `lr=1e-3` means.
+fn are_one_value(a: &str, b: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    // Whole numbers beyond what a float tells apart are told apart by their digits.
+    let are_whole = [a, b].iter().all(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    a == b || !are_whole && number(a).is_some() && number(a) == number(b)
 }

@@ -360,6 +360,8 @@ impl Reader {
             for (section, value) in self.entries(changes, &path, CHANGEABLE) {
                 self.section(&mut stage, section, value, &["profiles", name, stage_name, section]);
             }
+            let is_ours = |origin: &Origin| matches!(origin, Origin::File(path) if path.starts_with(&["profiles".to_owned(), name.to_owned()]));
+            Reader::axes_replace_params(&mut stage, |axis, param| is_ours(axis) && !is_ours(param));
             self.spec.stages.insert(stage_name.to_owned(), stage);
         }
     }
@@ -391,6 +393,10 @@ impl Reader {
             Some(rest) => {
                 let yaml: Yaml = serde_yaml::from_str(text).map_err(unusable)?;
                 self.set_matrix(stage, rest, &yaml, origin);
+                if let Some(spec) = self.spec.stages.get_mut(stage) {
+                    let is_set = |origin: &Origin| matches!(origin, Origin::Argument(_));
+                    Reader::axes_replace_params(spec, |axis, param| is_set(axis) && !is_set(param));
+                }
             }
             None => {
                 spec.params.insert(param.to_owned(), Setting { value, origin: origin.clone() });

@@ -5,27 +5,32 @@ use serde::Serialize;
 
 use super::Figure;
 use super::table::Table;
+use crate::reasons;
 use crate::texts::Texts;
 use crate::words;
 
 #[derive(Serialize)]
 pub(super) struct View {
     words: String,
+    /// What keeps it from being what it should be.
+    notes: Vec<String>,
     figures: Vec<Figure>,
     table: Table,
 }
 
 pub(super) fn view(texts: &Texts, of: &FoldsFile, figures: Vec<Figure>) -> View {
     let auc = mean(texts, &of.mean.auc, &of.standard_deviation.auc);
+    // Nothing is promised that is not so.
+    let key = if of.notes.is_empty() { "folds.words" } else { "folds.words_plain" };
     let said = texts.fill(
-        "folds.words",
+        key,
         &[
             ("folds", &texts.counted("count.folds", of.folds.len() as u64)),
             ("auc", &auc),
             ("pooled", &words::figure(texts, &of.pooled.auc, of.confidence_level)),
         ],
     );
-    View { words: said, figures, table: table(texts, of) }
+    View { words: said, notes: reasons::notes(texts, &of.notes), figures, table: table(texts, of) }
 }
 
 fn table(texts: &Texts, of: &FoldsFile) -> Table {
@@ -70,7 +75,8 @@ fn table(texts: &Texts, of: &FoldsFile) -> Table {
         "figure.sensitivity",
         "figure.specificity",
     ];
-    let caption = texts.fill("folds.table", &[("level", &words::percent(of.confidence_level))]);
+    let caption = if of.notes.is_empty() { "folds.table" } else { "folds.table_plain" };
+    let caption = texts.fill(caption, &[("level", &words::percent(of.confidence_level))]);
     Table::titled(texts, caption, &heads, rows)
 }
 

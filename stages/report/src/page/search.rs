@@ -29,8 +29,17 @@ pub(super) fn view(texts: &Texts, of: &SearchFile) -> View {
     }
 }
 
-/// The best first; a column an axis, or the label where there are none.
+/// The stage of a label, where it is one of a list of several, or all of one without axes.
+fn stage(candidate: &Candidate) -> Option<&str> {
+    match candidate.label.split_once('@') {
+        Some((stage, _)) => Some(stage),
+        None => candidate.axes.is_empty().then_some(candidate.label.as_str()),
+    }
+}
+
+/// The best first; a column an axis, before them one of the stages where there are several.
 fn table(texts: &Texts, of: &SearchFile) -> Table {
+    let of_stages = of.candidates.iter().any(|candidate| stage(candidate).is_some());
     let mut axes: Vec<&str> = Vec::new();
     for axis in of.candidates.iter().flat_map(|candidate| &candidate.axes) {
         if !axes.contains(&axis.name.as_str()) {
@@ -45,8 +54,8 @@ fn table(texts: &Texts, of: &SearchFile) -> Table {
             let found = candidate.axes.iter().find(|axis| axis.name == **name);
             found.map_or_else(String::new, |axis| axis.value.clone())
         };
-        let of_axes =
-            if axes.is_empty() { vec![candidate.label.clone()] } else { axes.iter().map(axis).collect() };
+        let of_stage = of_stages.then(|| stage(candidate).unwrap_or_default().to_owned());
+        let of_axes: Vec<String> = of_stage.into_iter().chain(axes.iter().map(axis)).collect();
         let said = match &candidate.note {
             Some(note) => reasons::note(texts, note),
             None if candidate.chosen => texts.say("search.is_chosen"),
@@ -64,11 +73,9 @@ fn table(texts: &Texts, of: &SearchFile) -> Table {
     };
     let told = |key: &str| Head { text: texts.say(key), number: true };
     let plain = |text: String| Head { text, number: false };
-    let named = if axes.is_empty() {
-        vec![plain(texts.say("head.model"))]
-    } else {
-        axes.iter().map(|axis| Head { text: (*axis).to_owned(), number: true }).collect()
-    };
+    let of_axes = axes.iter().map(|axis| Head { text: (*axis).to_owned(), number: true });
+    let named: Vec<Head> =
+        of_stages.then(|| plain(texts.say("head.model"))).into_iter().chain(of_axes).collect();
     let figures =
         ["head.val_auc", "head.val_loss", "head.train_loss", "model.best", "model.epochs"].map(told);
     let mut heads = vec![told("head.rank")];

@@ -109,6 +109,9 @@ fn in_words(texts: &Texts, inputs: &Inputs) -> Vec<String> {
         (Learnt::Untold, 0) => "verdict.tried_untold",
     };
     let mut said = vec![texts.fill(learnt, &[("samples", &samples(texts, test))])];
+    // What was learnt from which split, and with which weights, has been said.
+    let volumes = metrics.doubts.iter().filter(|doubt| doubt.code == "other_volumes");
+    said.extend(volumes.map(|doubt| reasons::note(texts, doubt)));
     said.push(match test.auc.value {
         Some(_) => {
             texts.fill("verdict.auc", &[("auc", &words::figure(texts, &test.auc, metrics.confidence_level))])

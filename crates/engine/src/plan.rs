@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -214,16 +215,9 @@ impl<'a> Planner<'a> {
             artifact.clone_from(&current);
             State::Fresh
         } else if complete
-            && let Some(earlier) = {
-                // When the current one was altered and has this key, it is the one that was altered.
-                let usable = |a: &Artifact| !(altered && current.as_ref().is_some_and(|c| c.path == a.path));
-                locked
-                    .and_then(|content| {
-                        self.earlier(node, &key, |a| a.manifest.content == content && usable(a))
-                    })
-                    .or_else(|| self.earlier(node, &key, usable))
-                    .or_else(|| self.elsewhere(node, &key))
-            }
+            // When the current one was altered and has this key, it is the one that was altered.
+            && let not = current.as_ref().filter(|_| altered).map(|c| c.path.as_path())
+            && let Some(earlier) = self.restorable(node, &key, locked, not)
         {
             artifact = Some(earlier);
             State::Restore { reasons }
@@ -237,6 +231,21 @@ impl<'a> Planner<'a> {
             State::May { depends_on, reasons }
         };
         Ok(Decision { state, key: complete.then_some(key), artifact, current })
+    }
+
+    /// An earlier artifact of the same work: the lock's before any other, and those of this stage before the others'.
+    fn restorable(
+        &self,
+        node: &Node,
+        key: &Key,
+        locked: Option<&str>,
+        not: Option<&Path>,
+    ) -> Option<Artifact> {
+        let usable = |a: &Artifact| not.is_none_or(|not| not != a.path);
+        locked
+            .and_then(|content| self.earlier(node, key, |a| a.manifest.content == content && usable(a)))
+            .or_else(|| self.earlier(node, key, usable))
+            .or_else(|| self.elsewhere(node, key))
     }
 
     /// The first artifact of a key, whole, that serves.

@@ -80,11 +80,14 @@ fn folds_that_are_missing_are_named_and_a_model_that_may_know_its_test_part_is_r
         evaluation.metrics.cross_validation = Some(TestedFold { fold, k_folds: 3 });
     }
     assert_eq!(notes(&all), []);
-    let [missing] = &notes(&all[1..2])[..] else { panic!("{:?}", notes(&all[1..2])) };
-    assert_eq!(missing.code, "folds_missing");
+    let said = notes(&all[1..2]);
+    let missing = &said[0];
+    assert_eq!((said.len(), missing.code.as_str()), (1, "folds_missing"));
     assert!(missing.text.starts_with("2 of 3 folds are missing (0, 2)"), "{missing:?}");
     let doubt = Note::new("init_from", "the model began with earlier weights", []);
-    all.iter_mut().for_each(|evaluation| evaluation.metrics.doubts = vec![doubt.clone()]);
+    for evaluation in &mut all {
+        evaluation.metrics.doubts = vec![doubt.clone()];
+    }
     assert_eq!(notes(&all), [doubt], "said once");
     assert!(check(&all).is_ok());
     all[2].metrics.doubts.push(Note::new(OTHER_SPLIT, "another split", []));

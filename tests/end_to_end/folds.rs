@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use ctpipe_tables::json::{FoldsFile, MetricsFile, SearchFile};
+use ctpipe_tables::json::{FoldsFile, MetricsFile, ModelFile, SearchFile};
 use ctpipe_tables::{EpochRow, Part, PredictionRow, SplitRow, Table};
 use serde::de::DeserializeOwned;
 
@@ -227,6 +227,18 @@ fn models_of_different_splits_and_models_without_validation_are_not_compared() {
     sandbox.write(file, &of_volumes);
     let said = run(&sandbox, file, settings, &["search"]).expect(1).stderr;
     assert!(said.contains("fit=isotropic and fit=stretch learnt from different volumes"), "{said}");
+    // One of them learns so fast that its loss becomes no number; the search goes on with the others.
+    let of_rates = example.replace(grid, "    matrix: { lr: [1e-3, 10] }\n").replace(
+        "epochs: 100",
+        "batch_size: 4, optimizer: sgd, schedule: constant, weight_decay: 10, clip_norm: 0",
+    );
+    sandbox.write(file, &of_rates);
+    let longer = [settings, &["--set=train.epochs=20".to_owned()]].concat();
+    run(&sandbox, file, &longer, &["search"]).expect(0);
+    let found: SearchFile = json(&sandbox, "artifacts/search/search.json");
+    assert_eq!(found.candidates.len(), 2);
+    let model: ModelFile = json(&sandbox, "artifacts/train@lr=10/model.json");
+    assert!(model.notes.iter().any(|note| note.code == "diverged"), "{:?}", model.notes);
     let of_losses = example
         .replace(grid, "    matrix: { focal_loss_gamma: [0, 2] }\n")
         .replace("epochs: 100", "batch_size: 4")

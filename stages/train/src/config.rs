@@ -6,6 +6,17 @@ use ctpipe_network::{Arch, Config as Network, Device, Learning, LossKind, Optimi
 use ctpipe_tables::Note;
 use serde::{Deserialize, Serialize};
 
+/// What is done where the loss becomes no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDivergence {
+    /// The training has failed.
+    #[default]
+    Fail,
+    /// It ends there, with the best epoch that there was.
+    Keep,
+}
+
 /// What makes the learning rate fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,6 +96,9 @@ parameters! {
         "what the best epoch is the best by, and what is waited for";
     early_stopping_patience: u32 = 20, int(20, 1, 100_000), "epochs",
         "epochs without a better one before it stops; the best weights are kept";
+
+    on_divergence: OnDivergence = OnDivergence::Fail, choice(&["fail", "keep"]), "",
+        "where the loss becomes no number: fail, or keep the best epoch until then (for a search, in which a training that has none comes last)";
 
     loss: LossKind = LossKind::Focal, choice(&["focal", "cross_entropy"]), "",
         "focal (Lin et al. 2017) or cross entropy";

@@ -11,7 +11,7 @@ use ctpipe_tables::{EpochRow, Note};
 use crate::augment::{Augmentation, means};
 use crate::balance::class_weights;
 use crate::checkpoint::{Checkpoint, Checkpoints};
-use crate::config::Config;
+use crate::config::{Config, OnDivergence};
 use crate::course::Course;
 use crate::data::{Dataset, Sample, class_counts, epoch_order};
 use crate::error::{NotFinite, TrainError};
@@ -36,10 +36,17 @@ pub fn train(
 ) -> Result<Trained, TrainError> {
     let mut run = Run::begin(config, data, setting, watcher)?;
     while !run.is_over() {
-        if let Err(error) = run.epoch() {
-            // What is being written is wanted all the more.
-            run.settle_checkpoint();
-            return Err(error);
+        match run.epoch() {
+            Ok(()) => {}
+            Err(TrainError::NotFinite(lost)) if config.on_divergence == OnDivergence::Keep => {
+                run.keep_what_there_was(&lost);
+                break;
+            }
+            Err(error) => {
+                // What is being written is wanted all the more.
+                run.settle_checkpoint();
+                return Err(error);
+            }
         }
     }
     Ok(run.end())
@@ -60,6 +67,8 @@ struct Run<'a> {
     shelf: Shelf,
     course: Course,
     best: Option<Arc<Weights>>,
+    /// What there is where no epoch was finished.
+    start: Option<Weights>,
     checkpoints: Option<Checkpoints>,
     last_checkpoint: Instant,
     notes: Vec<Note>,
@@ -131,6 +140,7 @@ impl<'a> Run<'a> {
             shelf,
             course,
             best,
+            start: (config.on_divergence == OnDivergence::Keep).then_some(start),
             checkpoints,
             last_checkpoint: Instant::now(),
             notes,
@@ -296,6 +306,23 @@ impl<'a> Run<'a> {
         }))
     }
 
+    /// Ends the training before its time.
+    fn keep_what_there_was(&mut self, lost: &NotFinite) {
+        let (epoch, part) = (lost.epoch, lost.part);
+        let kept = match self.course.best_epoch {
+            0 => "no epoch was finished, so that nothing was learnt".to_owned(),
+            best => format!("the weights of epoch {best} are kept"),
+        };
+        let text = format!("the loss on {part} became no number in epoch {epoch} (lr {}): {kept}", lost.lr);
+        self.watcher.note(&text);
+        let values =
+            [("epoch", epoch.into()), ("part", part.into()), ("best", self.course.best_epoch.into())];
+        self.notes.push(Note::new("diverged", text, values));
+        if self.best.is_none() {
+            self.best = self.start.take().map(Arc::new);
+        }
+    }
+
     /// Validation, schedule, the best weights; then the next epoch is in hand. `false` where the user wants to stop
     /// before that.
     fn finish_epoch(&mut self, volumes: usize) -> Result<bool, TrainError> {
@@ -393,13 +420,16 @@ impl<'a> Run<'a> {
         self.settle_checkpoint();
         let stopped_early = self.course.epoch <= self.config.epochs;
         let (last, best) = (self.course.epoch - 1, self.course.best_epoch);
-        self.watcher.info(&if stopped_early {
+        let diverged = self.notes.iter().any(|note| note.code == "diverged");
+        if !diverged {
+            self.watcher.info(&if stopped_early {
             format!(
                 "stopped early after epoch {last}: none was better than epoch {best}, whose weights are kept"
             )
         } else {
             format!("the weights of epoch {best} are kept")
         });
+        }
         let Course { mut history, best_epoch, .. } = self.course;
         for row in &mut history {
             row.best = row.epoch == best_epoch;

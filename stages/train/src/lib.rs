@@ -40,7 +40,7 @@ mod stage;
 mod tensorboard;
 mod watcher;
 
-pub use config::{Config, PARAMS, Schedule, Tracking, Watched};
+pub use config::{Config, OnDivergence, PARAMS, Schedule, Tracking, Watched};
 pub use data::{Dataset, InMemory, Sample, VolumeSource};
 pub use epochs::train;
 pub use error::{NotFinite, TrainError};

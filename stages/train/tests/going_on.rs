@@ -7,8 +7,8 @@ use ctpipe_network::{
     Arch, Batch, Config as Network, Device, Learning, Loss, OptimizerKind, Trainer, Weights,
 };
 use ctpipe_train::{
-    Config, Dataset, Epoch, Flow, InMemory, NotFinite, Plan, Sample, Schedule, Setting, Step, TrainError,
-    Trained, Watched, Watcher, train,
+    Config, Dataset, Epoch, Flow, InMemory, NotFinite, OnDivergence, Plan, Sample, Schedule, Setting, Step,
+    TrainError, Trained, Watched, Watcher, train,
 };
 
 const EDGE: usize = 16;
@@ -286,6 +286,19 @@ fn a_loss_that_is_no_number_is_told_with_its_step_and_series_and_the_checkpoint_
     let second = run(&config, Some(folder.path()), &mut again).map(drop).unwrap_err().to_string();
     assert_eq!(second, text);
     assert!(epoch == 1 || again.plan.unwrap().done > 0);
+    // Kept instead: what there was until then, and that it ended so.
+    let kept = Config { on_divergence: OnDivergence::Keep, ..config.clone() };
+    let trained = run(&kept, None, &mut Stopper::default()).unwrap();
+    let note = trained.notes.iter().find(|note| note.code == "diverged").unwrap();
+    assert_eq!(note.values["epoch"], epoch);
+    assert_eq!(trained.history.len() as u32, epoch - 1);
+    assert!(trained.best_epoch < epoch && trained.history.iter().all(|row| row.train_loss.is_finite()));
+    // So high a rate that no epoch is finished: nothing was learnt, and nothing is lost.
+    let at_once = Config { lr: 1e30, ..kept };
+    let trained = run(&at_once, None, &mut Stopper::default()).unwrap();
+    assert_eq!((trained.best_epoch, trained.history.len()), (0, 0));
+    let other = Config { lr: 5e30, ..at_once };
+    assert_eq!(run(&other, None, &mut Stopper::default()).unwrap().weights, trained.weights, "the start's");
 }
 
 #[test]

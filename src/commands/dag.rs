@@ -48,21 +48,22 @@ pub(crate) fn dag(global: &Global, args: &cli::Dag) -> anyhow::Result<u8> {
 }
 
 /// What a run came to, for its page.
-pub(crate) fn of_run(pipeline: &Pipeline, records: &[StageRecord]) -> String {
+pub(crate) fn of_run(pipeline: &Pipeline, records: &[StageRecord], failed: &BTreeSet<String>) -> String {
     let mut graph = Dag::new("run", "What became of each stage");
     let mut rows = stages(pipeline, &[]);
     for row in &mut rows {
-        let of = |record: &&StageRecord| {
-            record.stage == row.stage || record.stage.split('@').next() == Some(&row.stage)
-        };
+        let is_one = |name: &str| name == row.stage || name.split('@').next() == Some(&row.stage);
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for record in records.iter().filter(of) {
+        for record in records.iter().filter(|record| is_one(&record.stage)) {
             let outcome = serde_json::to_value(record.outcome).unwrap_or_default();
             *counts.entry(outcome.as_str().unwrap_or_default().replace('_', " ")).or_default() += 1;
         }
         let done: usize = counts.values().sum();
-        if done < row.instances {
-            counts.insert("not done".to_owned(), row.instances - done);
+        let lost = failed.iter().filter(|name| is_one(name)).count();
+        for (word, count) in [("failed", lost), ("not tried", row.instances.saturating_sub(done + lost))] {
+            if count > 0 {
+                counts.insert(word.to_owned(), count);
+            }
         }
         row.stale = done < row.instances;
         row.state = counted(counts.iter().map(|(word, count)| (word.as_str(), *count)));

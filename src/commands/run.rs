@@ -1,5 +1,6 @@
 //! `ctpipe run`: bring stages up to date, or say what that would take.
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 
 use ctpipe_engine::history::StageRecord;
@@ -35,7 +36,7 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
         return Ok(code);
     }
     let stop = context::stop_flag()?;
-    let draw = |records: &[StageRecord]| dag::of_run(&pipeline, records);
+    let draw = |records: &[StageRecord], failed: &BTreeSet<String>| dag::of_run(&pipeline, records, failed);
     let options = Options {
         selection,
         keep_going: args.keep_going,

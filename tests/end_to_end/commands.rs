@@ -311,7 +311,8 @@ fn what_a_command_starts_ends_with_it_and_with_ctpipe() {
     }
 
     // Asked to end, a command may clean up; a second signal does not wait for it.
-    let stubborn = with("trap 'touch asked' TERM; touch ready; while true; do sleep 0.05; done");
+    let stubborn =
+        with("echo $$ > pid; trap 'touch asked' TERM; touch ready; while true; do sleep 0.05; done");
     let mut child = stubborn.command(&["run"]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let signal = |child: &std::process::Child| {
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
@@ -322,4 +323,5 @@ fn what_a_command_starts_ends_with_it_and_with_ctpipe() {
     assert!(child.try_wait().unwrap().is_none(), "it is given time");
     signal(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
+    until("nor does one that does not listen", || !lives(&pid(&stubborn)));
 }

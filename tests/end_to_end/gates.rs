@@ -155,6 +155,20 @@ fn what_no_variable_and_no_pipe_holds_is_told_all_the_same() {
     assert!((16_000..20_000).contains(&length), "{length}");
 }
 
+#[test]
+fn the_page_of_a_run_that_failed_says_what_failed_and_what_was_not_tried() {
+    let sandbox = sandbox(
+        &PIPELINE
+            .replace("echo \\\"{", "exit 3; echo \\\"{")
+            .replace("run: 'echo \"{", "run: 'exit 3; echo \"{"),
+    );
+    sandbox.ctpipe(&["run"]).expect(1);
+    let page = page(&sandbox);
+    assert!(page.contains("judge: failed; after: not tried."), "{page}");
+    assert!(page.contains("<th scope=row>after</th><td></td><td></td><td>not tried</td>"), "{page}");
+    assert!(!page.contains("report.html"), "there is none");
+}
+
 /// As `2>&1 | head -1` does.
 #[test]
 fn a_reader_that_goes_away_ends_no_run() {

@@ -135,7 +135,15 @@ impl Sandbox {
 }
 
 pub(crate) fn said(command: &mut Command) -> Said {
-    let output = command.output().expect("the binary runs");
+    // Another test's child may still hold a copy of the program open for writing, between its fork and its exec.
+    let output = loop {
+        match command.output() {
+            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            other => break other.expect("the binary runs"),
+        }
+    };
     Said {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -35,10 +35,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const LINES_SHOWN: usize = 20;
 
 /// Before the command, a process of its group that waits for the other end of its standard input to be
-/// closed, which is when ctpipe ends, however it ends, and then kills the group. The command itself has
-/// no standard input.
+/// closed, which is when ctpipe ends, however it ends, and then kills the group. That the group is asked to end does
+/// not end it: the command may not listen. The command itself has no standard input.
 const GUARDED: &str = "exec 3<&0 </dev/null; \
-    (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 & \
+    (trap '' TERM; read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 & \
     exec 3<&-; exec sh -c \"$1\"";
 
 /// The stage.

@@ -10,12 +10,22 @@ use crate::plan::State;
 /// As the report is dressed.
 pub const STYLE: &str = include_str!("page.css");
 
+/// From a run's folder to the report of the pipeline, where it has one.
+pub(crate) const REPORT: &str = "../../report/report.html";
+
 /// How many reasons, or stages that one depends on, are named before the rest is counted.
 const SHOWN: usize = 8;
 
 /// The page of one run.
-/// `drawing` is markup that stands as it is.
-pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event], drawing: &str) -> String {
+/// `drawing` is markup that stands as it is; `report`: is there one to lead to?
+pub(crate) fn render(
+    id: &str,
+    started: &str,
+    maker: &Maker,
+    events: &[Event],
+    drawing: &str,
+    report: bool,
+) -> String {
     let mut rows = String::new();
     let mut notes = String::new();
     let mut head = String::new();
@@ -66,6 +76,15 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event], d
             _ => {}
         }
     }
+    for stage in not_tried(events) {
+        let _ = write!(
+            rows,
+            "<tr><th scope=row>{}</th><td></td><td></td><td>not tried</td><td></td></tr>",
+            escape(stage)
+        );
+    }
+    let report =
+        if report { format!("<p><a href=\"{REPORT}\">Current report</a></p>") } else { String::new() };
     if !gates.is_empty() {
         gates = format!(
             "<table><caption>Gates</caption><thead><tr><th scope=col>Stage<th scope=col>Gate<th scope=col>Says\
@@ -77,10 +96,25 @@ pub(crate) fn render(id: &str, started: &str, maker: &Maker, events: &[Event], d
 <title>Run {id}</title><style>{STYLE}</style><header><p class=badge>Research use only</p><h1>Run {id}</h1></header><main><p>Started {started}, ctpipe {} ({}).</p>{head}{drawing}\
 <table><caption>Stages</caption><thead><tr><th scope=col>Stage<th scope=col>Decision<th scope=col>Why\
 <th scope=col>Outcome<th scope=col>Cost</tr></thead><tbody>{rows}</tbody></table>{gates}<h2>What was said</h2><ul>{notes}</ul>\
-<p><a href=\"../../report/report.html\">Current report</a></p></main></html>\n",
+{report}</main></html>\n",
         escape(&maker.version),
         escape(&maker.instruction_set)
     )
+}
+
+/// Stages that the run was to bring up to date and did not get to.
+fn not_tried(events: &[Event]) -> Vec<&str> {
+    let told = |stage: &str| {
+        events.iter().any(|event| match event {
+            Event::Decided { stage: s, .. } | Event::StageFailed { stage: s, .. } => s == stage,
+            _ => false,
+        })
+    };
+    let planned = events.iter().find_map(|event| match event {
+        Event::RunStarted { stages, .. } => Some(stages.as_slice()),
+        _ => None,
+    });
+    planned.unwrap_or_default().iter().map(String::as_str).filter(|stage| !told(stage)).collect()
 }
 
 fn ending(stage: &str, events: &[Event]) -> (String, String) {

@@ -1,7 +1,7 @@
 //! What a run leaves about itself in `artifacts/runs/<id>/`: every event as it happens, a summary
 //! and a page. All that holds a clock is here and in the manifests, never in an output.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -81,6 +81,16 @@ impl<'a> Recorder<'a> {
         self.log.lock().map(|log| log.stages.values().cloned().collect()).unwrap_or_default()
     }
 
+    /// The stages that failed, or were not tried because of one that did.
+    pub(crate) fn failed(&self) -> BTreeSet<String> {
+        let Ok(log) = self.log.lock() else { return BTreeSet::new() };
+        let failed = log.events.iter().filter_map(|event| match event {
+            Event::StageFailed { stage, .. } => Some(stage.clone()),
+            _ => None,
+        });
+        failed.collect()
+    }
+
     /// Closes the record; returns its folder. What cannot be written is said and no failure.
     pub(crate) fn finish(self, drawing: &str, exit_code: u8) -> PathBuf {
         let seconds = self.clock.elapsed().as_secs_f64();
@@ -99,7 +109,8 @@ impl<'a> Recorder<'a> {
                 checksum: String::new(),
             };
             files::write_atomically(&self.folder.join(RECORD), &record.sealed().to_json())?;
-            let html = page::render(&self.id, &started, &self.maker, &log.events, drawing);
+            let report = self.folder.join(page::REPORT).exists();
+            let html = page::render(&self.id, &started, &self.maker, &log.events, drawing, report);
             files::write_atomically(&self.folder.join("run.html"), html.as_bytes())?;
             // The report, which must not name a run, leads here.
             let runs = self.folder.parent().unwrap_or(&self.folder);

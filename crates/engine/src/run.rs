@@ -88,8 +88,8 @@ impl Selection {
     }
 }
 
-/// Makes a drawing of the stages that a run used and made, to stand in its page.
-pub type Draw<'a> = &'a (dyn Fn(&[StageRecord]) -> String + Sync);
+/// Makes a drawing of the stages that a run used and made, and of those that failed, to stand in its page.
+pub type Draw<'a> = &'a (dyn Fn(&[StageRecord], &BTreeSet<String>) -> String + Sync);
 
 /// How to run.
 pub struct Options<'a> {
@@ -180,7 +180,7 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     {
         recorder.note(Level::Warning, format!("nothing could be released: {}", chain(&e)));
     }
-    let drawing = options.draw.map(|draw| draw(&recorder.stages())).unwrap_or_default();
+    let drawing = options.draw.map(|draw| draw(&recorder.stages(), &recorder.failed())).unwrap_or_default();
     let folder =
         recorder.finish(&drawing, result.as_ref().map_or_else(Error::exit_code, |_| exit_code(&gates)));
     result.map(|outcomes| Summary { folder, outcomes, gates })

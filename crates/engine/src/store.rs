@@ -202,10 +202,14 @@ impl Store {
         for name in manifest.outputs.files.keys().chain(&items) {
             let path = draft.path().join(name);
             let folder = path.parent().unwrap_or(draft.path());
+            // A copy where the file system has no links.
+            let share = || {
+                fs::hard_link(from.join(name), &path)
+                    .or_else(|_| fs::copy(from.join(name), &path).map(|_| ()))
+            };
             fault::point()
                 .and_then(|()| fs::create_dir_all(folder))
-                .and_then(|()| fs::hard_link(from.join(name), &path))
-                .or_else(|_| fs::copy(from.join(name), &path).map(|_| ()))
+                .and_then(|()| share())
                 .map_err(|e| Error::io("cannot write", &path, e))?;
         }
         let made = Made { sources, ..manifest.made.clone() };

@@ -112,6 +112,18 @@ fn a_locked_run_fails_where_a_result_is_another_lists_all_and_leaves_the_lock_al
 }
 
 #[test]
+fn a_lock_that_is_a_link_stays_one() {
+    let sandbox = sandbox();
+    std::fs::create_dir(sandbox.path("locks")).unwrap();
+    sandbox.write("locks/of.lock", "");
+    std::os::unix::fs::symlink("locks/of.lock", sandbox.path("pipeline.lock")).unwrap();
+    sandbox.ctpipe(&["run", "--lock"]).expect(0);
+    assert!(sandbox.path("pipeline.lock").is_symlink());
+    assert!(read(&sandbox, "locks/of.lock").contains("stage upper"), "{}", read(&sandbox, "locks/of.lock"));
+    sandbox.ctpipe(&["run", "--locked"]).expect(0);
+}
+
+#[test]
 fn a_lock_that_is_damaged_in_conflict_or_of_a_later_ctpipe_is_told_as_such() {
     let sandbox = sandbox();
     sandbox.ctpipe(&["run", "--lock"]).expect(0);

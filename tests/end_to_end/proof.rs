@@ -367,6 +367,14 @@ fn folders_that_nobody_may_write_to_are_kept_run_again_and_collected() {
     let said = user.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
     assert_eq!(said.stdout.matches("store/a/").count(), 2, "{}", said.stdout);
     user.ctpipe(&["run"]).expect(0);
+    // Results can be written, the lock cannot: what was asked for is not done.
+    fs::set_permissions(&user.folder, fs::Permissions::from_mode(0o555)).unwrap();
+    let said = user.ctpipe(&["run", "--lock"]).expect(1);
+    assert!(
+        said.stderr.contains("pipeline.lock") && said.stderr.contains("Permission denied"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use ctpipe_engine::gates::Judged;
 use ctpipe_engine::spec::Notify;
-use ctpipe_engine::{Event, Observer, Pipeline};
+use ctpipe_engine::{Error, Event, Observer, Pipeline};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -27,8 +27,6 @@ const COMMAND: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 /// Exit codes that nobody needs to be told of: done, and interrupted by whoever sits there.
 const NO_NEWS: [u8; 2] = [0, 130];
-/// And those that end a command before a run has begun: it was typed wrongly, or another run is under way.
-const NO_RUN: [u8; 2] = [2, 75];
 /// A variable holds no more bytes than this: a few hundred thousand are too many for a program to be started with.
 const LONGEST: usize = 16_384;
 
@@ -51,10 +49,11 @@ impl<'a> Watch<'a> {
     }
 
     /// Tells whom the pipeline names, where the run that ended with this code is worth it.
-    pub(crate) fn tell(&self, pipeline: &Pipeline, exit_code: u8) {
+    pub(crate) fn tell(&self, pipeline: &Pipeline, exit_code: u8, error: Option<&Error>) {
         let Ok(seen) = self.seen.lock() else { return };
         let begun = !seen.run.is_empty();
-        if NO_NEWS.contains(&exit_code) || !begun && NO_RUN.contains(&exit_code) {
+        // What keeps a run from beginning (a merge of the lock, say) must not stop the nights unnoticed.
+        if NO_NEWS.contains(&exit_code) || !begun && error.is_none_or(Error::is_no_news) {
             return;
         }
         let Notify { command, webhook } = &pipeline.notify;

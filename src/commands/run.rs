@@ -55,7 +55,7 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
     let watch = Watch::new(observer.as_ref());
     let result = run::run(&pipeline, &options, &watch);
     let code = result.as_ref().map_or_else(Error::exit_code, Summary::exit_code);
-    watch.tell(&pipeline, code);
+    watch.tell(&pipeline, code, result.as_ref().err());
     result?;
     if !global.json {
         for page in report::pages(&pipeline) {

@@ -299,6 +299,27 @@ fn work_that_was_left_beside_its_result_goes_with_the_next_run_and_that_of_a_for
     assert!(sandbox.path(&left("lower")).exists());
 }
 
+#[test]
+fn results_of_another_pipeline_file_of_the_folder_stay_and_other_programs_files_do_not_matter() {
+    let sandbox = Sandbox::empty();
+    let sweep = |values: &str| {
+        format!(
+            "stages:\n  a: {{ matrix: {{ x: {values} }}, run: 'echo $PARAM_X > $OUT/out', outputs: [out] }}\n"
+        )
+    };
+    sandbox.write("pipeline.yaml", &sweep("[1, 2]"));
+    sandbox.write("big.yaml", &sweep("[1, 2, 3]"));
+    sandbox.write(".gitlab-ci.yml", "stages:\n  - build\n");
+    sandbox.write("dvc.yaml", "stages:\n  a:\n    cmd: true\n");
+    sandbox.ctpipe(&["run", "--pipeline", "big.yaml"]).expect(0);
+    sandbox.ctpipe(&["run"]).expect(0);
+    sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+    assert!(sandbox.path("artifacts/a@x=3/out").exists());
+    fs::remove_file(sandbox.path("big.yaml")).unwrap();
+    sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
+    assert!(!sandbox.path("artifacts/a@x=3").is_symlink());
+}
+
 /// What an auditor is given: a copy that may be read and nothing else.
 #[test]
 fn a_copy_that_cannot_be_written_is_audited_from_outside() {

@@ -74,6 +74,12 @@ pub enum Error {
         /// Every place that is not as it was.
         problems: Vec<String>,
     },
+    /// A merge left a lock with two versions.
+    #[error(
+        "{} holds the conflict of a merge; \"ctpipe run --lock\" keeps the blocks that are whole and makes the others anew",
+        .0.display()
+    )]
+    Conflict(PathBuf),
     /// A run with `--locked` came to something else than the lock says.
     #[error("not what the lock says:\n{}", .0.iter().map(|d| format!("  {d}")).collect::<Vec<_>>().join("\n"))]
     Differs(Vec<crate::locked::LockDifference>),
@@ -90,11 +96,16 @@ impl Error {
         Error::Io { action: action.to_owned(), path: path.to_path_buf(), source }
     }
 
+    /// Was the command typed wrongly, ended by hand or too early: is it news to nobody but who sits there?
+    pub fn is_no_news(&self) -> bool {
+        matches!(self, Error::Config(_) | Error::Usage(_) | Error::Locked(_) | Error::Interrupted)
+    }
+
     /// The process's exit code: 1 a stage failed, 2 usage or configuration, 4 something does not match, 75 locked, 130
     /// interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Config(_) | Error::Usage(_) | Error::Later { .. } => 2,
+            Error::Config(_) | Error::Usage(_) | Error::Later { .. } | Error::Conflict(_) => 2,
             Error::Stage { .. } | Error::Moved { .. } | Error::Stages(_) | Error::Io { .. } => 1,
             Error::Manifest { .. } | Error::Damaged { .. } | Error::Differs(_) => 4,
             Error::Locked(_) => 75,

@@ -254,6 +254,9 @@ mod tests {
             ("test.auc.value >= 0.85 if comparision", false),
             ("test.auc.value >= 0.85 if test.acu", false),
             ("test.auc.value >= 0.95 if external_test", true),
+            // What is not there may be called much like what is.
+            ("test.auc.value >= 0.95 if tess", true),
+            ("test.auc.value >= 0.95 if test_2", true),
         ] {
             assert_eq!(judged(gate, &metrics).0, passed, "{gate}");
         }

@@ -95,27 +95,45 @@ fn released(spec: &Spec) -> String {
 }
 
 impl Pipeline {
-    /// Is it the name of an instance that its stage has under no profile any more: a value was taken out of its matrix?
-    pub(crate) fn has_lost(&self, name: &str) -> bool {
+    /// Is it the name of an instance that its stage has under no profile any more, in no pipeline file of the folder:
+    /// a value was taken out of its matrix? `elsewhere`: as [`Pipeline::names_elsewhere`] has it.
+    pub(crate) fn has_lost(&self, name: &str, elsewhere: Option<&BTreeSet<String>>) -> bool {
         let Some((stage, _)) = name.split_once('@') else { return false };
         let of_stage = |known: &String| known.split('@').next() == Some(stage);
         let current = self.nodes.iter().any(|node| node.name == name);
         let lost = |names: &BTreeSet<String>| names.iter().any(of_stage) && !names.contains(name);
-        !current && self.names.as_ref().is_some_and(lost) && !self.is_of_another_file(name)
+        !current
+            && self.names.as_ref().is_some_and(lost)
+            && elsewhere.is_some_and(|names| !names.contains(name))
     }
 
-    /// May an instance be that of another pipeline file of the folder, which has the same `artifacts/`? Also where such a
-    /// file cannot be understood.
-    fn is_of_another_file(&self, name: &str) -> bool {
-        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten().map(|entry| entry.path());
-        let files = entries.filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"));
-        files.into_iter().any(|file| {
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            if file.file_name() == self.file.file_name() || !text.lines().any(|l| l.starts_with("stages:")) {
-                return false;
+    /// The names of all nodes of the folder's other pipeline files, whose results are in the same `artifacts/`; `None` where
+    /// one of them cannot be understood.
+    pub(crate) fn names_elsewhere(&self) -> Option<BTreeSet<String>> {
+        let folder = if self.root.as_os_str().is_empty() { Path::new(".") } else { &self.root };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut names = BTreeSet::new();
+        for file in entries.filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml")) {
+            if file.file_name() == self.file.file_name() || !self.is_a_pipeline(&file) {
+                continue;
             }
-            let names = Spec::load(&file, None, &[]).ok().and_then(|spec| Layout::all_names(&spec));
-            names.is_none_or(|names| names.contains(name))
+            let spec = Spec::load(&file, None, &[]).ok()?;
+            names.extend(Layout::all_names(&spec)?);
+        }
+        Some(names)
+    }
+
+    /// Other programs have files with `stages:`, too (a list, or stages of another kind). What is no YAML now may be ours.
+    fn is_a_pipeline(&self, file: &Path) -> bool {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        if !text.lines().any(|line| line.starts_with("stages:")) {
+            return false;
+        }
+        let Ok(root) = serde_yaml::from_str::<serde_yaml::Value>(&text) else { return true };
+        let Some(stages) = root.get("stages").and_then(serde_yaml::Value::as_mapping) else { return false };
+        stages.iter().any(|(name, stage)| {
+            let is_built_in = self.built_in.iter().any(|known| name.as_str() == Some(known.kind()));
+            is_built_in || ["run", "uses"].iter().any(|key| stage.get(key).is_some())
         })
     }
 

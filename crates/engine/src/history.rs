@@ -99,6 +99,9 @@ pub struct RunRecord {
     pub format: u32,
     /// Its name under `artifacts/runs/`.
     pub run: String,
+    /// The run before it, whatever became of that; `None` in a record of an earlier ctpipe, and of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// When it began, UTC.
     pub started: String,
     /// How long it took.

@@ -181,10 +181,7 @@ impl LockFile {
         let Some(text) = text_of(path)? else { return Ok(None) };
         let (lock, problems) = LockFile::salvage(path, &text)?;
         if text.lines().any(|line| MARKERS.iter().any(|marker| line.starts_with(marker))) {
-            return Err(Error::Usage(format!(
-                "{} holds the conflict of a merge; \"ctpipe run --lock\" keeps the blocks that are whole and makes the others anew",
-                path.display()
-            )));
+            return Err(Error::Conflict(path.to_path_buf()));
         }
         if problems.is_empty() { Ok(Some(lock)) } else { Err(damaged(path, problems)) }
     }

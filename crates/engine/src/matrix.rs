@@ -93,9 +93,12 @@ pub(crate) fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Does `word` stand for the value: its text, or the same number written otherwise (`1e-3`)?
+/// Does `word` stand for the value: its text, or for a number the same written otherwise (`1e-3`)?
 pub(crate) fn means(word: &str, value: &Value) -> bool {
     let text = text_of(value);
+    if value.is_string() {
+        return text == word;
+    }
     let same_number = || Some(text_of(&canonical(&serde_yaml::from_str(word).ok()?)?) == text);
     text == word || same_number().unwrap_or(false)
 }
@@ -189,6 +192,13 @@ mod tests {
         ] {
             assert_eq!(text(yaml), expected, "{yaml}");
         }
+    }
+
+    #[test]
+    fn a_word_means_a_number_however_it_is_written_and_a_text_as_it_is() {
+        let number: Value = serde_yaml::from_str("0.001").unwrap();
+        assert!(means("1e-3", &number) && means("0.001", &number) && !means("0.01", &number));
+        assert!(means("3.10", &"3.10".into()) && !means("3.10", &"3.1".into()));
     }
 
     #[test]

@@ -130,10 +130,29 @@ pub(crate) fn stands_for_something(metrics: &Value, name: &str) -> Result<bool, 
         Found::Number(_) | Found::Other(_) | Found::Null(Some(_)) => Ok(true),
         Found::Null(None) | Found::Empty(_) => Ok(false),
         Found::Missing(_) => {
-            let hint = did_you_mean(name, names(metrics).iter().map(String::as_str));
+            let known = names(metrics);
+            let meant = known.iter().map(String::as_str).filter(|known| is_slip(name, known));
+            let hint = did_you_mean(name, meant);
             if hint.is_empty() { Ok(false) } else { Err(hint) }
         }
     }
+}
+
+/// Is a name another with a letter too many, too few or in the wrong place? `test_a` is no slip for `test_b`, nor
+/// `external` for `internal`.
+fn is_slip(name: &str, known: &str) -> bool {
+    let letters = |text: &str| {
+        let mut letters: Vec<char> = text.chars().filter(|c| !c.is_ascii_digit()).collect();
+        letters.sort_unstable();
+        letters
+    };
+    let distance = strsim::damerau_levenshtein(name, known);
+    let plain = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let is_moved = letters(name) == letters(known);
+    distance <= 2
+        && distance * 4 <= name.len().max(known.len())
+        && plain(name) != plain(known)
+        && (name.chars().count() != known.chars().count() || is_moved)
 }
 
 /// All dotted names, those of groups as well.

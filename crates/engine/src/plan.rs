@@ -1,6 +1,6 @@
 //! Decides what has to be done for one stage, and says why in the same walk. Runs nothing.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -100,6 +100,9 @@ pub(crate) struct Planner<'a> {
     lock: &'a Lock,
     /// The user's inputs: the same folder is walked once a plan.
     seen: BTreeMap<String, Option<Input>>,
+    /// Which stages have an artifact of a key, and the keys of all by kind, as the store was when it was first asked.
+    homes: OnceCell<BTreeMap<String, Vec<String>>>,
+    keys: OnceCell<BTreeMap<String, Vec<Key>>>,
     /// What lies between two digests of an input that several stages read.
     diffs: RefCell<BTreeMap<(String, String), Option<TreeDiff>>>,
 }
@@ -111,7 +114,16 @@ impl<'a> Planner<'a> {
         cache: &'a StatCache,
         lock: &'a Lock,
     ) -> Self {
-        Planner { pipeline, store, cache, lock, seen: BTreeMap::new(), diffs: RefCell::default() }
+        Planner {
+            pipeline,
+            store,
+            cache,
+            lock,
+            seen: BTreeMap::new(),
+            homes: OnceCell::new(),
+            keys: OnceCell::new(),
+            diffs: RefCell::default(),
+        }
     }
 
     /// What is behind an input path; `None` when nothing is there.
@@ -204,7 +216,7 @@ impl<'a> Planner<'a> {
             && self.lock.holds()
             && let (Some(artifact), Some(content)) = (&current, locked)
             && artifact.manifest.content != content
-            && self.earlier(node, &key, |a| a.manifest.content == content).is_some()
+            && self.of_content(node, &key, content, None).is_some()
         {
             reasons.push(Reason::NotAsLocked);
         }
@@ -222,10 +234,7 @@ impl<'a> Planner<'a> {
             artifact = Some(earlier);
             State::Restore { reasons }
         // Whatever the reasons: with what the stages before it are about to make, an earlier result may serve.
-        } else if missing
-            || !reasons.is_empty()
-                && (complete || !self.store.may_hold(&node.name, &key, node.stage.in_process()))
-        {
+        } else if missing || !reasons.is_empty() && (complete || !self.may_hold(node, &key)) {
             State::Will { reasons }
         } else {
             State::May { depends_on, reasons }
@@ -241,11 +250,18 @@ impl<'a> Planner<'a> {
         locked: Option<&str>,
         not: Option<&Path>,
     ) -> Option<Artifact> {
-        let usable = |a: &Artifact| not.is_none_or(|not| not != a.path);
-        locked
-            .and_then(|content| self.earlier(node, key, |a| a.manifest.content == content && usable(a)))
-            .or_else(|| self.earlier(node, key, usable))
-            .or_else(|| self.elsewhere(node, key))
+        let of_lock = locked.and_then(|content| self.of_content(node, key, content, not));
+        let own = || self.earlier(node, key, |a| not.is_none_or(|not| not != a.path));
+        // What the lock refuses is no reason not to do the work.
+        let elsewhere = || locked.is_none() || !self.lock.holds();
+        of_lock.or_else(own).or_else(|| self.elsewhere(node, key, |_| true).filter(|_| elsewhere()))
+    }
+
+    /// An artifact of a key that holds just this, of this stage or another.
+    fn of_content(&self, node: &Node, key: &Key, content: &str, not: Option<&Path>) -> Option<Artifact> {
+        let holds = |a: &Artifact| a.manifest.content == content;
+        let own = self.earlier(node, key, |a| holds(a) && not.is_none_or(|not| not != a.path));
+        own.or_else(|| self.elsewhere(node, key, holds))
     }
 
     /// The first artifact of a key, whole, that serves.
@@ -255,9 +271,24 @@ impl<'a> Planner<'a> {
 
     /// The first whole artifact of a key that another stage has. A command may do what its key does not tell, and is
     /// asked itself.
-    fn elsewhere(&self, node: &Node, key: &Key) -> Option<Artifact> {
+    fn elsewhere(&self, node: &Node, key: &Key, serves: impl Fn(&Artifact) -> bool) -> Option<Artifact> {
         let hash = node.stage.in_process().then(|| key.hash())?;
-        self.store.find_elsewhere(&node.name, &hash, |a| intact(a, self.cache).is_none())
+        let stages = self.homes.get_or_init(|| self.store.stages_by_key()).get(&hash)?;
+        let others = stages.iter().filter(|stage| **stage != node.name);
+        others.into_iter().find_map(|other| {
+            let is_its = |a: &Artifact| a.manifest.stage == *other;
+            self.store.find(other, &hash, |a| is_its(a) && serves(a) && intact(a, self.cache).is_none())
+        })
+    }
+
+    /// Is there a result that agrees with all that is known of a key, some of whose inputs are not?
+    fn may_hold(&self, node: &Node, known: &Key) -> bool {
+        if node.stage.in_process() {
+            let keys = self.keys.get_or_init(|| self.store.keys());
+            keys.get(&known.stage).is_some_and(|keys| keys.iter().any(|key| key.agrees_with(known)))
+        } else {
+            self.store.may_hold(&node.name, known)
+        }
     }
 
     /// What lies between two digests of an input, from what earlier runs and this walk have seen.

@@ -22,6 +22,7 @@ use crate::store::Store;
 /// Writes down what it is told and passes it on.
 pub(crate) struct Recorder<'a> {
     id: String,
+    after: Option<String>,
     folder: PathBuf,
     started: jiff::Timestamp,
     clock: Instant,
@@ -51,6 +52,7 @@ impl<'a> Recorder<'a> {
         fault::point()
             .and_then(|()| fs::create_dir_all(&runs))
             .map_err(|e| Error::io("cannot make", &runs, e))?;
+        let after = history::ids(store).pop();
         let folder = runs.join(&id);
         let path = folder.join("events.jsonl");
         let file = fs::create_dir(&folder)
@@ -58,7 +60,7 @@ impl<'a> Recorder<'a> {
             .and_then(|()| File::create(&path))
             .map_err(|e| Error::io("cannot write", &path, e))?;
         let log = Mutex::new(Log { file, events: Vec::new(), stages: BTreeMap::new() });
-        let recorder = Recorder { id, folder, started, clock: Instant::now(), maker, log, next };
+        let recorder = Recorder { id, after, folder, started, clock: Instant::now(), maker, log, next };
         let stages = scope.run.iter().map(|&i| pipeline.nodes[i].name.clone()).collect();
         recorder.event(&Event::RunStarted { run: recorder.id.clone(), stages });
         Ok(recorder)
@@ -100,6 +102,7 @@ impl<'a> Recorder<'a> {
             let record = RunRecord {
                 format: 0,
                 run: self.id.clone(),
+                after: self.after.clone(),
                 started: started.clone(),
                 seconds,
                 exit_code,

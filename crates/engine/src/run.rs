@@ -145,17 +145,10 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     let store = Store::new(&pipeline.artifacts);
     let _lock = store.lock(options.wait, options.stop)?;
     store.sweep()?;
+    refuse_later(pipeline, &store)?;
+    let lock = Lock::open(pipeline, options.lock)?;
     let cache = open_cache(&store, options.paranoid);
     let recorder = Recorder::start(&store, pipeline, &scope, options.maker.clone(), observer)?;
-    let lock = refuse_later(pipeline, &store).and_then(|()| Lock::open(pipeline, options.lock));
-    // Recorded, so that it is told whom the pipeline names: a merge of the lock must not stop the nights unnoticed.
-    let lock = match lock {
-        Ok(lock) => lock,
-        Err(error) => {
-            recorder.finish("", error.exit_code());
-            return Err(error);
-        }
-    };
     let result = preflight(pipeline, &scope, &store, &recorder).and_then(|()| {
         let place =
             Place { pipeline, store: &store, cache: &cache, options, recorder: &recorder, lock: &lock };

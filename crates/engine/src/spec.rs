@@ -226,7 +226,10 @@ mod tests {
             let error = parse(GOOD, None, &[&format!("train.matrix.lr={values}")]).unwrap_err().to_string();
             assert!(error.contains(said), "{values}: {error}");
         }
-        parse(GOOD, None, &["train.matrix.lr=[9007199254740992, 9007199254740993, a, 1a]"]).unwrap();
+        // Texts are no numbers, whatever they look like.
+        for values in ["[9007199254740992, 9007199254740993, a, 1a]", "[\"3.1\", \"3.10\", \"3.11\"]"] {
+            parse(GOOD, None, &[&format!("train.matrix.lr={values}")]).unwrap();
+        }
     }
 
     #[test]

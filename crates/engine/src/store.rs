@@ -172,21 +172,38 @@ impl Store {
         there.into_iter().filter_map(|(_, path)| open(path).ok()).find(serves)
     }
 
-    /// The first artifact of a key among those of other stages, that serves: a training of a grid is that of a stage alone
-    /// with the same parameters, whatever each is called.
-    pub(crate) fn find_elsewhere(
-        &self,
-        stage: &str,
-        key_hash: &str,
-        serves: impl Fn(&Artifact) -> bool,
-    ) -> Option<Artifact> {
-        let entries = fs::read_dir(self.root.join("store")).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut others: Vec<String> = names.filter(|name| name != stage).collect();
-        others.sort();
-        others
-            .into_iter()
-            .find_map(|other| self.find(&other, key_hash, |a| a.manifest.stage == other && serves(a)))
+    /// Key hash to the stages that have an artifact of it: a training of a grid is that of a stage alone with the same
+    /// parameters, whatever each is called. By the names of folders alone.
+    pub(crate) fn stages_by_key(&self) -> BTreeMap<String, Vec<String>> {
+        let mut stages: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (stage, folder) in self.folders() {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            stages.entry(name.split('~').next().unwrap_or(&name).to_owned()).or_default().push(stage);
+        }
+        for stages in stages.values_mut() {
+            stages.sort();
+            stages.dedup();
+        }
+        stages
+    }
+
+    /// The keys of all artifacts, by what kind of stage made them.
+    pub(crate) fn keys(&self) -> BTreeMap<String, Vec<Key>> {
+        let mut keys: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+        for artifact in self.folders().filter_map(|(_, folder)| open(folder).ok()) {
+            keys.entry(artifact.manifest.key.stage.clone()).or_default().push(artifact.manifest.key);
+        }
+        keys
+    }
+
+    /// Every folder that may be an artifact, with its stage.
+    fn folders(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        let below = |folder: PathBuf| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        };
+        let stages = below(self.root.join("store"));
+        stages.flat_map(move |(stage, path)| below(path).map(move |(_, path)| (stage.clone(), path)))
     }
 
     /// The artifact of another stage as one of `stage`, which shares its files.
@@ -225,14 +242,7 @@ impl Store {
 
     /// Every artifact that lies where its manifest belongs, with its stage; not what was put aside.
     pub(crate) fn all(&self) -> Vec<(String, Artifact)> {
-        let below = |folder: PathBuf| {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
-        };
-        let stages = below(self.root.join("store"));
-        let folders =
-            stages.flat_map(|(stage, path)| below(path).map(move |(_, path)| (stage.clone(), path)));
-        let opened = folders.filter_map(|(stage, path)| Some((stage, open(path).ok()?)));
+        let opened = self.folders().filter_map(|(stage, path)| Some((stage, open(path).ok()?)));
         let named = |artifact: &Artifact| {
             let folder = artifact.path.file_name()?.to_str()?;
             number_of(folder, &artifact.manifest.key_hash)
@@ -291,16 +301,9 @@ impl Store {
         folders
     }
 
-    /// Is there a result that agrees with all that is known of a key, some of whose inputs are not? Also of other stages,
-    /// where `anywhere`.
-    pub(crate) fn may_hold(&self, stage: &str, known: &Key, anywhere: bool) -> bool {
-        let homes = if anywhere {
-            let all = fs::read_dir(self.root.join("store")).into_iter().flatten().flatten();
-            all.map(|entry| entry.path()).collect()
-        } else {
-            vec![self.home(stage)]
-        };
-        let entries = homes.into_iter().filter_map(|home| fs::read_dir(home).ok()).flatten().flatten();
+    /// Is there a result of a stage that agrees with all that is known of a key, some of whose inputs are not?
+    pub(crate) fn may_hold(&self, stage: &str, known: &Key) -> bool {
+        let entries = fs::read_dir(self.home(stage)).into_iter().flatten().flatten();
         let mut keys = entries.filter_map(|entry| Some(open(entry.path()).ok()?.manifest.key));
         keys.any(|key| key.agrees_with(known))
     }

@@ -100,19 +100,23 @@ impl Place {
     }
 
     fn run(&self) {
+        self.run_with(false, LockUse::Write).unwrap();
+    }
+
+    fn run_with(&self, force: bool, lock: LockUse) -> Result<(), Error> {
         let stop = AtomicBool::new(false);
         let options = Options {
-            selection: Selection::default(),
+            selection: Selection { force, ..Selection::default() },
             keep_going: false,
             wait: false,
             paranoid: false,
-            lock: LockUse::Write,
+            lock,
             draw: None,
             jobs: 1,
             maker: Maker::default(),
             stop: &stop,
         };
-        run(&self.pipeline(), &options, &()).unwrap();
+        run(&self.pipeline(), &options, &()).map(|_| ())
     }
 
     fn audit_with(&self, again: Again, run: Option<&str>, maker: Maker) -> Result<Report, Error> {
@@ -438,6 +442,21 @@ fn a_stage_under_another_name_takes_over_what_is_the_same_work() {
     assert!(place.current("d").join("sub/length").exists());
     let report = place.audit();
     assert!(report.is_clean(), "{:?}", report.findings);
+    // Nor does one that the lock refuses keep the work from being done.
+    let locked = format!("stages:\n  f: {{ uses: counter, inputs: {{ in: input.txt }} }}\n{items}");
+    fs::write(place.path("pipeline.yaml"), &locked).unwrap();
+    place.run_with(true, LockUse::Write).unwrap();
+    let lock = fs::read_to_string(place.path("pipeline.lock")).unwrap();
+    assert_ne!(out("f"), made, "a forced one does it anew");
+    fs::remove_dir_all(place.path("artifacts/store/f")).unwrap();
+    fs::remove_file(place.path("artifacts/f")).unwrap();
+    let error = place.run_with(false, LockUse::Hold).unwrap_err();
+    assert!(matches!(error, Error::Differs(_)), "{error}");
+    assert!(
+        ![made.clone(), String::new()].contains(&out("f")),
+        "it was done, and came to something else again"
+    );
+    assert_eq!(fs::read_to_string(place.path("pipeline.lock")).unwrap(), lock);
     // One that was altered does not serve.
     overwrite(&place.current("b").join("out.txt"), b"the number is no");
     overwrite(&place.current("a").join("out.txt"), b"the number is no");

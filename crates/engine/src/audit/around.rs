@@ -14,7 +14,7 @@ use crate::lock_file::{self, LockFile};
 use crate::locked::difference;
 use crate::manifest::Manifest;
 use crate::stat_cache::StatCache;
-use crate::store::{Artifact, RELEASED, intact, is_released};
+use crate::store::{Artifact, RELEASED, Store, intact, is_released};
 use crate::tags;
 
 /// Follows every link in `artifacts/`; stage to the artifact that is current. What a stage left that the pipeline has
@@ -116,8 +116,15 @@ pub(super) fn released(ground: &Ground<'_>, seen: &[Seen], report: &mut Report) 
 /// Is a link right, as far as is known?
 fn released_last(ground: &Ground<'_>, link: &str, artifact: &Artifact, report: &mut Report) -> bool {
     let (store, manifest) = (ground.store, &artifact.manifest);
+    let mut later: Option<RunRecord> = None;
     for id in history::ids(store).iter().rev() {
+        let before = later.as_ref().and_then(|later| later.after.as_ref());
+        // Of those that are gone one may have released something.
+        if before.is_some_and(|before| before != id) {
+            break;
+        }
         let Ok(record) = RunRecord::read_whole(store, id) else { continue };
+        later = Some(record.clone());
         let texts = record.events.iter().filter(|event| event["event"] == "log" && event["stage"] == "");
         let said = texts.filter_map(|event| event["text"].as_str()?.strip_prefix(link)?.strip_prefix(' '));
         let Some((stage, rest)) = said.filter_map(|said| said.split_once(' ')).next_back() else { continue };
@@ -144,36 +151,50 @@ fn released_last(ground: &Ground<'_>, link: &str, artifact: &Artifact, report: &
     true
 }
 
+/// The records, the newest first, as far back as each names the one before it: where `gc` or somebody has removed one, or
+/// a run was killed before its end, what lies before tells nothing of what is current.
+fn without_gaps(store: &Store) -> Vec<RunRecord> {
+    let mut records: Vec<RunRecord> = Vec::new();
+    for id in history::ids(store).iter().rev() {
+        if records.last().is_some_and(|later| later.after.as_ref() != Some(id)) {
+            break;
+        }
+        match RunRecord::read_whole(store, id) {
+            Ok(record) if record.stages.is_some() => records.push(record),
+            _ => break,
+        }
+    }
+    records
+}
+
 /// Is what is current what the last run that used it has recorded? A link may be set by hand, and an artifact replaced
 /// by another of the same key.
 pub(super) fn last_runs(ground: &Ground<'_>, current: &[&Seen], report: &mut Report) {
     let store = ground.store;
     let mut open: BTreeSet<&str> = ground.pipeline.nodes.iter().map(|node| node.name.as_str()).collect();
-    for id in history::ids(store).iter().rev() {
-        // One that was killed before its end may have set any link, as may one whose record cannot be used.
-        let Ok(record) = RunRecord::read_whole(store, id) else { return };
-        let Some(stages) = &record.stages else { return };
-        for used in stages {
+    for record in without_gaps(store) {
+        for used in record.stages.iter().flatten() {
             if !open.remove(used.stage.as_str()) {
                 continue;
             }
+            let (stage, place) = (&used.stage, used.stage.clone());
             let advice = "\"ctpipe run\" brings it up to date";
-            let was = format!("the last run that used {}, {id}, had {}", used.stage, used.content);
-            match current.iter().find(|(stage, _, _)| *stage == used.stage) {
+            let was = format!("the last run that used {stage}, {}, had {}", record.run, used.content);
+            match current.iter().find(|(name, _, _)| name == stage) {
                 Some((_, artifact, _)) if artifact.manifest.content != used.content => {
                     let text = format!("what is current holds {}, and {was}", artifact.manifest.content);
-                    report.finding(FindingKind::Link, used.stage.clone(), text, advice);
+                    report.finding(FindingKind::Link, place, text, advice);
                 }
                 Some((_, artifact, _)) if artifact.manifest.key_hash != used.key_hash => {
                     let key = &artifact.manifest.key_hash;
                     let text =
                         format!("what is current has the key {key}, and {was} under {}", used.key_hash);
-                    report.finding(FindingKind::Link, used.stage.clone(), text, advice);
+                    report.finding(FindingKind::Link, place, text, advice);
                 }
-                // One that leads nowhere has been told.
-                None if !store.root().join(&used.stage).is_symlink() => {
-                    let text = format!("it is gone, and {was}");
-                    report.finding(FindingKind::Link, used.stage.clone(), text, advice);
+                // One that leads nowhere has been told. `gc` removes those of instances that the pipeline has lost.
+                None if !store.root().join(stage).is_symlink() => {
+                    let text = format!("there is no link to a current result, and {was}");
+                    report.note(FindingKind::Link, place, text, advice);
                 }
                 _ => {}
             }

@@ -20,12 +20,15 @@ pub(super) struct Origins<'a> {
     /// Whole artifacts by their content, wherever they lie.
     by_content: HashMap<String, Vec<Artifact>>,
     /// What lies at a path of the user's now, read once; in words, why it cannot be.
-    data: BTreeMap<String, std::result::Result<Option<Arc<Tree>>, String>>,
+    data: BTreeMap<String, Data>,
     /// Which stage a stage reads at a port.
     wiring: BTreeMap<(String, String), String>,
     /// What was asked for: of several artifacts that hold the same, these were read.
     chosen: BTreeSet<PathBuf>,
 }
+
+/// A tree and its digest; `None` where nothing is there.
+type Data = std::result::Result<Option<(Arc<Tree>, String)>, String>;
 
 /// What is behind an input.
 pub(super) enum Origin {
@@ -69,13 +72,15 @@ impl<'a> Origins<'a> {
     }
 
     /// What the user's path holds now; `None` where nothing is there.
-    fn data(&mut self, given: &str) -> std::result::Result<Option<Arc<Tree>>, String> {
+    fn data(&mut self, given: &str) -> Data {
         if let Some(known) = self.data.get(given) {
             return known.clone();
         }
         let path = self.ground.pipeline.root.join(given);
         let tree = if path.exists() {
-            Tree::of(&path, &StatCache::disabled()).map(Arc::new).map(Some).map_err(|error| chain(&error))
+            let with_digest = |tree: Tree| (tree.digest(), Arc::new(tree));
+            let read = Tree::of(&path, &StatCache::disabled()).map(with_digest);
+            read.map(|(digest, tree)| Some((tree, digest))).map_err(|error| chain(&error))
         } else {
             Ok(None)
         };
@@ -90,22 +95,38 @@ impl<'a> Origins<'a> {
             return match self.data(given) {
                 Err(problem) => Origin::Unreadable(problem),
                 Ok(None) => Origin::Changed(format!("{given} is gone")),
-                Ok(Some(tree)) if tree.digest() == digest => Origin::Data(given.clone(), tree),
+                Ok(Some((tree, now))) if now == digest => Origin::Data(given.clone(), tree),
                 Ok(Some(_)) => Origin::Changed(format!("{given} has changed")),
             };
         }
-        let held = self.by_content.get(digest).map(Vec::as_slice).unwrap_or_default();
         let lineage = manifest.key.lineage.get(port);
         let fits = |candidate: &&Artifact| lineage.is_none_or(|key| *key == candidate.manifest.key_hash);
-        // Two stages may have made the same bytes.
-        let read = self.wiring.get(&(manifest.stage.clone(), port.to_owned()));
-        let unlikely = |candidate: &&Artifact| {
-            (read != Some(&candidate.manifest.stage), !self.chosen.contains(&candidate.path))
+        let held = self.by_content.get(digest).map(Vec::as_slice).unwrap_or_default();
+        let held: Vec<Artifact> = held.iter().filter(fits).cloned().collect();
+        // Several may have made the same bytes: what reads them is in order where one of them is.
+        let read = self.wiring.get(&(manifest.stage.clone(), port.to_owned())).cloned();
+        let several = held.len() > 1;
+        let mut unlikely = |candidate: &Artifact| {
+            let is_chosen = self.chosen.contains(&candidate.path);
+            (
+                read.as_ref() != Some(&candidate.manifest.stage),
+                !is_chosen,
+                several && !self.is_of_today(candidate),
+            )
         };
-        match held.iter().filter(fits).min_by_key(unlikely) {
-            Some(artifact) => Origin::Artifact(Box::new(artifact.clone())),
+        match held.iter().map(|candidate| (unlikely(candidate), candidate)).min_by(|a, b| a.0.cmp(&b.0)) {
+            Some((_, artifact)) => Origin::Artifact(Box::new(artifact.clone())),
             None => Origin::Unknown(format!("no whole artifact that was looked at holds {digest}")),
         }
+    }
+
+    /// Is the user's data that an artifact was made from as it was then?
+    fn is_of_today(&mut self, artifact: &Artifact) -> bool {
+        let manifest = artifact.manifest.clone();
+        manifest.made.sources.iter().all(|(port, given)| {
+            self.data(given)
+                .is_ok_and(|data| data.map(|(_, digest)| digest).as_ref() == manifest.key.inputs.get(port))
+        })
     }
 
     /// Artifacts, and all that they were made from.

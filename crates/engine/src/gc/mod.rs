@@ -93,12 +93,13 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     let _still = hold(&store, options)?;
     store.refuse_later()?;
     let runs = Runs::read(&store, options.keep_runs)?;
-    let roots = Roots::find(pipeline, &store, &runs)?;
+    let elsewhere = pipeline.names_elsewhere();
+    let roots = Roots::find(pipeline, elsewhere.as_ref(), &store, &runs)?;
     if !options.dry_run {
         store.sweep()?;
     }
     // Before what they lead to: a link to nothing would be a fault.
-    for link in lost_links(pipeline, &store)? {
+    for link in lost_links(pipeline, elsewhere.as_ref(), &store)? {
         if !options.dry_run {
             fault::point()
                 .and_then(|()| fs::remove_file(&link))
@@ -153,10 +154,14 @@ fn others_of_key(store: &Store, artifact: &Artifact, gone: &BTreeSet<PathBuf>) -
 }
 
 /// Links of instances that the pipeline has no longer.
-fn lost_links(pipeline: &Pipeline, store: &Store) -> Result<Vec<PathBuf>> {
+fn lost_links(
+    pipeline: &Pipeline,
+    elsewhere: Option<&BTreeSet<String>>,
+    store: &Store,
+) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(store.root()).map_err(|e| Error::io("cannot list", store.root(), e))?;
     let links = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_symlink());
-    Ok(links.filter(|path| roots::is_lost(pipeline, path)).collect())
+    Ok(links.filter(|path| roots::is_lost(pipeline, elsewhere, path)).collect())
 }
 
 /// Removes, one thing after the other.

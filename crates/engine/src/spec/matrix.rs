@@ -1,7 +1,5 @@
 //! Reads `matrix:` of a stage, of a profile or of `--set`. Knows no other stage and no parameter.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
@@ -58,7 +56,6 @@ impl Reader {
             self.problem(origin, Side::Value, format!("{name} needs at least one value"));
         }
         let mut values: Vec<Setting<Json>> = Vec::new();
-        let mut texts: BTreeSet<String> = BTreeSet::new();
         for (position, item) in list.iter().enumerate() {
             let origin = origin.below(&position.to_string());
             let value = serde_json::to_value(item).ok().and_then(|value| canonical(&value));
@@ -75,15 +72,15 @@ impl Reader {
                              found \"{text}\""
                         )
                     } else if let Some(other) =
-                        texts.iter().find(|other| are_one_value(other.as_str(), &text))
+                        values.iter().find(|other| are_one_value(&other.value, &value))
                     {
-                        if *other == text {
+                        let other = text_of(&other.value);
+                        if other == text {
                             format!("{name} has the value {text} twice")
                         } else {
                             format!("{name} has one value twice, as {other} and as {text}")
                         }
                     } else {
-                        texts.insert(text);
                         values.push(Setting { value, origin });
                         continue;
                     }
@@ -126,10 +123,13 @@ impl Reader {
     }
 }
 
-/// The same text, or one number written in two ways: nobody could say which of them `lr=1e-3` means.
-fn are_one_value(a: &str, b: &str) -> bool {
+/// The same text, or one number written in two ways: nobody could say which of them `lr=1e-3` means. Two texts are not
+/// numbers, whatever they look like (`"3.1"` and `"3.10"`).
+fn are_one_value(a: &Json, b: &Json) -> bool {
+    let (text_a, text_b) = (text_of(a), text_of(b));
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
     // Whole numbers beyond what a float tells apart are told apart by their digits.
-    let are_whole = [a, b].iter().all(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    a == b || !are_whole && number(a).is_some() && number(a) == number(b)
+    let are_whole = [&text_a, &text_b].iter().all(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_number = (a.is_number() || b.is_number()) && !are_whole;
+    text_a == text_b || is_number && number(&text_a).is_some() && number(&text_a) == number(&text_b)
 }

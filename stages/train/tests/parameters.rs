@@ -69,7 +69,8 @@ fn changes() -> Vec<(&'static str, Value, Value)> {
 }
 
 /// Those of which the training itself takes no notice, and those with a test of their own.
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 10] = [
+    "on_divergence",
     "num_classes",
     "early_stopping_on",
     "checkpoint_every",
@@ -130,6 +131,7 @@ fn what_a_choice_does_not_use_changes_nothing() {
         ("rotate_degrees", json!(90.0), json!({ "rotate_probability": 0.0 })),
         ("noise_range", json!(0.5), json!({ "augment": false })),
         ("hidden_size", json!(6), json!({})),
+        ("on_divergence", json!("keep"), json!({})),
     ] {
         let (before, after) = (trained(&[&with]), trained(&[&with, &json!({ name: value })]));
         assert!(before.weights == after.weights, "{name} = {value} with {with}");

@@ -4,7 +4,7 @@
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl<'a> Watch<'a> {
         }
         let Notify { command, webhook } = &pipeline.notify;
         let page = pipeline.artifacts.join("runs").join(&seen.run).join("run.html");
-        let notice = seen.notice(exit_code);
+        let notice = seen.notice(exit_code, error);
         let told = [
             ("command", command.as_ref().map(|line| run_command(line, pipeline, &notice, &page))),
             ("webhook", webhook.as_ref().map(|address| post(address, &notice))),
@@ -98,10 +98,19 @@ impl Observer for Watch<'_> {
 }
 
 impl Seen {
-    fn notice(&self, exit_code: u8) -> Value {
+    fn notice(&self, exit_code: u8, error: Option<&Error>) -> Value {
         let said_no: Vec<&Judged> = self.gates.iter().filter(|judged| !judged.passed).collect();
         let what = match (self.failed.as_slice(), said_no.as_slice()) {
-            _ if self.run.is_empty() => format!("it could not begin, exit code {exit_code}"),
+            _ if self.run.is_empty() => {
+                // Without the error's own text, which may hold a file's name.
+                let why = match error {
+                    Some(Error::Conflict(_)) => ": the lock holds the conflict of a merge",
+                    Some(Error::Damaged { .. }) => ": the lock is not as it was written",
+                    Some(Error::Later { .. }) => ": a later ctpipe has been here",
+                    _ => "",
+                };
+                format!("it could not begin, exit code {exit_code}{why}")
+            }
             ([], []) => format!("it ended with exit code {exit_code}"),
             ([], gates) => format!("{} gate(s) said no", gates.len()),
             (failed, _) => format!("{} failed", failed.join(", ")),
@@ -167,7 +176,8 @@ fn run_command(line: &str, pipeline: &Pipeline, notice: &Value, page: &Path) -> 
         .env("CTPIPE_EXIT_CODE", notice["exit_code"].to_string())
         .env("CTPIPE_FAILED", short(&names(&notice["failed"], "")))
         .env("CTPIPE_GATES", short(&names(&notice["gates"], "gate")))
-        .env("CTPIPE_PAGE", std::path::absolute(page).unwrap_or_else(|_| page.to_path_buf()))
+        // Of a run that could not begin there is none.
+        .env("CTPIPE_PAGE", if page.exists() { std::path::absolute(page)? } else { PathBuf::new() })
         .stdin(Stdio::piped())
         // Standard output may be an event stream.
         .stdout(Stdio::null())

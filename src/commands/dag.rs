@@ -48,7 +48,11 @@ pub(crate) fn dag(global: &Global, args: &cli::Dag) -> anyhow::Result<u8> {
 }
 
 /// What a run came to, for its page.
-pub(crate) fn of_run(pipeline: &Pipeline, records: &[StageRecord], failed: &BTreeSet<String>) -> String {
+pub(crate) fn of_run(
+    pipeline: &Pipeline,
+    records: &[StageRecord],
+    unfinished: &BTreeMap<String, &'static str>,
+) -> String {
     let mut graph = Dag::new("run", "What became of each stage");
     let mut rows = stages(pipeline, &[]);
     for row in &mut rows {
@@ -59,13 +63,16 @@ pub(crate) fn of_run(pipeline: &Pipeline, records: &[StageRecord], failed: &BTre
             *counts.entry(outcome.as_str().unwrap_or_default().replace('_', " ")).or_default() += 1;
         }
         let done: usize = counts.values().sum();
-        let lost = failed.iter().filter(|name| is_one(name)).count();
-        for (word, count) in [("failed", lost), ("not tried", row.instances.saturating_sub(done + lost))] {
-            if count > 0 {
-                counts.insert(word.to_owned(), count);
-            }
+        let open: Vec<&str> =
+            unfinished.iter().filter(|(name, _)| is_one(name)).map(|(_, word)| *word).collect();
+        for word in &open {
+            *counts.entry((*word).to_owned()).or_default() += 1;
         }
-        row.stale = done < row.instances;
+        let others = row.instances.saturating_sub(done + open.len());
+        if others > 0 {
+            counts.insert("not asked for".to_owned(), others);
+        }
+        row.stale = !open.is_empty();
         row.state = counted(counts.iter().map(|(word, count)| (word.as_str(), *count)));
         graph = graph.node(Node::new(row.title()).line(row.state.clone()).flagged(row.stale));
     }

@@ -1,6 +1,6 @@
 //! `ctpipe run`: bring stages up to date, or say what that would take.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::num::NonZero;
 
 use ctpipe_engine::history::StageRecord;
@@ -36,7 +36,9 @@ pub(crate) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
         return Ok(code);
     }
     let stop = context::stop_flag()?;
-    let draw = |records: &[StageRecord], failed: &BTreeSet<String>| dag::of_run(&pipeline, records, failed);
+    let draw = |records: &[StageRecord], open: &BTreeMap<String, &'static str>| {
+        dag::of_run(&pipeline, records, open)
+    };
     let options = Options {
         selection,
         keep_going: args.keep_going,

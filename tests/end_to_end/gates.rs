@@ -134,7 +134,11 @@ fn a_command_is_told_of_a_no_and_of_a_failure_and_of_nothing_else() {
     let lock = std::fs::read_to_string(sandbox.path("pipeline.lock")).unwrap();
     sandbox.write("pipeline.lock", &format!("<<<<<<< HEAD\n{lock}"));
     sandbox.ctpipe(&["run"]).expect(2);
-    assert!(told(&sandbox).ends_with("ctpipe run: it could not begin, exit code 2\n"), "{}", told(&sandbox));
+    assert!(
+        told(&sandbox).ends_with("could not begin, exit code 2: the lock holds the conflict of a merge\n"),
+        "{}",
+        told(&sandbox)
+    );
     // A mistake on the command line is told to who made it.
     let before = told(&sandbox);
     sandbox.ctpipe(&["run", "nothing"]).expect(2);

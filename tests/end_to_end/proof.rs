@@ -308,14 +308,15 @@ fn results_of_another_pipeline_file_of_the_folder_stay_and_other_programs_files_
         )
     };
     sandbox.write("pipeline.yaml", &sweep("[1, 2]"));
-    sandbox.write("big.yaml", &sweep("[1, 2, 3]"));
+    // Whatever it is called, and however it is written.
+    sandbox.write("big.pipe", &sweep("[1, 2, 3]").replace("stages:", "\"stages\":"));
     sandbox.write(".gitlab-ci.yml", "stages:\n  - build\n");
     sandbox.write("dvc.yaml", "stages:\n  a:\n    cmd: true\n");
-    sandbox.ctpipe(&["run", "--pipeline", "big.yaml"]).expect(0);
+    sandbox.ctpipe(&["run", "--pipeline", "big.pipe"]).expect(0);
     sandbox.ctpipe(&["run"]).expect(0);
     sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
     assert!(sandbox.path("artifacts/a@x=3/out").exists());
-    fs::remove_file(sandbox.path("big.yaml")).unwrap();
+    fs::remove_file(sandbox.path("big.pipe")).unwrap();
     sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
     assert!(!sandbox.path("artifacts/a@x=3").is_symlink());
 }

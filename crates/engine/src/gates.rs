@@ -257,6 +257,8 @@ mod tests {
             // What is not there may be called much like what is.
             ("test.auc.value >= 0.95 if tess", true),
             ("test.auc.value >= 0.95 if test_2", true),
+            ("test.auc.value >= 0.95 if test_b.auc", true),
+            ("test.auc.value >= 0.95 if test.pauc.male", true),
         ] {
             assert_eq!(judged(gate, &metrics).0, passed, "{gate}");
         }

@@ -89,6 +89,9 @@ pub struct Pipeline {
     pub(crate) built_in: Vec<Arc<dyn Stage>>,
 }
 
+/// No pipeline file is larger.
+const LARGEST: u64 = 1 << 20;
+
 /// The name of the link to what is released.
 fn released(spec: &Spec) -> String {
     spec.profile.as_ref().map_or_else(|| RELEASED.to_owned(), |profile| format!("{RELEASED}@{profile}"))
@@ -113,23 +116,28 @@ impl Pipeline {
         let folder = if self.root.as_os_str().is_empty() { Path::new(".") } else { &self.root };
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut names = BTreeSet::new();
-        for file in entries.filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml")) {
-            if file.file_name() == self.file.file_name() || !self.is_a_pipeline(&file) {
-                continue;
+        for file in entries.filter(|path| path.file_name() != self.file.file_name()) {
+            if self.is_a_pipeline(&file) {
+                let spec = Spec::load(&file, None, &[]).ok()?;
+                names.extend(Layout::all_names(&spec)?);
             }
-            let spec = Spec::load(&file, None, &[]).ok()?;
-            names.extend(Layout::all_names(&spec)?);
         }
         Some(names)
     }
 
-    /// Other programs have files with `stages:`, too (a list, or stages of another kind). What is no YAML now may be ours.
+    /// Whatever it is called. Other programs have files with `stages:`, too (a list, or stages of another kind); what is no
+    /// YAML now and speaks of stages may be ours.
     fn is_a_pipeline(&self, file: &Path) -> bool {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        if !text.lines().any(|line| line.starts_with("stages:")) {
+        let is_small =
+            std::fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.len() < LARGEST);
+        let text = if is_small { std::fs::read_to_string(file).unwrap_or_default() } else { String::new() };
+        if !text.contains("stages") {
             return false;
         }
-        let Ok(root) = serde_yaml::from_str::<serde_yaml::Value>(&text) else { return true };
+        let Ok(root) = serde_yaml::from_str::<serde_yaml::Value>(&text) else {
+            let begins = |line: &str| line.trim_start_matches(['\u{feff}', '"', '\'']).starts_with("stages");
+            return text.lines().any(begins);
+        };
         let Some(stages) = root.get("stages").and_then(serde_yaml::Value::as_mapping) else { return false };
         stages.iter().any(|(name, stage)| {
             let is_built_in = self.built_in.iter().any(|known| name.as_str() == Some(known.kind()));

@@ -138,21 +138,23 @@ pub(crate) fn stands_for_something(metrics: &Value, name: &str) -> Result<bool, 
     }
 }
 
-/// Is a name another with a letter too many, too few or in the wrong place? `test_a` is no slip for `test_b`, nor
-/// `external` for `internal`.
+/// Is a name another with a letter too many, too few or in the wrong place, in one of its parts? `test_a` is no slip for
+/// `test_b`, nor `male` for `female` or `external_b` for `external`.
 fn is_slip(name: &str, known: &str) -> bool {
+    let differing: Vec<(&str, &str)> =
+        name.split('.').zip(known.split('.')).filter(|(a, b)| a != b).collect();
+    let [(a, b)] = differing[..] else { return false };
+    let plain = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     let letters = |text: &str| {
-        let mut letters: Vec<char> = text.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let mut letters: Vec<char> = text.chars().collect();
         letters.sort_unstable();
         letters
     };
-    let distance = strsim::damerau_levenshtein(name, known);
-    let plain = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    let is_moved = letters(name) == letters(known);
-    distance <= 2
-        && distance * 4 <= name.len().max(known.len())
-        && plain(name) != plain(known)
-        && (name.chars().count() != known.chars().count() || is_moved)
+    name.split('.').count() == known.split('.').count()
+        && strsim::damerau_levenshtein(a, b) == 1
+        && plain(a) != plain(b)
+        && !(a.starts_with(b) || b.starts_with(a))
+        && (a.chars().count() != b.chars().count() || letters(a) == letters(b))
 }
 
 /// All dotted names, those of groups as well.

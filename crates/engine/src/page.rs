@@ -1,5 +1,6 @@
 //! `run.html`: one run as one offline page. Draws what the events say and knows nothing else.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::event::{Event, Level};
@@ -12,6 +13,8 @@ pub const STYLE: &str = include_str!("page.css");
 
 /// From a run's folder to the report of the pipeline, where it has one.
 pub(crate) const REPORT: &str = "../../report/report.html";
+
+const NOT_TRIED: &str = "not tried";
 
 /// How many reasons, or stages that one depends on, are named before the rest is counted.
 const SHOWN: usize = 8;
@@ -76,10 +79,11 @@ pub(crate) fn render(
             _ => {}
         }
     }
-    for stage in not_tried(events) {
+    let unfinished = unfinished(events);
+    for (stage, _) in unfinished.iter().filter(|(_, word)| **word == NOT_TRIED) {
         let _ = write!(
             rows,
-            "<tr><th scope=row>{}</th><td></td><td></td><td>not tried</td><td></td></tr>",
+            "<tr><th scope=row>{}</th><td></td><td></td><td>{NOT_TRIED}</td><td></td></tr>",
             escape(stage)
         );
     }
@@ -102,19 +106,28 @@ pub(crate) fn render(
     )
 }
 
-/// Stages that the run was to bring up to date and did not get to.
-fn not_tried(events: &[Event]) -> Vec<&str> {
-    let told = |stage: &str| {
-        events.iter().any(|event| match event {
-            Event::Decided { stage: s, .. } | Event::StageFailed { stage: s, .. } => s == stage,
-            _ => false,
-        })
-    };
-    let planned = events.iter().find_map(|event| match event {
-        Event::RunStarted { stages, .. } => Some(stages.as_slice()),
-        _ => None,
-    });
-    planned.unwrap_or_default().iter().map(String::as_str).filter(|stage| !told(stage)).collect()
+/// Stages that the run was to bring up to date and has not, with what became of each.
+pub(crate) fn unfinished(events: &[Event]) -> BTreeMap<String, &'static str> {
+    let mut open = BTreeMap::new();
+    for event in events {
+        match event {
+            Event::RunStarted { stages, .. } => {
+                open.extend(stages.iter().map(|stage| (stage.clone(), NOT_TRIED)));
+            }
+            Event::Decided { stage, state: State::Fresh } | Event::StageFinished { stage, .. } => {
+                open.remove(stage);
+            }
+            Event::Decided { stage, .. } => {
+                open.insert(stage.clone(), "interrupted");
+            }
+            // One that was not tried because of another has not been decided on.
+            Event::StageFailed { stage, .. } if open.get(stage) == Some(&"interrupted") => {
+                open.insert(stage.clone(), "failed");
+            }
+            _ => {}
+        }
+    }
+    open
 }
 
 fn ending(stage: &str, events: &[Event]) -> (String, String) {

@@ -1,7 +1,7 @@
 //! What a run leaves about itself in `artifacts/runs/<id>/`: every event as it happens, a summary
 //! and a page. All that holds a clock is here and in the manifests, never in an output.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -83,14 +83,9 @@ impl<'a> Recorder<'a> {
         self.log.lock().map(|log| log.stages.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// The stages that failed, or were not tried because of one that did.
-    pub(crate) fn failed(&self) -> BTreeSet<String> {
-        let Ok(log) = self.log.lock() else { return BTreeSet::new() };
-        let failed = log.events.iter().filter_map(|event| match event {
-            Event::StageFailed { stage, .. } => Some(stage.clone()),
-            _ => None,
-        });
-        failed.collect()
+    /// The stages that were to be brought up to date and were not, with what became of each.
+    pub(crate) fn unfinished(&self) -> BTreeMap<String, &'static str> {
+        self.log.lock().map(|log| page::unfinished(&log.events)).unwrap_or_default()
     }
 
     /// Closes the record; returns its folder. What cannot be written is said and no failure.

@@ -1,7 +1,7 @@
 //! Brings stages up to date: decide, do, record, one stage after the other. Knows no stage by
 //! name and no terminal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -88,8 +88,9 @@ impl Selection {
     }
 }
 
-/// Makes a drawing of the stages that a run used and made, and of those that failed, to stand in its page.
-pub type Draw<'a> = &'a (dyn Fn(&[StageRecord], &BTreeSet<String>) -> String + Sync);
+/// Makes a drawing of the stages that a run used and made, and of those that it did not finish with what became of each,
+/// to stand in its page.
+pub type Draw<'a> = &'a (dyn Fn(&[StageRecord], &BTreeMap<String, &'static str>) -> String + Sync);
 
 /// How to run.
 pub struct Options<'a> {
@@ -173,7 +174,8 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     {
         recorder.note(Level::Warning, format!("nothing could be released: {}", chain(&e)));
     }
-    let drawing = options.draw.map(|draw| draw(&recorder.stages(), &recorder.failed())).unwrap_or_default();
+    let drawing =
+        options.draw.map(|draw| draw(&recorder.stages(), &recorder.unfinished())).unwrap_or_default();
     let folder =
         recorder.finish(&drawing, result.as_ref().map_or_else(Error::exit_code, |_| exit_code(&gates)));
     result.map(|outcomes| Summary { folder, outcomes, gates })

@@ -12,6 +12,7 @@ use ctpipe_engine::parameters::choice;
 use ctpipe_engine::{Level, MANIFEST, Manifest, Output, Param, Port, Stage, StageError, Task, parameters};
 use ctpipe_tables::json::{self, Candidate, ModelFile, SearchFile};
 use ctpipe_tables::{EpochRow, Table};
+use serde_json::Value;
 
 pub use error::SearchError;
 pub use rank::{By, Losses, candidate, rank};
@@ -42,8 +43,36 @@ const SPLIT: &str = "split";
 const VOLUMES: &str = "volumes";
 const INIT_FROM: &str = "init_from";
 
-/// What a training's loss is made of: under another, its number says something else.
-const LOSS: [&str; 5] = ["loss", "focal_loss_alpha", "focal_loss_gamma", "class_weights", "label_smoothing"];
+/// What a training's number for the loss is made of: under another, it says something else.
+const LOSS: [&str; 3] = ["loss", "class_weights", "label_smoothing"];
+/// Of the focal loss, besides.
+const FOCAL: [&str; 2] = ["focal_loss_alpha", "focal_loss_gamma"];
+
+/// What a model has learnt from, as far as its manifest tells, or that of the search that has chosen it.
+#[derive(Debug, Clone, Default)]
+struct Learnt {
+    split: Option<String>,
+    volumes: Option<String>,
+    init_from: Option<String>,
+    loss: Option<Vec<Value>>,
+}
+
+impl Learnt {
+    fn of(folder: &Path) -> Result<Learnt, StageError> {
+        let Some(manifest) = manifest(folder)? else { return Ok(Learnt::default()) };
+        let chosen = SearchFile::beside(folder).map_err(StageError::failed)?.unwrap_or_default();
+        let (inputs, params) = (&manifest.key.inputs, &manifest.key.params);
+        let is_focal = params.get("loss").and_then(Value::as_str) == Some("focal");
+        let names = LOSS.iter().chain(FOCAL.iter().filter(|_| is_focal));
+        let loss = names.map(|name| params.get(*name).cloned().unwrap_or_default()).collect();
+        Ok(Learnt {
+            split: inputs.get(SPLIT).cloned().or(chosen.split),
+            volumes: inputs.get(VOLUMES).cloned().or(chosen.volumes),
+            init_from: inputs.get(INIT_FROM).cloned().or(chosen.init_from),
+            loss: params.contains_key("loss").then_some(loss),
+        })
+    }
+}
 
 impl Stage for Search {
     fn kind(&self) -> &'static str {
@@ -77,21 +106,15 @@ impl Stage for Search {
         for (label, folder) in &models {
             let history = EpochRow::read(folder).map_err(StageError::failed)?;
             candidates.push(candidate(label, &history));
-            learnt.push((*label, manifest(folder)?));
+            learnt.push((*label, Learnt::of(folder)?));
         }
-        if let Some((first, second)) =
-            that_differ(&learnt, |manifest| manifest.key.inputs.get(SPLIT).cloned())
-        {
+        if let Some((first, second)) = that_differ(&learnt, |learnt| learnt.split.as_ref()) {
             return Err(StageError::failed(SearchError::OtherSplit { first, second }));
         }
-        if let Some((first, second)) =
-            that_differ(&learnt, |manifest| manifest.key.inputs.get(VOLUMES).cloned())
-        {
+        if let Some((first, second)) = that_differ(&learnt, |learnt| learnt.volumes.as_ref()) {
             return Err(StageError::failed(SearchError::OtherVolumes { first, second }));
         }
-        let other_loss = that_differ(&learnt, |manifest| {
-            Some(LOSS.map(|name| manifest.key.params.get(name).cloned().unwrap_or_default()))
-        });
+        let other_loss = that_differ(&learnt, |learnt| learnt.loss.as_ref());
         let losses = match (other_loss, config.by) {
             (Some((first, second)), By::ValLoss) => {
                 return Err(StageError::failed(SearchError::OtherLoss { first, second }));
@@ -109,9 +132,9 @@ impl Stage for Search {
             chosen: best.label.clone(),
             ..SearchFile::default()
         };
-        if let Some(((_, folder), (_, manifest))) = chosen {
-            let read = |port: &str| manifest.as_ref()?.key.inputs.get(port).cloned();
-            (file.split, file.volumes, file.init_from) = (read(SPLIT), read(VOLUMES), read(INIT_FROM));
+        if let Some(((_, folder), (_, learnt))) = chosen {
+            (file.split, file.volumes) = (learnt.split.clone(), learnt.volumes.clone());
+            file.init_from.clone_from(&learnt.init_from);
             FILES.iter().try_for_each(|name| copy(&folder.join(name), &task.out().join(name)))?;
         }
         file.candidates = candidates;
@@ -125,12 +148,12 @@ fn manifest(folder: &Path) -> Result<Option<Manifest>, StageError> {
     there.then(|| Manifest::read(folder)).transpose().map_err(StageError::failed)
 }
 
-/// The first two models that differ in something, as far as their manifests tell.
-fn that_differ<T: PartialEq>(
-    learnt: &[(&str, Option<Manifest>)],
-    of: impl Fn(&Manifest) -> Option<T>,
+/// The first two models that differ in something, as far as it is known of them.
+fn that_differ<'a, T: PartialEq + 'a>(
+    learnt: &'a [(&str, Learnt)],
+    of: impl Fn(&'a Learnt) -> Option<&'a T>,
 ) -> Option<(String, String)> {
-    let mut known = learnt.iter().filter_map(|(label, manifest)| Some((*label, of(manifest.as_ref()?)?)));
+    let mut known = learnt.iter().filter_map(|(label, learnt)| Some((*label, of(learnt)?)));
     let (first, of_first) = known.next()?;
     let (second, _) = known.find(|(_, other)| *other != of_first)?;
     Some((first.to_owned(), second.to_owned()))

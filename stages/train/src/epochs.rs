@@ -418,9 +418,9 @@ impl<'a> Run<'a> {
 
     fn end(mut self) -> Trained {
         self.settle_checkpoint();
-        let stopped_early = self.course.epoch <= self.config.epochs;
-        let (last, best) = (self.course.epoch - 1, self.course.best_epoch);
         let diverged = self.notes.iter().any(|note| note.code == "diverged");
+        let stopped_early = !diverged && self.course.epoch <= self.config.epochs;
+        let (last, best) = (self.course.epoch - 1, self.course.best_epoch);
         if !diverged {
             self.watcher.info(&if stopped_early {
             format!(

@@ -94,12 +94,13 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     store.refuse_later()?;
     let runs = Runs::read(&store, options.keep_runs)?;
     let elsewhere = pipeline.names_elsewhere();
-    let roots = Roots::find(pipeline, elsewhere.as_ref(), &store, &runs)?;
+    let is_lost = |link: &Path| pipeline.has_lost(&name(link), elsewhere.as_ref());
+    let roots = Roots::find(pipeline, &is_lost, &store, &runs)?;
     if !options.dry_run {
         store.sweep()?;
     }
     // Before what they lead to: a link to nothing would be a fault.
-    for link in lost_links(pipeline, elsewhere.as_ref(), &store)? {
+    for link in disk::entries(store.root())?.into_iter().filter(|path| path.is_symlink() && is_lost(path)) {
         if !options.dry_run {
             fault::point()
                 .and_then(|()| fs::remove_file(&link))
@@ -114,24 +115,25 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     for path in aside(&store)? {
         sweep.remove(&path)?;
     }
-    for path in leftovers(&store, &runs, &store.all())? {
+    let mut kept = store.all();
+    for path in leftovers(&store, &runs, &kept)? {
         sweep.remove(&path)?;
     }
-    let open =
-        store.all().into_iter().map(|(_, artifact)| artifact).filter(|a| !roots.holds(&a.path)).collect();
+    let open = kept.iter().map(|(_, artifact)| artifact.clone()).filter(|a| !roots.holds(&a.path)).collect();
     for artifact in order::last_made_first(open, &runs) {
         if options.max_size.is_some_and(|most| sweep.disk.total() <= most) {
             break;
         }
         sweep.remove(&artifact.path)?;
+        kept.retain(|(_, kept)| kept.path != artifact.path);
         // What could be watched while it was made takes room as well.
-        let live = store.live(&artifact.manifest.stage, &artifact.manifest.key_hash);
-        if live.exists() && !others_of_key(&store, &artifact, &sweep.gone) {
+        let (stage, key) = (&artifact.manifest.stage, &artifact.manifest.key_hash);
+        let is_shown = kept.iter().any(|(of, other)| of == stage && other.manifest.key_hash == *key);
+        let live = store.live(stage, key);
+        if live.exists() && !is_shown {
             sweep.remove(&live)?;
         }
     }
-    let mut kept = store.all();
-    kept.retain(|(_, artifact)| !sweep.gone.contains(&artifact.path));
     for path in leftovers(&store, &runs, &kept)? {
         sweep.remove(&path)?;
     }
@@ -147,23 +149,6 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     })
 }
 
-/// Are there, beside what has gone, other artifacts of the same key?
-fn others_of_key(store: &Store, artifact: &Artifact, gone: &BTreeSet<PathBuf>) -> bool {
-    let (stage, key) = (&artifact.manifest.stage, &artifact.manifest.key_hash);
-    store.find(stage, key, |other| other.path != artifact.path && !gone.contains(&other.path)).is_some()
-}
-
-/// Links of instances that the pipeline has no longer.
-fn lost_links(
-    pipeline: &Pipeline,
-    elsewhere: Option<&BTreeSet<String>>,
-    store: &Store,
-) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(store.root()).map_err(|e| Error::io("cannot list", store.root(), e))?;
-    let links = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_symlink());
-    Ok(links.filter(|path| roots::is_lost(pipeline, elsewhere, path)).collect())
-}
-
 /// Removes, one thing after the other.
 struct Sweep<'a> {
     store: &'a Store,
@@ -176,7 +161,7 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Once is enough.
+    /// Removes what was not removed yet.
     fn remove(&mut self, path: &Path) -> Result<()> {
         if !self.gone.insert(path.to_path_buf()) {
             return Ok(());

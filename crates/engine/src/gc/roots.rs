@@ -119,18 +119,14 @@ fn used(record: &RunRecord) -> impl Iterator<Item = (&str, &str, &str)> {
     }))
 }
 
-/// Is it the link of an instance that the pipeline has no longer?
-pub(super) fn is_lost(pipeline: &Pipeline, elsewhere: Option<&BTreeSet<String>>, link: &Path) -> bool {
-    link.file_name().is_some_and(|name| pipeline.has_lost(&name.to_string_lossy(), elsewhere))
-}
-
 /// Folders that stay.
 pub(super) struct Roots(BTreeSet<PathBuf>);
 
 impl Roots {
+    /// `is_lost`: is a link that of an instance that no pipeline has any more?
     pub(super) fn find(
         pipeline: &Pipeline,
-        elsewhere: Option<&BTreeSet<String>>,
+        is_lost: &dyn Fn(&Path) -> bool,
         store: &Store,
         runs: &Runs,
     ) -> Result<Roots> {
@@ -138,7 +134,7 @@ impl Roots {
         // Of stages, and what was released.
         for folder in [store.root().to_path_buf(), store.root().join("released")] {
             let links = entries(&folder)?.into_iter().filter(|path| path.is_symlink());
-            let links = links.filter(|path| !is_lost(pipeline, elsewhere, path));
+            let links = links.filter(|path| !is_lost(path));
             roots.extend(links.filter_map(|link| store.led_to(&link)));
         }
         let mut hold = |stage: &str, key: &str, content: &str| {

@@ -74,6 +74,16 @@ impl SearchFile {
         file_schema::<SearchFile>("SearchFile", SearchFile::SCHEMA_VERSION)
     }
 
+    /// What the chosen one's training read at a port, for which the search itself has none.
+    pub fn learnt(&self, port: &str) -> Option<&String> {
+        match port {
+            "split" => self.split.as_ref(),
+            "volumes" => self.volumes.as_ref(),
+            "init_from" => self.init_from.as_ref(),
+            _ => None,
+        }
+    }
+
     /// That of a model's folder, where the model came from a search.
     ///
     /// # Errors

@@ -182,26 +182,26 @@ fn what_it_may_know(task: &Task<'_>) -> Result<Vec<Note>, StageError> {
     let Some(model) = manifest("model")? else { return Ok(Vec::new()) };
     // The chosen one of a search has not learnt itself: its table says what that one had learnt from.
     let chosen = SearchFile::beside(task.input("model")?).map_err(StageError::failed)?.unwrap_or_default();
-    let learnt = |port: &str, chosen: Option<String>| model.key.inputs.get(port).cloned().or(chosen);
-    let another = |port: &str, chosen: Option<String>| -> Result<bool, StageError> {
+    let learnt = |port: &str| model.key.inputs.get(port).or_else(|| chosen.learnt(port));
+    let another = |port: &str| -> Result<bool, StageError> {
         let here = manifest(port)?.map(|manifest| manifest.content);
-        Ok(learnt(port, chosen).zip(here).is_some_and(|(learnt, here)| learnt != here))
+        Ok(learnt(port).zip(here).is_some_and(|(learnt, here)| *learnt != here))
     };
     let mut said = Vec::new();
     let mut doubt = |code: &str, text: &str| said.push(Note::new(code, text, []));
-    if another("split", chosen.split)? {
+    if another("split")? {
         doubt(
             OTHER_SPLIT,
             "the model has learnt from another split than this one: it may know patients of the test part",
         );
     }
-    if another("volumes", chosen.volumes)? {
+    if another("volumes")? {
         doubt(
             "other_volumes",
             "the model has learnt from other volumes than these: they were prepared in another way, or are of other series",
         );
     }
-    if learnt("init_from", chosen.init_from).is_some() {
+    if learnt("init_from").is_some() {
         doubt(
             "init_from",
             "the model began with earlier weights (init_from): what those had learnt from may be in the test part",

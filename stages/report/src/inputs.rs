@@ -121,20 +121,17 @@ impl Inputs {
         let read = |reader: &str, port: &str| -> Option<bool> {
             Some(*manifest(reader)?.key.inputs.get(port)? == manifest(port)?.content)
         };
-        let chosen = self.chosen.as_ref();
         // The chosen one of a search has not learnt itself: its table says what that one had learnt from.
-        let learnt = match chosen.and_then(|chosen| chosen.split.as_ref()) {
-            Some(learnt) => manifest("split").map(|split| *learnt == split.content),
-            None => read("model", "split"),
+        let learnt = |port: &str| {
+            manifest("model")?.key.inputs.get(port).or_else(|| self.chosen.as_ref()?.learnt(port))
         };
-        let all = [learnt, read("metrics", "split"), read("metrics", "model")];
+        let split = learnt("split").zip(manifest("split")).map(|(learnt, split)| *learnt == split.content);
+        let all = [split, read("metrics", "split"), read("metrics", "model")];
         if all.contains(&Some(false)) {
             Learnt::Elsewhere
         } else if all.contains(&None) {
             Learnt::Untold
-        } else if manifest("model").is_some_and(|model| model.key.inputs.contains_key("init_from"))
-            || chosen.is_some_and(|chosen| chosen.init_from.is_some())
-        {
+        } else if learnt("init_from").is_some() {
             Learnt::WithEarlierWeights
         } else {
             Learnt::FromThisSplit

@@ -38,11 +38,6 @@ const OUTPUTS: &[Output] = &[
 /// What makes a model, in the folder of one.
 const FILES: [&str; 3] = [ModelFile::WEIGHTS, ModelFile::FILE, EpochRow::FILE];
 
-/// Port of a training to what it learnt from.
-const SPLIT: &str = "split";
-const VOLUMES: &str = "volumes";
-const INIT_FROM: &str = "init_from";
-
 /// What a training's number for the loss is made of: under another, it says something else.
 const LOSS: [&str; 3] = ["loss", "class_weights", "label_smoothing"];
 /// Of the focal loss, besides.
@@ -65,10 +60,11 @@ impl Learnt {
         let is_focal = params.get("loss").and_then(Value::as_str) == Some("focal");
         let names = LOSS.iter().chain(FOCAL.iter().filter(|_| is_focal));
         let loss = names.map(|name| params.get(*name).cloned().unwrap_or_default()).collect();
+        let from = |port: &str| inputs.get(port).or_else(|| chosen.learnt(port)).cloned();
         Ok(Learnt {
-            split: inputs.get(SPLIT).cloned().or(chosen.split),
-            volumes: inputs.get(VOLUMES).cloned().or(chosen.volumes),
-            init_from: inputs.get(INIT_FROM).cloned().or(chosen.init_from),
+            split: from("split"),
+            volumes: from("volumes"),
+            init_from: from("init_from"),
             loss: params.contains_key("loss").then_some(loss),
         })
     }

@@ -90,24 +90,12 @@ pub fn compare(store: &Store, a: &RunRecord, b: &RunRecord, names: &[String]) ->
     };
     for stage in before.iter().filter(|stage| find(after, &stage.stage).is_none()) {
         comparison.only.insert(stage.stage.clone(), a.run.clone());
-        comparison.metrics.extend(asked(store, stage, names).map(|(name, value)| MetricPair {
-            stage: stage.stage.clone(),
-            name,
-            a: value,
-            b: None,
-            key: true,
-        }));
+        comparison.metrics.extend(asked(store, stage, names, |value| (value, None)));
     }
     for new in after {
         let Some(old) = find(before, &new.stage) else {
             comparison.only.insert(new.stage.clone(), b.run.clone());
-            comparison.metrics.extend(asked(store, new, names).map(|(name, value)| MetricPair {
-                stage: new.stage.clone(),
-                name,
-                a: None,
-                b: value,
-                key: true,
-            }));
+            comparison.metrics.extend(asked(store, new, names, |value| (None, value)));
             continue;
         };
         comparison.common += 1;
@@ -197,17 +185,25 @@ fn file(store: &Store, stage: &StageRecord) -> Option<Value> {
     metrics_file::read(&store.holding(&stage.stage, &stage.key_hash, &stage.content)?.path)
 }
 
-/// Those of some metrics that a stage has.
+/// A value in the first run, and in the second.
+type Sides = (Option<f64>, Option<f64>);
+
+/// Those of some metrics that a stage has, which is in one of the runs alone: `sides` puts a value on its side.
 fn asked(
     store: &Store,
     stage: &StageRecord,
     names: &[String],
-) -> impl Iterator<Item = (String, Option<f64>)> + use<> {
+    sides: fn(Option<f64>) -> Sides,
+) -> Vec<MetricPair> {
     let mut found = BTreeMap::new();
     for name in names {
         add(store, stage, name, &mut found);
     }
-    found.into_iter()
+    let pair = |(name, value)| {
+        let (a, b) = sides(value);
+        MetricPair { stage: stage.stage.clone(), name, a, b, key: true }
+    };
+    found.into_iter().map(pair).collect()
 }
 
 /// Puts a metric of a stage into `to`, where the stage has it; `None` when it is undefined.

@@ -258,10 +258,10 @@ pub fn ids(store: &Store) -> Vec<String> {
 }
 
 /// A name for a run that begins now: after all of the same second, of which `gc` may have collected some.
-pub(crate) fn next_id(store: &Store, stamp: &str) -> String {
+pub(crate) fn next_id(store: &Store, ids: &[String], stamp: &str) -> String {
     let latest = fs::read_link(runs(store).join(LATEST)).ok();
     let latest = latest.and_then(|target| target.to_str().map(str::to_owned));
-    let taken = ids(store).into_iter().chain(latest).map(|id| order(&id));
+    let taken = ids.iter().chain(&latest).map(|id| order(id));
     let last = taken.filter(|(second, _)| second == stamp).map(|(_, number)| number).max();
     last.map_or_else(|| stamp.to_owned(), |number| format!("{stamp}-{}", number.saturating_add(1)))
 }
@@ -350,13 +350,14 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let store = Store::new(place.path());
         let stamp = "20260102T000000Z";
-        assert_eq!(next_id(&store, stamp), stamp);
+        let next = || next_id(&store, &ids(&store), stamp);
+        assert_eq!(next(), stamp);
         for id in ["20260101T235959Z-7", "20260102T000000Z-2", "20260102T000000Z-10"] {
             fs::create_dir_all(runs(&store).join(id)).unwrap();
         }
-        assert_eq!(next_id(&store, stamp), "20260102T000000Z-11");
+        assert_eq!(next(), "20260102T000000Z-11");
         files::point(&runs(&store).join(LATEST), Path::new("20260102T000000Z-12"), place.path()).unwrap();
-        assert_eq!(next_id(&store, stamp), "20260102T000000Z-13");
+        assert_eq!(next(), "20260102T000000Z-13");
     }
 
     #[test]

@@ -48,11 +48,11 @@ impl<'a> Recorder<'a> {
     ) -> Result<Recorder<'a>> {
         let started = jiff::Timestamp::now();
         let runs = store.root().join("runs");
-        let id = history::next_id(store, &started.strftime("%Y%m%dT%H%M%SZ").to_string());
+        let mut ids = history::ids(store);
+        let id = history::next_id(store, &ids, &started.strftime("%Y%m%dT%H%M%SZ").to_string());
         fault::point()
             .and_then(|()| fs::create_dir_all(&runs))
             .map_err(|e| Error::io("cannot make", &runs, e))?;
-        let after = history::ids(store).pop();
         let folder = runs.join(&id);
         let path = folder.join("events.jsonl");
         let file = fs::create_dir(&folder)
@@ -60,7 +60,8 @@ impl<'a> Recorder<'a> {
             .and_then(|()| File::create(&path))
             .map_err(|e| Error::io("cannot write", &path, e))?;
         let log = Mutex::new(Log { file, events: Vec::new(), stages: BTreeMap::new() });
-        let recorder = Recorder { id, after, folder, started, clock: Instant::now(), maker, log, next };
+        let recorder =
+            Recorder { id, after: ids.pop(), folder, started, clock: Instant::now(), maker, log, next };
         let stages = scope.run.iter().map(|&i| pipeline.nodes[i].name.clone()).collect();
         recorder.event(&Event::RunStarted { run: recorder.id.clone(), stages });
         Ok(recorder)

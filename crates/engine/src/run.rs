@@ -150,7 +150,7 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
     let lock = Lock::open(pipeline, options.lock)?;
     let cache = open_cache(&store, options.paranoid);
     let recorder = Recorder::start(&store, pipeline, &scope, options.maker.clone(), observer)?;
-    let result = preflight(pipeline, &scope, &store, &recorder).and_then(|()| {
+    let mut result = preflight(pipeline, &scope, &store, &recorder).and_then(|()| {
         let place =
             Place { pipeline, store: &store, cache: &cache, options, recorder: &recorder, lock: &lock };
         bring_up_to_date(place, &scope)
@@ -160,7 +160,6 @@ pub fn run(pipeline: &Pipeline, options: &Options<'_>, observer: &dyn Observer) 
         recorder.note(Level::Warning, format!("the stat cache could not be saved: {e}"));
     }
     // Also after a failure: what succeeded is in the store.
-    let mut result = result;
     match lock.update(pipeline, &recorder.stages(), &options.maker) {
         Ok(None) => {}
         Ok(Some(note)) => recorder.note(Level::Info, note),

@@ -15,6 +15,7 @@ use crate::gates::Gate;
 use crate::limits::Limits;
 use crate::locate::{Side, locate};
 use crate::matrix::Matrix;
+pub(crate) use reader::OURS;
 use reader::Reader;
 
 /// One thing that is wrong with the configuration, and where.

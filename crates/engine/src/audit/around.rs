@@ -13,6 +13,7 @@ use crate::history::{self, RunRecord, StageRecord};
 use crate::lock_file::{self, LockFile};
 use crate::locked::difference;
 use crate::manifest::Manifest;
+use crate::spec::OURS;
 use crate::stat_cache::StatCache;
 use crate::store::{Artifact, RELEASED, Store, intact, is_released};
 use crate::tags;
@@ -24,9 +25,9 @@ pub(super) fn links(ground: &Ground<'_>, report: &mut Report) -> Chosen {
     let mut current = Chosen::new();
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     // Folders of the store's own may lie on another disk.
-    let own = |name: &OsStr| ["store", "cache", "live", "runs", "tmp", "work"].iter().any(|own| name == *own);
+    let is_ours = |name: &OsStr| OURS.iter().any(|ours| name == *ours && !is_released(ours));
     let mut links: Vec<_> =
-        entries.filter(|entry| entry.path().is_symlink() && !own(&entry.file_name())).collect();
+        entries.filter(|entry| entry.path().is_symlink() && !is_ours(&entry.file_name())).collect();
     links.sort_by_key(fs::DirEntry::file_name);
     for link in links {
         let name = link.file_name().to_string_lossy().into_owned();
@@ -116,15 +117,14 @@ pub(super) fn released(ground: &Ground<'_>, seen: &[Seen], report: &mut Report) 
 /// Is a link right, as far as is known?
 fn released_last(ground: &Ground<'_>, link: &str, artifact: &Artifact, report: &mut Report) -> bool {
     let (store, manifest) = (ground.store, &artifact.manifest);
-    let mut later: Option<RunRecord> = None;
+    let mut before: Option<String> = None;
     for id in history::ids(store).iter().rev() {
-        let before = later.as_ref().and_then(|later| later.after.as_ref());
         // Of those that are gone one may have released something.
-        if before.is_some_and(|before| before != id) {
+        if before.as_ref().is_some_and(|before| before != id) {
             break;
         }
         let Ok(record) = RunRecord::read_whole(store, id) else { continue };
-        later = Some(record.clone());
+        before.clone_from(&record.after);
         let texts = record.events.iter().filter(|event| event["event"] == "log" && event["stage"] == "");
         let said = texts.filter_map(|event| event["text"].as_str()?.strip_prefix(link)?.strip_prefix(' '));
         let Some((stage, rest)) = said.filter_map(|said| said.split_once(' ')).next_back() else { continue };
@@ -153,18 +153,16 @@ fn released_last(ground: &Ground<'_>, link: &str, artifact: &Artifact, report: &
 
 /// The records, the newest first, as far back as each names the one before it: where `gc` or somebody has removed one, or
 /// a run was killed before its end, what lies before tells nothing of what is current.
-fn without_gaps(store: &Store) -> Vec<RunRecord> {
-    let mut records: Vec<RunRecord> = Vec::new();
-    for id in history::ids(store).iter().rev() {
-        if records.last().is_some_and(|later| later.after.as_ref() != Some(id)) {
-            break;
+fn without_gaps(store: &Store) -> impl Iterator<Item = RunRecord> {
+    let mut before: Option<Option<String>> = None;
+    history::ids(store).into_iter().rev().map_while(move |id| {
+        if before.as_ref().is_some_and(|before| before.as_ref() != Some(&id)) {
+            return None;
         }
-        match RunRecord::read_whole(store, id) {
-            Ok(record) if record.stages.is_some() => records.push(record),
-            _ => break,
-        }
-    }
-    records
+        let record = RunRecord::read_whole(store, &id).ok().filter(|record| record.stages.is_some())?;
+        before = Some(record.after.clone());
+        Some(record)
+    })
 }
 
 /// Is what is current what the last run that used it has recorded? A link may be set by hand, and an artifact replaced
@@ -173,6 +171,9 @@ pub(super) fn last_runs(ground: &Ground<'_>, current: &[&Seen], report: &mut Rep
     let store = ground.store;
     let mut open: BTreeSet<&str> = ground.pipeline.nodes.iter().map(|node| node.name.as_str()).collect();
     for record in without_gaps(store) {
+        if open.is_empty() {
+            return;
+        }
         for used in record.stages.iter().flatten() {
             if !open.remove(used.stage.as_str()) {
                 continue;

@@ -18,7 +18,7 @@ use crate::tree::Tree;
 pub(super) struct Origins<'a> {
     ground: &'a Ground<'a>,
     /// Whole artifacts by their content, wherever they lie.
-    by_content: HashMap<String, Vec<Artifact>>,
+    by_content: HashMap<String, Vec<Arc<Artifact>>>,
     /// What lies at a path of the user's now, read once; in words, why it cannot be.
     data: BTreeMap<String, Data>,
     /// Which stage a stage reads at a port.
@@ -32,7 +32,7 @@ type Data = std::result::Result<Option<(Arc<Tree>, String)>, String>;
 
 /// What is behind an input.
 pub(super) enum Origin {
-    Artifact(Box<Artifact>),
+    Artifact(Arc<Artifact>),
     Data(String, Arc<Tree>),
     /// The data is gone or changed: in words.
     Changed(String),
@@ -63,9 +63,9 @@ impl<'a> Origins<'a> {
             let reads = stage.reads.iter();
             wiring.extend(reads.map(|(port, of)| ((stage.stage.clone(), port.clone()), of.clone())));
         }
-        let mut by_content: HashMap<String, Vec<Artifact>> = HashMap::new();
+        let mut by_content: HashMap<String, Vec<Arc<Artifact>>> = HashMap::new();
         for (_, artifact, _) in seen.iter().filter(|(_, _, whole)| *whole) {
-            by_content.entry(artifact.manifest.content.clone()).or_default().push(artifact.clone());
+            by_content.entry(artifact.manifest.content.clone()).or_default().push(Arc::new(artifact.clone()));
         }
         let chosen = chosen.values().cloned().collect();
         Origins { ground, by_content, data: BTreeMap::new(), wiring, chosen }
@@ -100,9 +100,9 @@ impl<'a> Origins<'a> {
             };
         }
         let lineage = manifest.key.lineage.get(port);
-        let fits = |candidate: &&Artifact| lineage.is_none_or(|key| *key == candidate.manifest.key_hash);
+        let fits = |candidate: &&Arc<Artifact>| lineage.is_none_or(|key| *key == candidate.manifest.key_hash);
         let held = self.by_content.get(digest).map(Vec::as_slice).unwrap_or_default();
-        let held: Vec<Artifact> = held.iter().filter(fits).cloned().collect();
+        let held: Vec<Arc<Artifact>> = held.iter().filter(fits).cloned().collect();
         // Several may have made the same bytes: what reads them is in order where one of them is.
         let read = self.wiring.get(&(manifest.stage.clone(), port.to_owned())).cloned();
         let several = held.len() > 1;
@@ -114,15 +114,15 @@ impl<'a> Origins<'a> {
                 several && !self.is_of_today(candidate),
             )
         };
-        match held.iter().map(|candidate| (unlikely(candidate), candidate)).min_by(|a, b| a.0.cmp(&b.0)) {
-            Some((_, artifact)) => Origin::Artifact(Box::new(artifact.clone())),
+        match held.into_iter().min_by_key(|candidate| unlikely(candidate)) {
+            Some(artifact) => Origin::Artifact(artifact),
             None => Origin::Unknown(format!("no whole artifact that was looked at holds {digest}")),
         }
     }
 
     /// Is the user's data that an artifact was made from as it was then?
     fn is_of_today(&mut self, artifact: &Artifact) -> bool {
-        let manifest = artifact.manifest.clone();
+        let manifest = &artifact.manifest;
         manifest.made.sources.iter().all(|(port, given)| {
             self.data(given)
                 .is_ok_and(|data| data.map(|(_, digest)| digest).as_ref() == manifest.key.inputs.get(port))
@@ -131,14 +131,15 @@ impl<'a> Origins<'a> {
 
     /// Artifacts, and all that they were made from.
     fn behind(&mut self, current: &[&Seen]) -> BTreeSet<PathBuf> {
-        let mut open: Vec<Artifact> = current.iter().map(|(_, artifact, _)| artifact.clone()).collect();
+        let mut open: Vec<Arc<Artifact>> =
+            current.iter().map(|(_, artifact, _)| Arc::new(artifact.clone())).collect();
         let mut found: BTreeSet<PathBuf> = open.iter().map(|artifact| artifact.path.clone()).collect();
         while let Some(artifact) = open.pop() {
             for (port, digest) in &artifact.manifest.key.inputs {
                 if let Origin::Artifact(from) = self.of(&artifact, port, digest)
                     && found.insert(from.path.clone())
                 {
-                    open.push(*from);
+                    open.push(from);
                 }
             }
         }

@@ -134,7 +134,7 @@ fn again(
     let mut inputs = Inputs::default();
     for (port, digest) in &manifest.key.inputs {
         let (path, tree) = match origins.of(artifact, port, digest) {
-            Origin::Artifact(from) => (from.path, Arc::new(from.manifest.outputs)),
+            Origin::Artifact(from) => (from.path.clone(), Arc::new(from.manifest.outputs.clone())),
             Origin::Data(given, tree) => (ground.pipeline.root.join(given), tree),
             Origin::Changed(why) => return Ok(Err(Cannot(format!("input {port}: {why} since it was made")))),
             Origin::Unreadable(why) | Origin::Unknown(why) => {

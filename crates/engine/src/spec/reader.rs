@@ -17,7 +17,7 @@ const CHANGEABLE: &[&str] =
     &["inputs", "params", "matrix", "gates", "timeout", "retries", "cpus", "gpus", "memory"];
 
 /// What has its place in `artifacts/`, where a stage has a link of its name.
-const OURS: [&str; 10] =
+pub(crate) const OURS: [&str; 10] =
     ["audit", "cache", "live", "lock", "released", "runs", "store", "tags", "tmp", "work"];
 
 /// What means every stage on the command line.

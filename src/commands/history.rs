@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ctpipe_engine::compare::metric;
 use ctpipe_engine::history::{RunRecord, ids};
 use ctpipe_engine::{Error, Store, tags};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::cli::{Global, History};
 use crate::context;
@@ -86,11 +86,11 @@ fn describe(record: &RunRecord, row: &mut Value) {
 
 fn show(row: &Value) {
     let list = |field: &str| {
-        folded(row[field].as_array().into_iter().flatten().filter_map(Value::as_str)).join(", ")
+        row[field].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>()
     };
     let mut words = vec![row["run"].as_str().unwrap_or_default().to_owned()];
     if let Some(seconds) = row["seconds"].as_f64() {
-        let (ran, failed) = (list("ran"), list("failed"));
+        let (ran, failed) = (folded(&list("ran")).join(", "), folded(&list("failed")).join(", "));
         words.push(format!("exit {}", row["exit_code"]));
         words.push(format!("{seconds:.1} s"));
         words.push(if ran.is_empty() { "nothing ran".to_owned() } else { format!("ran {ran}") });
@@ -99,18 +99,14 @@ fn show(row: &Value) {
         }
     }
     if !list("tags").is_empty() {
-        words.push(format!("[{}]", list("tags")));
+        words.push(format!("[{}]", list("tags").join(", ")));
     }
     say!("{}", words.join("  "));
-    let results = row["results"].as_object();
-    for (stage, content) in results.into_iter().flatten().filter(|(stage, _)| !is_one_of_many(stage, results))
-    {
+    for (stage, content) in one_by_one(&row["results"]) {
         let content = content.as_str().unwrap_or_default();
         say!("  {stage} {}", content.get(..12).unwrap_or(content));
     }
-    let metrics = row["metrics"].as_object();
-    for (stage, metrics) in metrics.into_iter().flatten().filter(|(stage, _)| !is_one_of_many(stage, metrics))
-    {
+    for (stage, metrics) in one_by_one(&row["metrics"]) {
         for (name, value) in metrics.as_object().into_iter().flatten() {
             let value = if value.is_null() { "undefined".to_owned() } else { value.to_string() };
             say!("  {stage} {name} = {value}");
@@ -128,23 +124,35 @@ fn stage_of(name: &str) -> &str {
     name.split('@').next().unwrap_or(name)
 }
 
-fn is_one_of_many(name: &str, all: Option<&Map<String, Value>>) -> bool {
-    let of_it = all.into_iter().flatten().filter(|(other, _)| stage_of(other) == stage_of(name));
-    name.contains('@') && of_it.count() > FEW
+/// Stages that have many instances among some names, with how many.
+fn many<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for name in names.filter(|name| name.contains('@')) {
+        *counts.entry(stage_of(name)).or_default() += 1;
+    }
+    counts.retain(|_, count| *count > FEW);
+    counts
+}
+
+/// What is told of each stage, but for those with many instances.
+fn one_by_one(by_stage: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let all = || by_stage.as_object().into_iter().flatten();
+    let many = many(all().map(|(stage, _)| stage.as_str()));
+    all().filter(move |(stage, _)| !many.contains_key(stage_of(stage)))
 }
 
 /// Names, of many instances of one stage only how many there are.
-fn folded<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut groups: Vec<Vec<&str>> = Vec::new();
+fn folded(names: &[&str]) -> Vec<String> {
+    let many = many(names.iter().copied());
+    let mut told = BTreeSet::new();
+    let mut shown = Vec::new();
     for name in names {
-        match groups.iter_mut().find(|group| name.contains('@') && stage_of(group[0]) == stage_of(name)) {
-            Some(group) => group.push(name),
-            None => groups.push(vec![name]),
+        let stage = stage_of(name);
+        match many.get(stage) {
+            None => shown.push((*name).to_owned()),
+            Some(count) if told.insert(stage) => shown.push(format!("{stage} ({count} instances)")),
+            Some(_) => {}
         }
     }
-    let shown = |group: Vec<&str>| match group.len() {
-        count if count > FEW => vec![format!("{} ({count} instances)", stage_of(group[0]))],
-        _ => group.into_iter().map(str::to_owned).collect(),
-    };
-    groups.into_iter().flat_map(shown).collect()
+    shown
 }

@@ -253,8 +253,9 @@ impl<'a> Planner<'a> {
         let of_lock = locked.and_then(|content| self.of_content(node, key, content, not));
         let own = || self.earlier(node, key, |a| not.is_none_or(|not| not != a.path));
         // What the lock refuses is no reason not to do the work.
-        let elsewhere = || locked.is_none() || !self.lock.holds();
-        of_lock.or_else(own).or_else(|| self.elsewhere(node, key, |_| true).filter(|_| elsewhere()))
+        let is_refused = self.lock.holds() && locked.is_some();
+        let others = || if is_refused { None } else { self.elsewhere(node, key, |_| true) };
+        of_lock.or_else(own).or_else(others)
     }
 
     /// An artifact of a key that holds just this, of this stage or another.

@@ -421,14 +421,16 @@ impl<'a> Run<'a> {
         let diverged = self.notes.iter().any(|note| note.code == "diverged");
         let stopped_early = !diverged && self.course.epoch <= self.config.epochs;
         let (last, best) = (self.course.epoch - 1, self.course.best_epoch);
-        if !diverged {
-            self.watcher.info(&if stopped_early {
+        let said = if stopped_early {
             format!(
                 "stopped early after epoch {last}: none was better than epoch {best}, whose weights are kept"
             )
         } else {
             format!("the weights of epoch {best} are kept")
-        });
+        };
+        // Of a training that ended before its time it has been said.
+        if !diverged {
+            self.watcher.info(&said);
         }
         let Course { mut history, best_epoch, .. } = self.course;
         for row in &mut history {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ctpipe_ct::Image;
+use ctpipe_ct::{Image, Room};
 
 /// Rows and columns of a coded frame: those of the fixtures that the corpus begins with.
 const ROWS: u16 = 40;
@@ -21,7 +21,7 @@ pub fn decode(bytes: &[u8], transfer_syntax: &str) {
     let started = Instant::now();
     let mut decoded = 0;
     if let Ok(image) = Image::from_bytes(file) {
-        let mut room = Vec::new();
+        let mut room = Room::default();
         for index in 0..image.frames().min(4) {
             let Ok(frame) = image.frame(index, &mut room) else { break };
             assert!(frame.bytes.len() >= frame.rows * frame.columns, "a frame that is not whole");

@@ -1,13 +1,13 @@
 #![no_main]
 //! An archive: its members are found, and read again by name.
 
-use ctpipe_ct::{Image, Listing};
+use ctpipe_ct::{Image, Listing, Room};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     ctpipe_fuzz::with_file("all.zip", bytes, |path| {
         let Ok(found) = Listing::of(path).read::<()>(&|_| true, &|_, _| Ok(())) else { return };
         for file in found.iter().filter(|file| file.header().is_some()).take(4) {
-            let _ = Image::open(&file.source(path, 0), Vec::new());
+            let _ = Image::open(&file.source(path, 0), Room::default());
         }
     });
 });

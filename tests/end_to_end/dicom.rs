@@ -56,7 +56,7 @@ fn damaged_wavelets_cost_a_child_at_most() {
         .collect();
     let read = |bytes: Vec<u8>| {
         let image = ctpipe_ct::Image::from_bytes(bytes)?;
-        let mut room = Vec::new();
+        let mut room = ctpipe_ct::Room::default();
         let frame = image.frame(0, &mut room)?;
         Ok::<Vec<i32>, ctpipe_ct::pixels::PixelError>(frame.values().collect())
     };

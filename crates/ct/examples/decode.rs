@@ -6,8 +6,8 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use ctpipe_ct::Image;
 use ctpipe_ct::pixels::PixelError;
+use ctpipe_ct::{Image, Room};
 
 fn main() -> std::io::Result<()> {
     if let [_, option, path, repeats] = &std::env::args().collect::<Vec<String>>()[..]
@@ -35,7 +35,7 @@ fn main() -> std::io::Result<()> {
 /// Seconds that the first frame takes once the file has been read and parsed, the median of `repeats`.
 fn time(path: &str, repeats: usize) -> std::io::Result<()> {
     let image = Image::from_bytes(std::fs::read(path)?).map_err(std::io::Error::other)?;
-    let mut room = Vec::new();
+    let mut room = Room::default();
     let mut seconds = Vec::with_capacity(repeats);
     for _ in 0..repeats.max(1) {
         let started = Instant::now();
@@ -51,7 +51,7 @@ fn time(path: &str, repeats: usize) -> std::io::Result<()> {
 /// Number of frames, rows and columns.
 fn append(bytes: Vec<u8>, values: &mut Vec<u8>) -> Result<[usize; 3], PixelError> {
     let image = Image::from_bytes(bytes)?;
-    let mut room = Vec::new();
+    let mut room = Room::default();
     let mut size = [0, 0];
     for index in 0..image.frames() {
         let frame = image.frame(index, &mut room)?;

@@ -11,6 +11,7 @@ use crate::dicom::frames::{Fragments, pixel_data};
 use crate::dicom::{Part10, Problem, Syntax};
 use crate::header;
 use crate::pixels::{Frame, Padding, PixelError, Stored};
+use crate::room::Room;
 use crate::source::{self, Source};
 use crate::storage::Storage;
 
@@ -39,7 +40,7 @@ impl Image {
     ///
     /// # Errors
     /// When the file cannot be read, or no frame of it can.
-    pub fn open(source: &Source, room: Vec<u8>) -> Result<Image, PixelError> {
+    pub fn open(source: &Source, room: Room) -> Result<Image, PixelError> {
         let storage = match &source.member {
             None => Storage::open(File::open(&source.path)?, room)?,
             Some(member) => Storage::memory(source::member(&source.path, member)?),
@@ -96,7 +97,7 @@ impl Image {
     ///
     /// # Errors
     /// When there is no such frame or it is damaged.
-    pub fn frame<'a>(&'a self, index: usize, room: &'a mut Vec<u8>) -> Result<Frame<'a>, PixelError> {
+    pub fn frame<'a>(&'a self, index: usize, room: &'a mut Room) -> Result<Frame<'a>, PixelError> {
         let Described { syntax, shape, stored, padding, .. } = self.described;
         let bytes = match &self.described.pixels {
             Pixels::Native { start, length, swapped } => {
@@ -114,7 +115,7 @@ impl Image {
     }
 
     /// The memory, to be used for another file.
-    pub fn into_room(self) -> Vec<u8> {
+    pub fn into_room(self) -> Room {
         self.storage.into_room()
     }
 
@@ -123,7 +124,7 @@ impl Image {
         index: usize,
         (start, length): (u64, u64),
         swapped: usize,
-        room: &'a mut Vec<u8>,
+        room: &'a mut Room,
     ) -> Result<Cow<'a, [u8]>, PixelError> {
         let Described { shape: Shape { rows, columns, .. }, allocated, .. } = self.described;
         let bits = rows as u64 * columns as u64 * u64::from(allocated);
@@ -153,7 +154,7 @@ impl Image {
     fn coded<'a>(
         &'a self,
         fragments: &[Range<u64>],
-        room: &'a mut Vec<u8>,
+        room: &'a mut Room,
     ) -> Result<Cow<'a, [u8]>, PixelError> {
         let length: u64 = fragments.iter().map(|f| f.end - f.start).sum();
         if length > MOST_CODED + 2 * self.described.shape.bytes() as u64 {

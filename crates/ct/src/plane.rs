@@ -5,6 +5,8 @@
 // nothing.
 #![allow(clippy::inline_always, clippy::needless_bitwise_bool)]
 
+use std::ops::Range;
+
 use crate::AIR_HU;
 use crate::pixels::{Frame, Stored};
 use crate::resample::Axis;
@@ -166,6 +168,8 @@ struct Narrow {
     bias: i32,
     measured: (i16, i16),
     padding: (i16, i16),
+    /// What is padding lies below all that was measured: no other end has to be looked at.
+    only_below: bool,
     air: i16,
 }
 
@@ -199,56 +203,129 @@ impl Narrow {
             bias,
             measured,
             padding,
+            only_below: measured.1 == i16::MAX && (from > to || padding.1 < measured.0),
             air: narrow(scale.air as i32),
         })
     }
 
-    /// Converts a row; padding becomes air. The smallest and the largest that is none, and how many are.
     #[inline(always)]
-    fn convert(self, bytes: &[u8], to: &mut [i16]) -> (i16, i16, u16) {
-        let Narrow { raise, turn, .. } = self;
+    fn value(self, raw: [u8; 2]) -> i16 {
+        ((u16::from_le_bytes(raw) << self.raise) ^ self.turn).cast_signed() >> self.raise
+    }
+
+    /// Converts a row of which nothing is padding: the smallest and the largest; `None` where there is
+    /// some.
+    #[inline(always)]
+    fn measured(self, bytes: &[u8], to: &mut [i16]) -> Option<(i16, i16)> {
         let (mut min, mut max) = (i16::MAX, i16::MIN);
         for (to, raw) in to.iter_mut().zip(bytes.as_chunks::<2>().0) {
-            let value = ((u16::from_le_bytes(*raw) << raise) ^ turn).cast_signed() >> raise;
+            let value = self.value(*raw);
             *to = value;
             min = min.min(value);
             max = max.max(value);
         }
         let ((low, high), (from, till)) = (self.measured, self.padding);
-        // Most rows: nothing in them is padding.
-        if min >= low && max <= high && (from > max || till < min) {
-            return (min, max, 0);
-        }
+        (min >= low && max <= high && (from > max || till < min)).then_some((min, max))
+    }
+
+    /// Converts a row; padding becomes air. The smallest and the largest that is none, and how many are.
+    #[inline(always)]
+    fn padded(self, bytes: &[u8], to: &mut [i16]) -> (i16, i16, u16) {
+        let ((low, high), (from, till)) = (self.measured, self.padding);
         let (mut min, mut max, mut padding) = (i16::MAX, i16::MIN, 0_u16);
-        for value in to {
-            let pad = ((*value >= from) & (*value <= till)) | (*value < low) | (*value > high);
-            min = min.min(if pad { i16::MAX } else { *value });
-            max = max.max(if pad { i16::MIN } else { *value });
+        if self.only_below {
+            for (to, raw) in to.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                let value = self.value(*raw);
+                let pad = value < low;
+                min = min.min(if pad { i16::MAX } else { value });
+                // Where all is padding, smaller than the smallest.
+                max = max.max(value);
+                padding = padding.wrapping_add(u16::from(pad));
+                *to = if pad { self.air } else { value };
+            }
+            return (min, max, padding);
+        }
+        for (to, raw) in to.iter_mut().zip(bytes.as_chunks::<2>().0) {
+            let value = self.value(*raw);
+            let pad = ((value >= from) & (value <= till)) | (value < low) | (value > high);
+            min = min.min(if pad { i16::MAX } else { value });
+            max = max.max(if pad { i16::MIN } else { value });
             // A row has no more than 65535.
             padding = padding.wrapping_add(u16::from(pad));
-            *value = if pad { self.air } else { *value };
+            *to = if pad { self.air } else { value };
         }
         (min, max, padding)
     }
 }
 
-/// Adds a row's values, times the weight of each, to the outputs that read it.
-#[inline(always)]
-fn add(
-    outputs: &[(usize, f32)],
-    sums: &mut [f32],
-    columns: usize,
-    values: &(impl Iterator<Item = f32> + Clone),
-) {
-    for &(output, weight) in outputs {
-        for (sum, value) in sums[output * columns..][..columns].iter_mut().zip(values.clone()) {
-            *sum += weight * value;
+/// So many rows are looked at for the histograms, of frames that have them.
+const ROWS_SEEN: usize = 16;
+
+/// Rows that wait to be added, so that an output's sums are read and written once for several of them.
+/// What a sum is made of and in which order stays the same.
+struct Waiting {
+    /// So many rows have room.
+    values: Vec<i16>,
+    /// The first, and behind the last.
+    rows: Range<usize>,
+}
+
+impl Waiting {
+    const MOST: usize = 8;
+    /// Columns whose sums stay in registers.
+    const BLOCK: usize = 32;
+
+    fn new(columns: usize) -> Waiting {
+        Waiting { values: vec![0; Waiting::MOST * columns], rows: 0..0 }
+    }
+
+    /// Room for the row's values; those before it follow each other.
+    #[inline(always)]
+    fn next(&mut self, row: usize, columns: usize) -> &mut [i16] {
+        if self.rows.is_empty() {
+            self.rows = row..row;
+        }
+        self.rows.end += 1;
+        &mut self.values[(row - self.rows.start) * columns..][..columns]
+    }
+
+    /// Adds all that wait to the outputs that read them.
+    #[inline(always)]
+    fn add(&mut self, inputs: &[Vec<(usize, f32)>], air: f32, columns: usize, sums: &mut [f32]) {
+        let reads = &inputs[self.rows.clone()];
+        self.rows = 0..0;
+        let outputs = || reads.iter().flatten().map(|&(output, _)| output);
+        let (Some(first), Some(last)) = (outputs().min(), outputs().max()) else { return };
+        for output in first..=last {
+            let mut terms = [(0.0, 0_usize); Waiting::MOST];
+            let mut count = 0;
+            for (row, reads) in reads.iter().enumerate() {
+                if let Some(&(_, weight)) = reads.iter().find(|&&(of, _)| of == output) {
+                    terms[count] = (weight, row * columns);
+                    count += 1;
+                }
+            }
+            let sums = &mut sums[output * columns..][..columns];
+            let (blocks, rest) = sums.as_chunks_mut::<{ Waiting::BLOCK }>();
+            let behind = blocks.len() * Waiting::BLOCK;
+            for (index, block) in blocks.iter_mut().enumerate() {
+                let mut held = *block;
+                for &(weight, start) in &terms[..count] {
+                    let values = &self.values[start + index * Waiting::BLOCK..][..Waiting::BLOCK];
+                    for (sum, &value) in held.iter_mut().zip(values) {
+                        *sum += weight * (f32::from(value) - air);
+                    }
+                }
+                *block = held;
+            }
+            for &(weight, start) in &terms[..count] {
+                for (sum, &value) in rest.iter_mut().zip(&self.values[start + behind..]) {
+                    *sum += weight * (f32::from(value) - air);
+                }
+            }
         }
     }
 }
-
-/// Every so many rows are looked at for the histogram.
-const ROWS_SEEN: usize = 8;
 
 /// The rows of a frame, each added to the outputs that read it.
 struct Lines<'a> {
@@ -274,32 +351,49 @@ impl pulp::WithSimd for Lines<'_> {
         let Lines { frame, scale, narrow, width, inputs, row, sums, counts } = self;
         let columns = frame.columns;
         let slope = scale.slope as f32;
-        let mut values = vec![0_i16; columns];
+        let every = (frame.rows / ROWS_SEEN).max(1);
+        let air = narrow.map_or(0.0, |narrow| f32::from(narrow.air));
+        let mut waiting = Waiting::new(columns);
+        let mut likely_padded = false;
         let lines = frame.bytes.chunks_exact(columns * width).enumerate();
         for ((index, bytes), outputs) in lines.zip(inputs) {
-            let seen = index % ROWS_SEEN == ROWS_SEEN / 2;
-            match narrow {
-                Some(narrow) if !seen => {
-                    let (min, max, padding) = narrow.convert(bytes, &mut values);
-                    if min <= max {
-                        row.min = row.min.min(i32::from(min) + narrow.bias);
-                        row.max = row.max.max(i32::from(max) + narrow.bias);
-                    }
-                    row.padding += u32::from(padding);
-                    let air = f32::from(narrow.air);
-                    add(outputs, sums, columns, &values.iter().map(|&value| f32::from(value) - air));
+            let seen = index % every == every / 2;
+            if let Some(narrow) = narrow.filter(|_| !seen) {
+                let to = waiting.next(index, columns);
+                // Rows are mostly like the one before them.
+                let measured = if likely_padded { None } else { narrow.measured(bytes, to) };
+                let (min, max, padding) = match measured {
+                    Some((min, max)) => (min, max, 0),
+                    None => narrow.padded(bytes, to),
+                };
+                likely_padded = padding > 0;
+                if min <= max {
+                    row.min = row.min.min(i32::from(min) + narrow.bias);
+                    row.max = row.max.max(i32::from(max) + narrow.bias);
                 }
-                _ => {
-                    row.convert(frame.stored, scale, bytes);
-                    add(outputs, sums, columns, &row.above.iter().copied());
-                    if seen {
-                        Tally::look(&row.above, slope, counts);
-                    }
+                row.padding += u32::from(padding);
+                if waiting.rows.len() == Waiting::MOST {
+                    waiting.add(inputs, air, columns, sums);
+                }
+                continue;
+            }
+            waiting.add(inputs, air, columns, sums);
+            row.convert(frame.stored, scale, bytes);
+            for &(output, weight) in outputs {
+                for (sum, value) in sums[output * columns..][..columns].iter_mut().zip(&row.above) {
+                    *sum += weight * value;
                 }
             }
+            if seen {
+                Tally::look(&row.above, slope, counts);
+            }
         }
+        waiting.add(inputs, air, columns, sums);
     }
 }
+
+/// Rows of sums that are averaged at the same time: each waits for nothing of the others.
+const TOGETHER: usize = 4;
 
 /// What becomes of frames of one size at one place: computed once for all of them.
 #[derive(Clone)]
@@ -333,7 +427,8 @@ impl Reduction {
         let Frame { rows, columns, .. } = *frame;
         let Reduction { inputs, height, along_rows } = self;
         let height = *height;
-        let mut sums = vec![0.0_f32; height * columns];
+        // Rows beyond the last stay empty.
+        let mut sums = vec![0.0_f32; height.next_multiple_of(TOGETHER) * columns];
         let (mut row, mut counts) = (Row::new(columns), Counts::new(columns));
         let width = frame.stored.allocated as usize / 8;
         let lines = Lines {
@@ -357,13 +452,25 @@ impl Reduction {
         tally.padding += u64::from(row.padding);
         tally.samples += (rows * columns) as u64;
         let slope = scale.slope as f32;
-        let mut out = Vec::with_capacity(height * height);
-        for sums in sums.chunks_exact(columns) {
-            for (first, weights) in along_rows.outputs() {
-                let sum: f32 = weights.iter().zip(&sums[first..]).map(|(w, v)| w * v).sum();
-                out.push(sum * slope);
+        let across = along_rows.outputs().count();
+        let mut out = vec![0.0; sums.len() / columns * across];
+        for (out, sums) in out.chunks_exact_mut(TOGETHER * across).zip(sums.chunks_exact(TOGETHER * columns))
+        {
+            let rows: [&[f32]; TOGETHER] = std::array::from_fn(|row| &sums[row * columns..][..columns]);
+            for (output, (first, weights)) in along_rows.outputs().enumerate() {
+                let inputs = rows.map(|row| &row[first..][..weights.len()]);
+                let mut means = [0.0; TOGETHER];
+                for (k, weight) in weights.iter().enumerate() {
+                    for (mean, input) in means.iter_mut().zip(inputs) {
+                        *mean += weight * input[k];
+                    }
+                }
+                for (row, mean) in means.into_iter().enumerate() {
+                    out[row * across + output] = mean * slope;
+                }
             }
         }
+        out.truncate(height * across);
         out
     }
 }
@@ -377,7 +484,10 @@ mod tests {
     use crate::pixels::Padding;
     use crate::resample::Cells;
 
-    /// 40 x 48 samples of 16 bits, a third of them at the ends of what the bits can hold.
+    /// Enough rows for some of them to wait for each other.
+    const ROWS: usize = 200;
+
+    /// [`ROWS`] x 48 samples of 16 bits, a third of them at the ends of what the bits can hold.
     fn samples(bits: u32) -> Vec<u8> {
         let mut state = 1_u32;
         let mut next = || {
@@ -385,7 +495,7 @@ mod tests {
             state >> 8
         };
         let ends = [0, 1, (1 << bits) - 1, 1 << (bits - 1), (1 << (bits - 1)) - 1, 0xF830];
-        (0..40 * 48)
+        (0..ROWS * 48)
             .flat_map(|_| {
                 let (which, value) = (next(), next());
                 let value = if which % 3 == 0 { ends[which as usize / 3 % ends.len()] } else { value };
@@ -397,7 +507,7 @@ mod tests {
     #[test]
     fn narrow_samples_become_the_same_bits_as_wide_ones() {
         let even = |count: usize| Axis::even(0.5, 1.0, count, Cells::over((0.0, count as f64), 16));
-        let reduction = Reduction::new(40, &even(40), even(48));
+        let reduction = Reduction::new(ROWS, &even(ROWS), even(48));
         let paddings = [
             None,
             Some(Padding { range: (-2000, -2000), whole: false }),
@@ -407,11 +517,11 @@ mod tests {
         let mut narrowed = 0;
         for (bits, signed) in [(12, false), (12, true), (13, true), (16, true), (16, false), (1, true)] {
             for (slope, intercept) in
-                [(1.0, -1024.0), (1.0, 0.0), (1.0, -32768.0), (2.0, -1024.0), (0.5, 3.0)]
+                [(1.0, -1024.0), (1.0, 0.0), (1.0, -32768.0), (2.0, -1024.0), (0.5, 3.0), (-1.0, 100.0)]
             {
                 for padding in paddings {
                     let frame = Frame {
-                        rows: 40,
+                        rows: ROWS,
                         columns: 48,
                         bytes: Cow::Owned(samples(bits)),
                         stored: Stored { allocated: 16, bits, signed },
@@ -457,11 +567,11 @@ mod tests {
             assert_eq!(plane, [0.0, 1040.0, 1040.0, 1040.0]);
             assert_eq!((tally.padding, tally.samples), (256, 1024));
             assert_eq!((tally.min_hu, tally.max_hu), (40.0, 40.0));
-            // Four of the rows are looked at (4, 12, 20 and 28), every second value of each.
+            // Every second row is looked at, and every second value of it.
             let bin = (40 - Tally::LOWEST) as usize;
-            assert_eq!(tally.histogram[bin], 8 + 8 + 16 + 16);
-            assert_eq!(tally.histogram.iter().sum::<u64>(), 48);
-            assert_eq!(tally.differences[0], 48);
+            assert_eq!(tally.histogram[bin], 8 * 8 + 8 * 16);
+            assert_eq!(tally.histogram.iter().sum::<u64>(), 192);
+            assert_eq!(tally.differences[0], 192);
         }
     }
 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::image::Image;
 use crate::pixels::{Frame, PixelError};
+use crate::room::Room;
 use crate::source::Source;
 
 /// Memory beyond this is given back.
@@ -14,8 +15,8 @@ const KEPT: usize = 4 << 20;
 
 thread_local! {
     /// Used again from file to file, and from frame to frame.
-    static FILE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static FRAME: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static FILE: Cell<Room> = Cell::new(Room::default());
+    static FRAME: Cell<Room> = Cell::new(Room::default());
 }
 
 /// What `each` makes of each slice and its frame, in the order of the sources. Slices that follow each
@@ -55,8 +56,8 @@ pub(crate) fn each_frame<T: Send>(
     made.into_iter().flatten().collect()
 }
 
-fn keep(room: &'static LocalKey<Cell<Vec<u8>>>, bytes: Vec<u8>) {
-    if bytes.capacity() <= KEPT {
-        room.set(bytes);
+fn keep(room: &'static LocalKey<Cell<Room>>, memory: Room) {
+    if memory.capacity() <= KEPT {
+        room.set(memory);
     }
 }

@@ -11,6 +11,7 @@ use zip::ZipArchive;
 
 use crate::image::Image;
 use crate::pixels::{Frame, PixelError};
+use crate::room::Room;
 
 /// Where a slice is to be had.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,9 +27,9 @@ pub struct Source {
 impl Source {
     /// Whether both hold the same values in the same unit; one that cannot be read is like no other.
     pub fn same_pixels(&self, other: &Source) -> bool {
-        let (mut room_a, mut room_b) = (Vec::new(), Vec::new());
+        let (mut room_a, mut room_b) = (Room::default(), Room::default());
         let mut same = || {
-            let (a, b) = (Image::open(self, Vec::new())?, Image::open(other, Vec::new())?);
+            let (a, b) = (Image::open(self, Room::default())?, Image::open(other, Room::default())?);
             let (a, b) = (a.frame(self.frame, &mut room_a)?, b.frame(other.frame, &mut room_b)?);
             let unit = |f: &Frame<'_>| (f.rows, f.columns, f.slope, f.intercept);
             Ok::<bool, PixelError>(unit(&a) == unit(&b) && a.values().eq(b.values()))

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::dicom::file::{inflate, inflate_from};
 use crate::pixels::PixelError;
+use crate::room::Room;
 
 /// Bytes that are read at once: most slices as a whole.
 const FIRST: u64 = 1 << 20;
@@ -19,7 +20,7 @@ const FIRST: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Storage {
     /// Used up to `filled`; longer where it was used for another file before.
-    room: Vec<u8>,
+    room: Room,
     filled: usize,
     rest: Rest,
 }
@@ -39,11 +40,11 @@ enum Rest {
 impl Storage {
     /// Bytes that are all there.
     pub(crate) fn memory(bytes: Vec<u8>) -> Storage {
-        Storage { filled: bytes.len(), room: bytes, rest: Rest::Nothing }
+        Storage { filled: bytes.len(), room: bytes.into(), rest: Rest::Nothing }
     }
 
     /// The file's first bytes, in `room`.
-    pub(crate) fn open(file: File, room: Vec<u8>) -> io::Result<Storage> {
+    pub(crate) fn open(file: File, room: Room) -> io::Result<Storage> {
         let length = file.metadata()?.len();
         let mut storage = Storage { room, filled: 0, rest: Rest::File { file, length } };
         storage.fill(FIRST)?;
@@ -54,10 +55,8 @@ impl Storage {
     pub(crate) fn fill(&mut self, wanted: u64) -> io::Result<()> {
         if let Rest::File { file, length } = &self.rest {
             let wanted = wanted.min(*length) as usize;
-            if self.room.len() < wanted {
-                self.room.resize(wanted, 0);
-            }
-            let found = read_at(file, &mut self.room[self.filled..wanted], self.filled as u64)?;
+            let room = &mut self.room.with(wanted, self.filled)[self.filled..];
+            let found = read_at(file, room, self.filled as u64)?;
             self.filled += found;
             // It has become shorter, or all of it is here.
             if self.filled < wanted || wanted as u64 == *length {
@@ -74,12 +73,12 @@ impl Storage {
         let deflated = self.head()[start..].to_vec();
         let (bytes, ended) = inflate(&deflated, limit, true)?;
         let rest = if ended { Rest::Nothing } else { Rest::Deflated(deflated) };
-        Ok(Storage { filled: bytes.len(), room: bytes, rest })
+        Ok(Storage { filled: bytes.len(), room: bytes.into(), rest })
     }
 
     /// The bytes that are in memory.
     pub(crate) fn head(&self) -> &[u8] {
-        &self.room[..self.filled]
+        &self.room.bytes()[..self.filled]
     }
 
     /// Whether these are all.
@@ -97,31 +96,29 @@ impl Storage {
     }
 
     /// `length` bytes from `start`, fewer at the end of the file; in `room` where they are not in memory.
-    pub(crate) fn at<'a>(&'a self, start: u64, length: usize, room: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
+    pub(crate) fn at<'a>(&'a self, start: u64, length: usize, room: &'a mut Room) -> io::Result<&'a [u8]> {
         let end = start.saturating_add(length as u64).min(self.length());
         let start = start.min(end);
         if end <= self.filled as u64 {
-            return Ok(&self.room[start as usize..end as usize]);
+            return Ok(&self.room.bytes()[start as usize..end as usize]);
         }
         let length = (end - start) as usize;
         match &self.rest {
             Rest::Nothing => Ok(&[]),
             Rest::File { file, .. } => {
-                if room.len() < length {
-                    room.resize(length, 0);
-                }
-                let found = read_at(file, &mut room[..length], start)?;
+                let room = room.with(length, 0);
+                let found = read_at(file, room, start)?;
                 Ok(&room[..found])
             }
             Rest::Deflated(bytes) => {
-                *room = inflate_from(bytes, start, length).map_err(io::Error::other)?;
-                Ok(room)
+                *room = inflate_from(bytes, start, length).map_err(io::Error::other)?.into();
+                Ok(room.bytes())
             }
         }
     }
 
     /// The memory, to be used for another file.
-    pub(crate) fn into_room(self) -> Vec<u8> {
+    pub(crate) fn into_room(self) -> Room {
         self.room
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Tally {
     pub(crate) max_hu: f64,
     pub(crate) padding: u64,
     pub(crate) samples: u64,
-    /// One sample in sixteen, a bin for each HU from [`Tally::LOWEST`].
+    /// Every second sample of some rows, a bin for each HU from [`Tally::LOWEST`].
     pub(crate) histogram: Vec<u64>,
     /// Differences of neighbours in soft tissue, a bin for each HU.
     pub(crate) differences: Vec<u64>,

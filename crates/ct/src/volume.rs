@@ -106,18 +106,18 @@ fn resampled(
     match request.fit {
         Fit::Stretch => {
             let (hu, tally) = gather(stack, sources, &whole.cells(request.size))?;
-            Ok((turn(&hu, request.size, stack), tally, whole))
+            Ok((turn(hu, request.size, stack), tally, whole))
         }
         Fit::Isotropic => {
             let fitted = whole.cube();
             let (hu, tally) = gather(stack, sources, &fitted.cells(request.size))?;
-            Ok((turn(&hu, request.size, stack), tally, fitted))
+            Ok((turn(hu, request.size, stack), tally, fitted))
         }
         Fit::Lungs => {
             let (overview, tally) = gather(stack, sources, &whole.cells(fit::OVERVIEW))?;
             let fitted = whole.lungs(&overview, stack);
             let (hu, _) = gather(stack, sources, &fitted.cells(request.size))?;
-            Ok((turn(&hu, request.size, stack), tally, fitted))
+            Ok((turn(hu, request.size, stack), tally, fitted))
         }
     }
 }
@@ -199,8 +199,11 @@ impl InPlane {
 }
 
 /// From the stack's own directions to the patient's: x to the left, y to the back, z to the head.
-fn turn(values: &[f32], size: usize, stack: &Stack) -> Vec<f32> {
+fn turn(values: Vec<f32>, size: usize, stack: &Stack) -> Vec<f32> {
     let Canonical(axes) = stack.directions.canonical();
+    if axes == [(0, false), (1, false), (2, false)] {
+        return values;
+    }
     // Steps through the values along each direction of the stack.
     let steps = [1, size, size * size];
     let at = |axis: usize, index: usize| {
@@ -210,7 +213,12 @@ fn turn(values: &[f32], size: usize, stack: &Stack) -> Vec<f32> {
     let mut turned = Vec::with_capacity(values.len());
     for z in 0..size {
         for y in 0..size {
-            turned.extend((0..size).map(|x| values[at(2, z) + at(1, y) + at(0, x)]));
+            let start = at(2, z) + at(1, y);
+            match axes[0] {
+                (0, false) => turned.extend_from_slice(&values[start..][..size]),
+                (0, true) => turned.extend(values[start..][..size].iter().rev()),
+                _ => turned.extend((0..size).map(|x| values[start + at(0, x)])),
+            }
         }
     }
     turned
@@ -219,7 +227,8 @@ fn turn(values: &[f32], size: usize, stack: &Stack) -> Vec<f32> {
 /// HU to 0..65535 over [`WINDOW_HU`]; one step is 0.02 HU.
 fn window(hu: f32) -> u16 {
     let (low, high) = WINDOW_HU;
-    (((hu - low) / (high - low)).clamp(0.0, 1.0) * f32::from(u16::MAX)).round() as u16
+    // Rounded; a function of the C library for each voxel would take longer than all the rest.
+    (((hu - low) / (high - low)).clamp(0.0, 1.0) * f32::from(u16::MAX) + 0.5) as u16
 }
 
 #[cfg(test)]

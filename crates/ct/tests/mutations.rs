@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ctpipe_ct::{Image, scan};
+use ctpipe_ct::{Image, Room, scan};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Set for the child.
@@ -91,7 +91,7 @@ fn read_all() {
     assert!(seeds.len() > 20);
     let mut random = Random(20_261_123);
     let mut decoded = 0_usize;
-    let mut room = Vec::new();
+    let mut room = Room::default();
     for number in 0..COUNT {
         let bytes = damaged(&mut random, &seeds);
         let started = Instant::now();

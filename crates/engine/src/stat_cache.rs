@@ -5,11 +5,12 @@
 //! file written within the clock's granularity of its hashing could change again without its
 //! times showing it. The coarsest clock met in practice is FAT's, two seconds.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -174,10 +175,34 @@ fn settled(stat: Stat, now: SystemTime) -> bool {
     i128::from(stat.mtime_ns.max(stat.ctime_ns)) + SETTLED.as_nanos().cast_signed() <= now_ns
 }
 
+/// Bytes that are read and hashed at a time.
+const STEP: usize = 128 << 10;
+/// The kernel copies several times as fast to where a cache line begins.
+const LINE: usize = 64;
+
+thread_local! {
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 fn hash(path: &Path) -> io::Result<(u64, Hash)> {
-    let mut hasher = blake3::Hasher::new();
-    let size = io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok((size, hasher.finalize()))
+    ROOM.with_borrow_mut(|room| {
+        room.resize(STEP + LINE, 0);
+        let start = room.as_ptr().align_offset(LINE).min(LINE);
+        let room = &mut room[start..][..STEP];
+        let mut file = File::open(path)?;
+        let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
+        loop {
+            match file.read(room) {
+                Ok(0) => return Ok((size, hasher.finalize())),
+                Ok(count) => {
+                    hasher.update(&room[..count]);
+                    size += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::dataset::{DataSet, Element, Encoding, ITEM, PIXELS, UNDEFINED, item_head};
+use crate::room::Room;
 use crate::storage::Storage;
 
 const EXTENDED_OFFSETS: u32 = 0x7FE0_0001;
@@ -37,7 +38,7 @@ impl Fragments {
     ) -> io::Result<Fragments> {
         let encoding = Encoding { explicit: true, ..set.encoding };
         let end = storage.length();
-        let mut room = Vec::new();
+        let mut room = Room::default();
         let mut all: Vec<Fragment> = Vec::new();
         let mut begins = Vec::new();
         let mut offsets = Vec::new();

@@ -5,6 +5,7 @@ mod dct;
 mod huffman;
 mod isolated;
 mod jpeg;
+mod jpeg2000;
 mod jpegls;
 mod lossless;
 mod rle;

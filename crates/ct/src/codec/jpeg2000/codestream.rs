@@ -1,0 +1,317 @@
+//! The markers of a code stream (ITU-T T.800, annex A): what of it is decoded here, and how it was coded.
+
+use std::ops::Range;
+
+/// How all tiles of the one component are coded.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Coding {
+    /// The image on the reference grid: columns and rows.
+    pub(super) image: [Range<u32>; 2],
+    /// Where the first tile begins, and the size of each.
+    pub(super) tile_origin: [u32; 2],
+    pub(super) tile_size: [u32; 2],
+    pub(super) precision: u32,
+    pub(super) signed: bool,
+    pub(super) order: Order,
+    pub(super) layers: u32,
+    /// How often the image was halved.
+    pub(super) levels: u32,
+    /// Exponents of a code-block's width and height.
+    pub(super) block: [u32; 2],
+    /// Exponents of a precinct's width and height, for each resolution from the smallest.
+    pub(super) precincts: Vec<[u32; 2]>,
+    pub(super) reversible: bool,
+    /// Packets may begin with SOP, and their headers end with EPH.
+    pub(super) marked: bool,
+    pub(super) guard_bits: u32,
+    /// Exponent and mantissa of each subband's step, from the lowest; of a reversible one no mantissa.
+    pub(super) steps: Vec<(u32, u32)>,
+}
+
+/// What changes slowest from packet to packet (table A.16), as far as it makes a difference for one
+/// component: by position alone only where each resolution has one precinct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Layers,
+    /// Resolutions, then layers, then precincts.
+    Resolutions,
+    /// Resolutions, then precincts, then layers.
+    ResolutionsByPosition,
+    /// Precincts by position whatever their resolution, then layers.
+    Position,
+}
+
+/// A code stream's coding, and the packets of each tile in one piece or several.
+pub(super) struct CodeStream<'a> {
+    pub(super) coding: Coding,
+    /// By number of the tile.
+    pub(super) tiles: Vec<Vec<&'a [u8]>>,
+}
+
+const SOD: u16 = 0xFF93;
+const EOC: u16 = 0xFFD9;
+const SOT: u16 = 0xFF90;
+
+/// Most tiles.
+const MOST_TILES: u32 = 1024;
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u32> {
+        Some(u32::from(*self.take(1)?.first()?))
+    }
+
+    fn word(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes(*self.take(2)?.first_chunk()?))
+    }
+
+    fn long(&mut self) -> Option<u32> {
+        Some(u32::from_be_bytes(*self.take(4)?.first_chunk()?))
+    }
+
+    /// The rest of a marker segment, whose length is next.
+    fn segment(&mut self) -> Option<Reader<'a>> {
+        let length = usize::from(self.word()?);
+        self.take(length.checked_sub(2)?).map(Reader)
+    }
+}
+
+impl<'a> CodeStream<'a> {
+    /// Reads the markers of the code stream that `bytes` begin with; `None` where it is damaged, or not
+    /// of the kind that is decoded here.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<CodeStream<'a>> {
+        let mut reader = Reader(bytes);
+        if reader.word()? != 0xFF4F {
+            return None;
+        }
+        let (mut size, mut style, mut steps) = (None, None, None);
+        let mut marker = reader.word()?;
+        while marker != SOT {
+            let mut segment = reader.segment()?;
+            match marker {
+                0xFF51 => size = Some(Size::read(&mut segment)?),
+                0xFF52 => style = Some(Style::read(&mut segment)?),
+                0xFF5C => steps = Some(Steps::read(&mut segment)?),
+                // Comments, lengths of tiles and of packets: nothing is lost without them.
+                0xFF64 | 0xFF55 | 0xFF57 | 0xFF63 => {}
+                // Another coding for some part, another order, packed headers, regions of interest, HTJ2K.
+                _ => return None,
+            }
+            marker = reader.word()?;
+        }
+        let coding = coding(size?, style?, steps?)?;
+        let tiles = tiles(&mut reader, coding.tiles()?)?;
+        Some(CodeStream { coding, tiles })
+    }
+}
+
+/// Tile after tile, each in one part or several.
+fn tiles<'a>(reader: &mut Reader<'a>, count: u32) -> Option<Vec<Vec<&'a [u8]>>> {
+    let mut tiles = vec![Vec::new(); count as usize];
+    loop {
+        // Behind the marker: its length (10), the tile, the part's length from the marker on.
+        let (whole, mut head) = (reader.0, reader.segment()?);
+        let (tile, length) = (head.word()?, head.long()? as usize);
+        let part = if length == 0 {
+            &whole[..whole.len().checked_sub(2)?]
+        } else {
+            whole.get(..length.checked_sub(2)?)?
+        };
+        let mut rest = Reader(part.get(10..)?);
+        loop {
+            match rest.word()? {
+                SOD => break,
+                // Lengths of packets, comments.
+                0xFF58 | 0xFF64 => drop(rest.segment()?),
+                _ => return None,
+            }
+        }
+        tiles.get_mut(usize::from(tile))?.push(rest.0);
+        *reader = Reader(&whole[part.len()..]);
+        match reader.word()? {
+            SOT => {}
+            EOC => break,
+            _ => return None,
+        }
+    }
+    // A tile that is not there is damage.
+    tiles.iter().all(|parts| !parts.is_empty()).then_some(tiles)
+}
+
+struct Size {
+    image: [Range<u32>; 2],
+    tile_origin: [u32; 2],
+    tile_size: [u32; 2],
+    precision: u32,
+    signed: bool,
+}
+
+impl Size {
+    /// SIZ (section A.5.1).
+    fn read(segment: &mut Reader<'_>) -> Option<Size> {
+        // Part 15 (HTJ2K) and others announce themselves here.
+        let _capabilities = segment.word()?;
+        let mut pair = || Some([segment.long()?, segment.long()?]);
+        let (end, origin, tile_size, tile_origin) = (pair()?, pair()?, pair()?, pair()?);
+        let components = segment.word()?;
+        let (depth, steps) = (segment.byte()?, [segment.byte()?, segment.byte()?]);
+        let inside = |i: usize| {
+            origin[i] < end[i]
+                && tile_size[i] > 0
+                && tile_origin[i] <= origin[i]
+                && tile_origin[i].checked_add(tile_size[i]).is_some_and(|first| first > origin[i])
+        };
+        let usable =
+            components == 1 && steps == [1, 1] && inside(0) && inside(1) && end.iter().all(|&e| e < 1 << 30);
+        usable.then(|| Size {
+            image: [origin[0]..end[0], origin[1]..end[1]],
+            tile_origin,
+            tile_size: tile_size.map(|size| size.min(1 << 30)),
+            precision: (depth & 0x7F) + 1,
+            signed: depth >> 7 == 1,
+        })
+    }
+}
+
+struct Style {
+    marked: bool,
+    order: Order,
+    layers: u32,
+    levels: u32,
+    block: [u32; 2],
+    precincts: Vec<[u32; 2]>,
+    reversible: bool,
+}
+
+impl Style {
+    /// COD (section A.6.1).
+    fn read(segment: &mut Reader<'_>) -> Option<Style> {
+        let style = segment.byte()?;
+        let order = match segment.byte()? {
+            0 => Order::Layers,
+            1 => Order::Resolutions,
+            2 => Order::ResolutionsByPosition,
+            3 | 4 => Order::Position,
+            _ => return None,
+        };
+        let layers = u32::from(segment.word()?);
+        // Transforms between components: there is one.
+        segment.byte()?;
+        let levels = segment.byte()?;
+        let block = [segment.byte()? + 2, segment.byte()? + 2];
+        let (passes, transform) = (segment.byte()?, segment.byte()?);
+        // Blocks of 16 x 16 to 64 x 64 or as long, and plain passes.
+        let usual = (4..=10).contains(&block[0]) && (4..=10).contains(&block[1]) && block[0] + block[1] <= 12;
+        if layers == 0 || levels > 32 || !usual || passes != 0 || transform > 1 || style & !7 != 0 {
+            return None;
+        }
+        let mut precincts = vec![[15, 15]; levels as usize + 1];
+        if style & 1 == 1 {
+            for size in &mut precincts {
+                let byte = segment.byte()?;
+                *size = [byte & 15, byte >> 4];
+            }
+        }
+        // Smaller ones than the smallest block would be many.
+        let usable = precincts.iter().all(|size| size.iter().all(|&exponent| exponent >= 5));
+        usable.then_some(Style {
+            marked: style & 6 != 0,
+            order,
+            layers,
+            levels,
+            block,
+            precincts,
+            reversible: transform == 1,
+        })
+    }
+}
+
+struct Steps {
+    guard_bits: u32,
+    /// 0: none, 1: derived from the first, 2: one for each subband (table A.28).
+    style: u32,
+    steps: Vec<(u32, u32)>,
+}
+
+impl Steps {
+    /// QCD (section A.6.4).
+    fn read(segment: &mut Reader<'_>) -> Option<Steps> {
+        let style = segment.byte()?;
+        let mut steps = Vec::new();
+        while !segment.0.is_empty() {
+            steps.push(if style & 31 == 0 {
+                (segment.byte()? >> 3, 0)
+            } else {
+                let step = u32::from(segment.word()?);
+                (step >> 11, step & 0x7FF)
+            });
+        }
+        Some(Steps { guard_bits: style >> 5, style: style & 31, steps })
+    }
+}
+
+fn coding(size: Size, style: Style, steps: Steps) -> Option<Coding> {
+    let Style { levels, reversible, .. } = style;
+    let bands = 3 * levels as usize + 1;
+    let mut bands_steps = steps.steps;
+    match (reversible, steps.style) {
+        (true, 0) | (false, 2) => bands_steps.truncate(bands),
+        (false, 1) => {
+            let &(exponent, mantissa) = bands_steps.first()?;
+            // Equation E-5: a bit less for each time that it was halved less often.
+            let derived = |band: usize| {
+                let halved = levels - (band.saturating_sub(1) / 3) as u32;
+                Some(((exponent + halved).checked_sub(levels)?, mantissa))
+            };
+            bands_steps = (0..bands).map(derived).collect::<Option<_>>()?;
+        }
+        _ => return None,
+    }
+    let usable = bands_steps.len() == bands && (1..=16).contains(&size.precision);
+    usable.then_some(Coding {
+        image: size.image,
+        tile_origin: size.tile_origin,
+        tile_size: size.tile_size,
+        precision: size.precision,
+        signed: size.signed,
+        order: style.order,
+        layers: style.layers,
+        levels,
+        block: style.block,
+        precincts: style.precincts,
+        reversible,
+        marked: style.marked,
+        guard_bits: steps.guard_bits,
+        steps: bands_steps,
+    })
+}
+
+impl Coding {
+    fn across(&self) -> [u32; 2] {
+        [0, 1].map(|i| (self.image[i].end - self.tile_origin[i]).div_ceil(self.tile_size[i]))
+    }
+
+    /// Tiles of the image.
+    fn tiles(&self) -> Option<u32> {
+        let [across, down] = self.across();
+        across.checked_mul(down).filter(|count| *count <= MOST_TILES)
+    }
+
+    /// Columns and rows of a tile on the reference grid (section B.3).
+    pub(super) fn tile(&self, number: usize) -> [Range<u32>; 2] {
+        let across = self.across()[0];
+        let at = [number as u32 % across, number as u32 / across];
+        [0, 1].map(|i| {
+            let start = self.tile_origin[i] + at[i] * self.tile_size[i];
+            let image = &self.image[i];
+            start.max(image.start)..(start + self.tile_size[i]).min(image.end)
+        })
+    }
+}

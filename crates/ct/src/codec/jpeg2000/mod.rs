@@ -1,0 +1,138 @@
+//! JPEG 2000 (ITU-T T.800) as slices are coded in it: one component, plain code-block passes, any number of
+//! layers, resolutions, precincts and tiles. What is coded in another way, or damaged, is left to
+//! `OpenJPEG` (`super::wavelet`), which knows all of the standard and takes half as long again.
+//!
+//! Every step checks what it reads against what is there: nothing here can take the process down.
+
+mod arithmetic;
+mod codestream;
+mod lifting;
+mod packets;
+mod passes;
+mod tag_tree;
+
+use std::ops::Range;
+
+use self::codestream::{CodeStream, Coding};
+use self::lifting::{Plane, Real, Wavelet, Whole, synthesize};
+use self::packets::{Resolution, Subband, distribute};
+use self::passes::Block;
+use super::{Decoded, Shape, pack};
+
+/// Larger frames are left to the other decoder as well: it has a process and a time limit of its own.
+const MOST_SAMPLES: usize = 1 << 23;
+
+/// Decodes the code stream that `bytes` begin with; `None` where it is not one for this decoder.
+pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
+    let stream = CodeStream::read(bytes)?;
+    let coding = &stream.coding;
+    let [columns, rows] = [0, 1].map(|i| (coding.image[i].end - coding.image[i].start) as usize);
+    if [rows, columns] != [shape.rows, shape.columns] || shape.samples() > MOST_SAMPLES {
+        return None;
+    }
+    let mut samples = vec![0_i32; rows * columns];
+    let mut block = Block::default();
+    for (number, parts) in stream.tiles.iter().enumerate() {
+        let tile = coding.tile(number);
+        let plane = if coding.reversible {
+            tile_samples::<Whole>(coding, &tile, parts, &mut block)?
+        } else {
+            let plane = tile_samples::<Real>(coding, &tile, parts, &mut block)?;
+            // Halves to even, as OpenJPEG rounds.
+            let samples = plane.samples.iter().map(|sample| sample.round_ties_even() as i32).collect();
+            Plane { at: plane.at, size: plane.size, samples }
+        };
+        let [left, top] = [0, 1].map(|i| (plane.at[i] - coding.image[i].start) as usize);
+        if plane.size[0] > 0 {
+            for (row, line) in plane.samples.chunks_exact(plane.size[0]).enumerate() {
+                samples[(top + row) * columns + left..][..line.len()].copy_from_slice(line);
+            }
+        }
+    }
+    // Annex G: unsigned samples are coded about zero.
+    let (shift, low, high) = match (coding.signed, coding.precision) {
+        (true, bits) => (0, -(1 << (bits - 1)), (1 << (bits - 1)) - 1),
+        (false, bits) => (1 << (bits - 1), 0, (1 << bits) - 1),
+    };
+    let extend = super::wavelet::unused_bits(shape, coding.signed, coding.precision);
+    let level = |sample: i32| sample.saturating_add(shift).clamp(low, high);
+    Some(pack(samples.into_iter().map(|sample| level(sample) << extend >> extend), shape))
+}
+
+/// What a transform needs of a block's values.
+trait Dequantize: Wavelet {
+    /// From twice a coefficient, in steps of `step`.
+    fn sample(doubled: i32, step: f32) -> Self::Sample;
+}
+
+impl Dequantize for Whole {
+    fn sample(doubled: i32, _: f32) -> i32 {
+        doubled / 2
+    }
+}
+
+impl Dequantize for Real {
+    fn sample(doubled: i32, step: f32) -> f32 {
+        doubled as f32 * (0.5 * step)
+    }
+}
+
+fn tile_samples<W: Dequantize>(
+    coding: &Coding,
+    tile: &[Range<u32>; 2],
+    parts: &[&[u8]],
+    block: &mut Block,
+) -> Option<Plane<W::Sample>> {
+    let corners = [[tile[0].start, tile[1].start], [tile[0].end, tile[1].end]];
+    let mut resolutions = Resolution::all(coding, corners)?;
+    distribute(coding, parts, &mut resolutions)?;
+    let mut image: Option<Plane<W::Sample>> = None;
+    let mut joined = Vec::new();
+    for resolution in &resolutions {
+        let mut bands = resolution.bands.iter().map(|band| subband::<W>(coding, band, block, &mut joined));
+        image = Some(match image {
+            None => bands.next()?,
+            Some(smaller) => {
+                let bands = [smaller, bands.next()?, bands.next()?, bands.next()?];
+                synthesize::<W>(resolution.at, resolution.size, bands)
+            }
+        });
+    }
+    image
+}
+
+/// The coefficients of a subband.
+fn subband<W: Dequantize>(
+    coding: &Coding,
+    band: &Subband<'_>,
+    block: &mut Block,
+    joined: &mut Vec<u8>,
+) -> Plane<W::Sample> {
+    let [width, height] = band.size;
+    let mut samples = vec![W::Sample::default(); width * height];
+    let (exponent, mantissa) = coding.steps[band.number];
+    // Equations E-3 and E-4; the gain of a subband is the number of its high-pass directions.
+    let gain = band.band.gain();
+    let range = (coding.precision + gain) as i32 - exponent as i32;
+    let step = (1.0 + f64::from(mantissa) / 2048.0) * f64::from(range).exp2();
+    for one in &band.blocks {
+        let bytes = match one.pieces[..] {
+            [] => continue,
+            [piece] => piece,
+            _ => {
+                joined.clear();
+                one.pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+                &*joined
+            }
+        };
+        let [w, h] = one.size;
+        block.decode(bytes, (w, h), band.band, one.planes, one.passes);
+        for (row, values) in block.rows().enumerate() {
+            let to = &mut samples[(one.at[1] + row) * width + one.at[0]..][..w];
+            for (to, value) in to.iter_mut().zip(values) {
+                *to = W::sample(value, step as f32);
+            }
+        }
+    }
+    Plane { at: band.at, size: band.size, samples }
+}

@@ -1,0 +1,286 @@
+//! Packets (ITU-T T.800, annex B): which bytes belong to which code-block. Decodes none of them.
+
+use super::codestream::{Coding, Order};
+use super::passes::Band;
+use super::tag_tree::{Bits, TagTree};
+
+/// A code-block and what has been found of it.
+#[derive(Debug, Default)]
+pub(super) struct CodeBlock<'a> {
+    /// Where it begins in its subband, and its width and height.
+    pub(super) at: [usize; 2],
+    pub(super) size: [usize; 2],
+    /// Bit planes, all-zero ones left out.
+    pub(super) planes: u32,
+    pub(super) passes: u32,
+    pub(super) pieces: Vec<&'a [u8]>,
+    length_bits: u32,
+}
+
+/// A subband of one tile.
+#[derive(Debug)]
+pub(super) struct Subband<'a> {
+    pub(super) band: Band,
+    /// Its number in the order of the steps.
+    pub(super) number: usize,
+    /// Where it lies on its own grid.
+    pub(super) at: [u32; 2],
+    pub(super) size: [usize; 2],
+    pub(super) blocks: Vec<CodeBlock<'a>>,
+}
+
+/// One resolution of a tile.
+#[derive(Debug)]
+pub(super) struct Resolution<'a> {
+    pub(super) at: [u32; 2],
+    pub(super) size: [usize; 2],
+    pub(super) bands: Vec<Subband<'a>>,
+    precincts: Vec<Precinct>,
+}
+
+/// A resolution's blocks whose bytes come together: for each subband.
+#[derive(Debug)]
+struct Precinct {
+    parts: Vec<Part>,
+}
+
+/// A precinct's part of one subband.
+#[derive(Debug)]
+struct Part {
+    /// Its first block among the subband's, and blocks across and down.
+    first: usize,
+    blocks: [usize; 2],
+    included: TagTree,
+    empty_planes: TagTree,
+}
+
+/// Most blocks of a tile.
+const MOST_BLOCKS: usize = 1 << 17;
+
+impl<'a> Resolution<'a> {
+    /// The resolutions of the tile that covers `columns` and `rows`, smallest first, empty yet.
+    pub(super) fn all(coding: &Coding, tile: [[u32; 2]; 2]) -> Option<Vec<Resolution<'a>>> {
+        let mut blocks = 0;
+        let resolutions = (0..=coding.levels).map(|r| Resolution::new(coding, tile, r, &mut blocks));
+        resolutions.collect()
+    }
+
+    fn new(coding: &Coding, tile: [[u32; 2]; 2], index: u32, blocks: &mut usize) -> Option<Resolution<'a>> {
+        let halved = coding.levels - index;
+        let [start, end] = tile.map(|corner| corner.map(|at| shrink(at, halved)));
+        let exponents = coding.precincts[index as usize];
+        let kinds: &[(Band, [u32; 2])] = if index == 0 {
+            &[(Band::LowLow, [0, 0])]
+        } else {
+            &[(Band::HighLow, [1, 0]), (Band::LowHigh, [0, 1]), (Band::HighHigh, [1, 1])]
+        };
+        // Precincts are of the resolution; a subband's grid is half as fine.
+        let finer = u32::from(index > 0);
+        let band_halved = halved + finer;
+        let mut bands: Vec<Subband<'a>> = Vec::new();
+        for (k, &(band, offset)) in kinds.iter().enumerate() {
+            let corner = |corner: [u32; 2]| -> [u32; 2] {
+                std::array::from_fn(|i| shrink_from(corner[i], offset[i], band_halved))
+            };
+            let (at, end) = (corner(tile[0]), corner(tile[1]));
+            let number = if index == 0 { 0 } else { 3 * index as usize - 2 + k };
+            let size = std::array::from_fn(|i| (end[i] - at[i]) as usize);
+            bands.push(Subband { band, number, at, size, blocks: Vec::new() });
+        }
+        let size = std::array::from_fn(|i| (end[i] - start[i]) as usize);
+        let mut precincts = Vec::new();
+        if size[0] > 0 && size[1] > 0 {
+            let cells = |i: usize| start[i] >> exponents[i]..((end[i] - 1) >> exponents[i]) + 1;
+            for y in cells(1) {
+                for x in cells(0) {
+                    let parts = bands.iter_mut().map(|band| {
+                        let exponents = exponents.map(|exponent| exponent - finer);
+                        Part::new(band, [x, y], exponents, coding.block, blocks)
+                    });
+                    precincts.push(Precinct { parts: parts.collect::<Option<_>>()? });
+                }
+            }
+        }
+        Some(Resolution { at: start, size, bands, precincts })
+    }
+}
+
+/// `at / 2^halved`, rounded up.
+fn shrink(at: u32, halved: u32) -> u32 {
+    (u64::from(at) + (1_u64 << halved) - 1 >> halved) as u32
+}
+
+/// The same from half a step of the finer grid on (equation B-15).
+fn shrink_from(at: u32, offset: u32, halved: u32) -> u32 {
+    if halved == 0 {
+        return at;
+    }
+    let at = u64::from(at).saturating_sub(u64::from(offset) << (halved - 1));
+    (at + (1_u64 << halved) - 1 >> halved) as u32
+}
+
+impl Part {
+    /// Adds the blocks of a precinct's cell to those of the subband.
+    fn new(
+        band: &mut Subband<'_>,
+        cell: [u32; 2],
+        exponents: [u32; 2],
+        block: [u32; 2],
+        count: &mut usize,
+    ) -> Option<Part> {
+        // What of the subband lies in the cell.
+        let start: [u32; 2] = std::array::from_fn(|i| band.at[i].max(cell[i] << exponents[i]));
+        let end: [u32; 2] = std::array::from_fn(|i| {
+            let end = u64::from(cell[i] + 1) << exponents[i];
+            end.min(u64::from(band.at[i]) + band.size[i] as u64) as u32
+        });
+        let first = band.blocks.len();
+        let mut blocks = [0, 0];
+        if start[0] < end[0] && start[1] < end[1] {
+            let exponents: [u32; 2] = std::array::from_fn(|i| block[i].min(exponents[i]));
+            let cells = |i: usize| start[i] >> exponents[i]..((end[i] - 1) >> exponents[i]) + 1;
+            blocks = [cells(0).len(), cells(1).len()];
+            *count += blocks[0].checked_mul(blocks[1])?;
+            if *count > MOST_BLOCKS {
+                return None;
+            }
+            for y in cells(1) {
+                for x in cells(0) {
+                    let low = [x, y];
+                    let from: [u32; 2] = std::array::from_fn(|i| start[i].max(low[i] << exponents[i]));
+                    let to: [u32; 2] = std::array::from_fn(|i| end[i].min((low[i] + 1) << exponents[i]));
+                    band.blocks.push(CodeBlock {
+                        at: std::array::from_fn(|i| (from[i] - band.at[i]) as usize),
+                        size: std::array::from_fn(|i| (to[i] - from[i]) as usize),
+                        ..CodeBlock::default()
+                    });
+                }
+            }
+        }
+        Some(Part { first, blocks, included: TagTree::new(blocks), empty_planes: TagTree::new(blocks) })
+    }
+}
+
+/// Hands each block its bytes; `None` where the packets are damaged or do not all come.
+pub(super) fn distribute<'a>(
+    coding: &Coding,
+    parts: &[&'a [u8]],
+    resolutions: &mut [Resolution<'a>],
+) -> Option<()> {
+    let precincts: Vec<usize> = resolutions.iter().map(|r| r.precincts.len()).collect();
+    let (count, layers) = (resolutions.len(), coding.layers);
+    let (mut parts, mut bytes) = (parts.iter(), &[][..]);
+    let mut next = |layer: u32, r: usize, precinct: usize| {
+        // No packet lies in two parts.
+        while bytes.is_empty() {
+            bytes = parts.next()?;
+        }
+        bytes = packet(coding, layer, &mut resolutions[r], precinct, bytes)?;
+        Some(())
+    };
+    match coding.order {
+        Order::Layers => {
+            for layer in 0..layers {
+                for r in 0..count {
+                    (0..precincts[r]).try_for_each(|precinct| next(layer, r, precinct))?;
+                }
+            }
+        }
+        Order::Resolutions => {
+            for r in 0..count {
+                for layer in 0..layers {
+                    (0..precincts[r]).try_for_each(|precinct| next(layer, r, precinct))?;
+                }
+            }
+        }
+        Order::Position if precincts.iter().any(|&count| count > 1) => return None,
+        Order::ResolutionsByPosition | Order::Position => {
+            for r in 0..count {
+                for precinct in 0..precincts[r] {
+                    (0..layers).try_for_each(|layer| next(layer, r, precinct))?;
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// Reads a packet (sections B.9 and B.10); what comes behind it.
+fn packet<'a>(
+    coding: &Coding,
+    layer: u32,
+    resolution: &mut Resolution<'a>,
+    precinct: usize,
+    mut bytes: &'a [u8],
+) -> Option<&'a [u8]> {
+    if coding.marked && bytes.starts_with(&[0xFF, 0x91]) {
+        bytes = bytes.get(6..)?;
+    }
+    let mut bits = Bits::new(bytes);
+    // Blocks that this packet has something of, with its length.
+    let mut found = Vec::new();
+    if bits.bit()? == 1 {
+        let parts = resolution.precincts.get_mut(precinct)?.parts.iter_mut().zip(&mut resolution.bands);
+        for (part_number, (part, band)) in parts.enumerate() {
+            let [across, down] = part.blocks;
+            let most = (coding.guard_bits + coding.steps[band.number].0).checked_sub(1)?;
+            for index in 0..across * down {
+                let at = [index % across, index / across];
+                let block = &mut band.blocks[part.first + index];
+                let started = block.length_bits > 0;
+                let included = if started {
+                    bits.bit()? == 1
+                } else {
+                    part.included.below(at, layer + 1, &mut bits)?.is_some()
+                };
+                if !included {
+                    continue;
+                }
+                if !started {
+                    let empty = part.empty_planes.below(at, most + 1, &mut bits)??;
+                    block.planes = most - empty;
+                    block.length_bits = 3;
+                }
+                let passes = passes(&mut bits)?;
+                while bits.bit()? == 1 {
+                    block.length_bits += 1;
+                }
+                let length =
+                    bits.bits(block.length_bits.checked_add(passes.ilog2()).filter(|&b| b <= 31)?)?;
+                block.passes += passes;
+                // One cleanup for the first plane, three for each that follows.
+                if block.planes == 0 || block.planes > 30 || block.passes > 3 * block.planes - 2 {
+                    return None;
+                }
+                found.push((part_number, part.first + index, length as usize));
+            }
+        }
+    }
+    bytes = bytes.get(bits.end()..)?;
+    if coding.marked && bytes.starts_with(&[0xFF, 0x92]) {
+        bytes = &bytes[2..];
+    }
+    for (band, block, length) in found {
+        let (piece, rest) = bytes.split_at_checked(length)?;
+        resolution.bands[band].blocks[block].pieces.push(piece);
+        bytes = rest;
+    }
+    Some(bytes)
+}
+
+/// Number of coding passes (table B.4).
+fn passes(bits: &mut Bits<'_>) -> Option<u32> {
+    if bits.bit()? == 0 {
+        return Some(1);
+    }
+    if bits.bit()? == 0 {
+        return Some(2);
+    }
+    match bits.bits(2)? {
+        3 => match bits.bits(5)? {
+            31 => Some(37 + bits.bits(7)?),
+            more => Some(6 + more),
+        },
+        more => Some(3 + more),
+    }
+}

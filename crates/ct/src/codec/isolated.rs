@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{CodecError, Decoded, Shape, wavelet, xl};
+use super::{CodecError, Decoded, Shape, openjpeg, xl};
 use crate::dicom::Syntax;
 
 /// The program that decodes, and its arguments.
@@ -70,7 +70,7 @@ pub(super) fn decode(syntax: Syntax, bytes: &[u8], shape: Shape) -> Result<Decod
 fn here(syntax: Syntax, bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> {
     match syntax {
         Syntax::JpegXl => xl::decode(bytes, shape),
-        _ => wavelet::decode(bytes, shape),
+        _ => openjpeg::decode(bytes, shape),
     }
 }
 

@@ -8,8 +8,8 @@ mod jpeg;
 mod jpeg2000;
 mod jpegls;
 mod lossless;
+mod openjpeg;
 mod rle;
-mod wavelet;
 mod xl;
 
 use crate::dicom::Syntax;
@@ -36,6 +36,12 @@ impl Shape {
 
     pub(crate) fn bytes(self) -> usize {
         self.samples() * (self.bits / 8)
+    }
+
+    /// Bits above a JPEG 2000 sample that its sign is extended into. Signed in the data set and unsigned in
+    /// the stream: the stream's highest bit is the sign.
+    fn sign_bits(self, signed: bool, precision: u32) -> u32 {
+        if self.signed && !signed { 32 - precision.clamp(1, 32) } else { 0 }
     }
 }
 
@@ -90,7 +96,11 @@ pub(crate) fn decode(syntax: Syntax, bytes: &[u8], shape: Shape) -> Result<Decod
         Syntax::Rle => rle::decode(bytes, shape),
         Syntax::Jpeg => jpeg::decode(bytes, shape),
         Syntax::JpegLs => jpegls::decode(bytes, shape),
-        Syntax::Jpeg2000 | Syntax::JpegXl => isolated::decode(syntax, bytes, shape),
+        Syntax::Jpeg2000 => match jpeg2000::decode(bytes, shape) {
+            Some(frame) => Ok(frame),
+            None => isolated::decode(syntax, bytes, shape),
+        },
+        Syntax::JpegXl => isolated::decode(syntax, bytes, shape),
         Syntax::Native | Syntax::Deflated | Syntax::Refused(_) | Syntax::Unknown => {
             Err(CodecError::damaged("pixel data", "not a coded frame"))
         }

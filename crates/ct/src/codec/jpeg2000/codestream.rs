@@ -29,7 +29,7 @@ pub(super) struct Coding {
 }
 
 /// What changes slowest from packet to packet (table A.16), as far as it makes a difference for one
-/// component: by position alone only where each resolution has one precinct.
+/// component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Layers,
@@ -129,7 +129,9 @@ fn tiles<'a>(reader: &mut Reader<'a>, count: u32) -> Option<Vec<Vec<&'a [u8]>>> 
             match rest.word()? {
                 SOD => break,
                 // Lengths of packets, comments.
-                0xFF58 | 0xFF64 => drop(rest.segment()?),
+                0xFF58 | 0xFF64 => {
+                    rest.segment()?;
+                }
                 _ => return None,
             }
         }
@@ -148,7 +150,7 @@ fn tiles<'a>(reader: &mut Reader<'a>, count: u32) -> Option<Vec<Vec<&'a [u8]>>> 
 struct Size {
     image: [Range<u32>; 2],
     tile_origin: [u32; 2],
-    tile_size: [u32; 2],
+    tile: [u32; 2],
     precision: u32,
     signed: bool,
 }
@@ -173,7 +175,7 @@ impl Size {
         usable.then(|| Size {
             image: [origin[0]..end[0], origin[1]..end[1]],
             tile_origin,
-            tile_size: tile_size.map(|size| size.min(1 << 30)),
+            tile: tile_size.map(|size| size.min(1 << 30)),
             precision: (depth & 0x7F) + 1,
             signed: depth >> 7 == 1,
         })
@@ -207,8 +209,8 @@ impl Style {
         let levels = segment.byte()?;
         let block = [segment.byte()? + 2, segment.byte()? + 2];
         let (passes, transform) = (segment.byte()?, segment.byte()?);
-        // Blocks of 16 x 16 to 64 x 64 or as long, and plain passes.
-        let usual = (4..=10).contains(&block[0]) && (4..=10).contains(&block[1]) && block[0] + block[1] <= 12;
+        // The standard's limits (table A.18), and none of the variants of the passes.
+        let usual = block.iter().all(|&exponent| exponent <= 10) && block[0] + block[1] <= 12;
         if layers == 0 || levels > 32 || !usual || passes != 0 || transform > 1 || style & !7 != 0 {
             return None;
         }
@@ -219,8 +221,8 @@ impl Style {
                 *size = [byte & 15, byte >> 4];
             }
         }
-        // Smaller ones than the smallest block would be many.
-        let usable = precincts.iter().all(|size| size.iter().all(|&exponent| exponent >= 5));
+        // A subband's share is half as wide and high.
+        let usable = precincts.iter().all(|size| size.iter().all(|&exponent| exponent >= 1));
         usable.then_some(Style {
             marked: style & 6 != 0,
             order,
@@ -237,30 +239,30 @@ struct Steps {
     guard_bits: u32,
     /// 0: none, 1: derived from the first, 2: one for each subband (table A.28).
     style: u32,
-    steps: Vec<(u32, u32)>,
+    bands: Vec<(u32, u32)>,
 }
 
 impl Steps {
     /// QCD (section A.6.4).
     fn read(segment: &mut Reader<'_>) -> Option<Steps> {
         let style = segment.byte()?;
-        let mut steps = Vec::new();
+        let mut bands = Vec::new();
         while !segment.0.is_empty() {
-            steps.push(if style & 31 == 0 {
+            bands.push(if style % 32 == 0 {
                 (segment.byte()? >> 3, 0)
             } else {
                 let step = u32::from(segment.word()?);
                 (step >> 11, step & 0x7FF)
             });
         }
-        Some(Steps { guard_bits: style >> 5, style: style & 31, steps })
+        Some(Steps { guard_bits: style >> 5, style: style % 32, bands })
     }
 }
 
 fn coding(size: Size, style: Style, steps: Steps) -> Option<Coding> {
     let Style { levels, reversible, .. } = style;
     let bands = 3 * levels as usize + 1;
-    let mut bands_steps = steps.steps;
+    let mut bands_steps = steps.bands;
     match (reversible, steps.style) {
         (true, 0) | (false, 2) => bands_steps.truncate(bands),
         (false, 1) => {
@@ -278,7 +280,7 @@ fn coding(size: Size, style: Style, steps: Steps) -> Option<Coding> {
     usable.then_some(Coding {
         image: size.image,
         tile_origin: size.tile_origin,
-        tile_size: size.tile_size,
+        tile_size: size.tile,
         precision: size.precision,
         signed: size.signed,
         order: style.order,

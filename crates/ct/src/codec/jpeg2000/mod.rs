@@ -1,6 +1,6 @@
 //! JPEG 2000 (ITU-T T.800) as slices are coded in it: one component, plain code-block passes, any number of
 //! layers, resolutions, precincts and tiles. What is coded in another way, or damaged, is left to
-//! `OpenJPEG` (`super::wavelet`), which knows all of the standard and takes half as long again.
+//! `OpenJPEG` (`super::openjpeg`), which knows all of the standard and runs in a process of its own.
 //!
 //! Every step checks what it reads against what is there: nothing here can take the process down.
 
@@ -20,11 +20,18 @@ use self::passes::Block;
 use super::{Decoded, Shape, pack};
 
 /// Larger frames are left to the other decoder as well: it has a process and a time limit of its own.
-const MOST_SAMPLES: usize = 1 << 23;
+const MOST_SAMPLES: usize = 1 << 22;
 
-/// Decodes the code stream that `bytes` begin with; `None` where it is not one for this decoder.
+/// The code stream in a frame's bytes, which may be a JP2 file: from SOC and SIZ on.
+pub(super) fn code_stream(bytes: &[u8]) -> Option<&[u8]> {
+    const START: [u8; 4] = [0xFF, 0x4F, 0xFF, 0x51];
+    let start = bytes.windows(START.len()).position(|window| window == START)?;
+    Some(&bytes[start..])
+}
+
+/// Decodes a frame; `None` where it is not one for this decoder.
 pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
-    let stream = CodeStream::read(bytes)?;
+    let stream = CodeStream::read(code_stream(bytes)?)?;
     let coding = &stream.coding;
     let [columns, rows] = [0, 1].map(|i| (coding.image[i].end - coding.image[i].start) as usize);
     if [rows, columns] != [shape.rows, shape.columns] || shape.samples() > MOST_SAMPLES {
@@ -54,7 +61,7 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
         (true, bits) => (0, -(1 << (bits - 1)), (1 << (bits - 1)) - 1),
         (false, bits) => (1 << (bits - 1), 0, (1 << bits) - 1),
     };
-    let extend = super::wavelet::unused_bits(shape, coding.signed, coding.precision);
+    let extend = shape.sign_bits(coding.signed, coding.precision);
     let level = |sample: i32| sample.saturating_add(shift).clamp(low, high);
     Some(pack(samples.into_iter().map(|sample| level(sample) << extend >> extend), shape))
 }
@@ -113,8 +120,8 @@ fn subband<W: Dequantize>(
     let (exponent, mantissa) = coding.steps[band.number];
     // Equations E-3 and E-4; the gain of a subband is the number of its high-pass directions.
     let gain = band.band.gain();
-    let range = (coding.precision + gain) as i32 - exponent as i32;
-    let step = (1.0 + f64::from(mantissa) / 2048.0) * f64::from(range).exp2();
+    let range = f64::from(coding.precision + gain) - f64::from(exponent);
+    let step = (1.0 + f64::from(mantissa) / 2048.0) * range.exp2();
     for one in &band.blocks {
         let bytes = match one.pieces[..] {
             [] => continue,
@@ -135,4 +142,81 @@ fn subband<W: Dequantize>(
         }
     }
     Plane { at: band.at, size: band.size, samples }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn fixture(name: &str) -> Vec<u8> {
+        fs::read(format!("{}/tests/fixtures/jpeg2000/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    const SHAPE: Shape = Shape { rows: 61, columns: 75, bits: 16, signed: false };
+
+    fn words(bytes: &[u8]) -> impl Iterator<Item = i32> {
+        bytes.as_chunks::<2>().0.iter().map(|word| i32::from(u16::from_le_bytes(*word)))
+    }
+
+    #[test]
+    fn all_forms_become_what_openjpeg_makes_of_them() {
+        let table = String::from_utf8(fixture("expected.tsv")).unwrap();
+        let mut ours = 0;
+        for line in table.lines() {
+            let [name, peer, tolerance, whose] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            let stream = fixture(&format!("{name}.j2k"));
+            let wanted = fixture(&format!("{peer}.raw"));
+            let found = decode(&stream, SHAPE);
+            assert_eq!(found.is_some(), whose == "ours", "{name}");
+            ours += usize::from(found.is_some());
+            let found = found.unwrap_or_else(|| crate::codec::openjpeg::decode(&stream, SHAPE).unwrap());
+            let tolerance: i32 = tolerance.parse().unwrap();
+            let off = words(&found).zip(words(&wanted)).map(|(a, b)| (a - b).abs()).max();
+            assert!(off <= Some(tolerance) && found.len() == wanted.len(), "{name}: {off:?}");
+        }
+        assert_eq!(ours, 10);
+    }
+
+    #[test]
+    fn another_size_and_what_is_cut_are_left_alone() {
+        let stream = fixture("plain.j2k");
+        assert!(decode(&stream, Shape { rows: 60, ..SHAPE }).is_none());
+        for length in (0..stream.len() - 2).step_by(7) {
+            assert!(decode(&stream[..length], SHAPE).is_none(), "{length} bytes");
+        }
+        // In the middle of anything else it is found.
+        let wrapped = [b"....".as_slice(), &stream].concat();
+        assert!(decode(&wrapped, SHAPE).is_some());
+    }
+
+    /// Whatever a stream says: no panic, and not for long (a run of all takes seconds).
+    #[test]
+    fn damage_is_survived() {
+        let names = ["marked", "by_position", "tiles", "lossy"];
+        let mut state = 20_261_127_u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let mut decoded = 0;
+        for round in 0..4000 {
+            let mut stream = fixture(&format!("{}.j2k", names[round % names.len()]));
+            for _ in 0..=random(4) {
+                // The markers at the start are hit as often as all that follows.
+                let at = if random(2) == 0 { random(stream.len().min(150)) } else { random(stream.len()) };
+                stream[at] = match random(3) {
+                    0 => stream[at] ^ 1 << random(8),
+                    1 => 0xFF,
+                    _ => random(256) as u8,
+                };
+            }
+            decoded += usize::from(decode(&stream, SHAPE).is_some());
+        }
+        assert!(decoded > 500, "{decoded}");
+    }
 }

@@ -41,6 +41,8 @@ pub(super) struct Resolution<'a> {
 /// A resolution's blocks whose bytes come together: for each subband.
 #[derive(Debug)]
 struct Precinct {
+    /// Row and column of the reference grid where it begins.
+    at: [u64; 2],
     parts: Vec<Part>,
 }
 
@@ -54,7 +56,9 @@ struct Part {
     empty_planes: TagTree,
 }
 
-/// Most blocks of a tile.
+/// Most bit planes: samples have 16 bits, a subband two more, and an encoder's rounding one.
+const MOST_PLANES: u32 = 22;
+/// Most blocks, and most precincts, of a tile.
 const MOST_BLOCKS: usize = 1 << 17;
 
 impl<'a> Resolution<'a> {
@@ -97,7 +101,15 @@ impl<'a> Resolution<'a> {
                         let exponents = exponents.map(|exponent| exponent - finer);
                         Part::new(band, [x, y], exponents, coding.block, blocks)
                     });
-                    precincts.push(Precinct { parts: parts.collect::<Option<_>>()? });
+                    if precincts.len() == MOST_BLOCKS {
+                        return None;
+                    }
+                    // The outermost ones begin where the tile does.
+                    let at = [(1, y), (0, x)].map(|(i, cell)| {
+                        let start = u64::from(cell) << exponents[i] << halved;
+                        start.max(u64::from(tile[0][i]))
+                    });
+                    precincts.push(Precinct { at, parts: parts.collect::<Option<_>>()? });
                 }
             }
         }
@@ -107,7 +119,7 @@ impl<'a> Resolution<'a> {
 
 /// `at / 2^halved`, rounded up.
 fn shrink(at: u32, halved: u32) -> u32 {
-    (u64::from(at) + (1_u64 << halved) - 1 >> halved) as u32
+    u64::from(at).div_ceil(1 << halved) as u32
 }
 
 /// The same from half a step of the finer grid on (equation B-15).
@@ -116,7 +128,7 @@ fn shrink_from(at: u32, offset: u32, halved: u32) -> u32 {
         return at;
     }
     let at = u64::from(at).saturating_sub(u64::from(offset) << (halved - 1));
-    (at + (1_u64 << halved) - 1 >> halved) as u32
+    at.div_ceil(1 << halved) as u32
 }
 
 impl Part {
@@ -167,10 +179,15 @@ pub(super) fn distribute<'a>(
     parts: &[&'a [u8]],
     resolutions: &mut [Resolution<'a>],
 ) -> Option<()> {
-    let precincts: Vec<usize> = resolutions.iter().map(|r| r.precincts.len()).collect();
-    let (count, layers) = (resolutions.len(), coding.layers);
+    // Each resolution's precincts in its own order, which all but one order keep.
+    let mut places: Vec<Vec<(usize, usize)>> = Vec::new();
+    let mut by_position = Vec::new();
+    for (r, resolution) in resolutions.iter().enumerate() {
+        places.push((0..resolution.precincts.len()).map(|precinct| (r, precinct)).collect());
+        by_position.extend(resolution.precincts.iter().enumerate().map(|(k, precinct)| (precinct.at, r, k)));
+    }
     let (mut parts, mut bytes) = (parts.iter(), &[][..]);
-    let mut next = |layer: u32, r: usize, precinct: usize| {
+    let mut next = |layer: u32, (r, precinct): (usize, usize)| {
         // No packet lies in two parts.
         while bytes.is_empty() {
             bytes = parts.next()?;
@@ -178,27 +195,29 @@ pub(super) fn distribute<'a>(
         bytes = packet(coding, layer, &mut resolutions[r], precinct, bytes)?;
         Some(())
     };
+    let layers = 0..coding.layers;
     match coding.order {
         Order::Layers => {
-            for layer in 0..layers {
-                for r in 0..count {
-                    (0..precincts[r]).try_for_each(|precinct| next(layer, r, precinct))?;
-                }
+            for layer in layers {
+                places.iter().flatten().try_for_each(|&place| next(layer, place))?;
             }
         }
         Order::Resolutions => {
-            for r in 0..count {
-                for layer in 0..layers {
-                    (0..precincts[r]).try_for_each(|precinct| next(layer, r, precinct))?;
+            for places in places {
+                for layer in layers.clone() {
+                    places.iter().try_for_each(|&place| next(layer, place))?;
                 }
             }
         }
-        Order::Position if precincts.iter().any(|&count| count > 1) => return None,
-        Order::ResolutionsByPosition | Order::Position => {
-            for r in 0..count {
-                for precinct in 0..precincts[r] {
-                    (0..layers).try_for_each(|layer| next(layer, r, precinct))?;
-                }
+        Order::ResolutionsByPosition => {
+            for place in places.into_iter().flatten() {
+                layers.clone().try_for_each(|layer| next(layer, place))?;
+            }
+        }
+        Order::Position => {
+            by_position.sort_unstable();
+            for (_, r, precinct) in by_position {
+                layers.clone().try_for_each(|layer| next(layer, (r, precinct)))?;
             }
         }
     }
@@ -231,14 +250,14 @@ fn packet<'a>(
                 let included = if started {
                     bits.bit()? == 1
                 } else {
-                    part.included.below(at, layer + 1, &mut bits)?.is_some()
+                    part.included.below(at, layer + 1, &mut bits)? <= layer
                 };
                 if !included {
                     continue;
                 }
                 if !started {
-                    let empty = part.empty_planes.below(at, most + 1, &mut bits)??;
-                    block.planes = most - empty;
+                    let empty = part.empty_planes.below(at, most + 1, &mut bits)?;
+                    block.planes = most.checked_sub(empty)?;
                     block.length_bits = 3;
                 }
                 let passes = passes(&mut bits)?;
@@ -249,7 +268,7 @@ fn packet<'a>(
                     bits.bits(block.length_bits.checked_add(passes.ilog2()).filter(|&b| b <= 31)?)?;
                 block.passes += passes;
                 // One cleanup for the first plane, three for each that follows.
-                if block.planes == 0 || block.planes > 30 || block.passes > 3 * block.planes - 2 {
+                if block.planes == 0 || block.planes > MOST_PLANES || block.passes > 3 * block.planes - 2 {
                     return None;
                 }
                 found.push((part_number, part.first + index, length as usize));

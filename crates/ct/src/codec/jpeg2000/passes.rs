@@ -54,7 +54,7 @@ const ANY_HERE: u32 = HERE | HERE << 3 | HERE << 6 | HERE << 9;
 const STRIPE: usize = 4;
 
 /// Contexts: 0 to 8 significance, 9 to 13 signs, then these.
-const SIGNS: usize = 9;
+const SIGNS: i8 = 9;
 const REFINEMENT: usize = 14;
 const RUN: usize = 17;
 const UNIFORM: usize = 18;
@@ -115,20 +115,20 @@ const SIGN_CONTEXTS: [u8; 256] = {
         let (across, down) = (sign_of(across), sign_of(down));
         let turned = across < 0 || (across == 0 && down < 0);
         let (across, down) = if turned { (-across, -down) } else { (across, down) };
-        let context = SIGNS as i32 + if across == 0 { down } else { 3 + down };
-        table[index] = context as u8 | (turned as u8) << 7;
+        let context = SIGNS + if across == 0 { down } else { 3 + down };
+        table[index] = context.cast_unsigned() | (turned as u8) << 7;
         index += 1;
     }
     table
 };
 
 /// 0 where nothing is significant, else its sign.
-const fn toward(index: usize, significant: usize, negative: usize) -> i32 {
-    if index >> significant & 1 == 0 { 0 } else { 1 - 2 * (index >> negative & 1) as i32 }
+const fn toward(index: usize, significant: usize, negative: usize) -> i8 {
+    if index >> significant & 1 == 0 { 0 } else { 1 - 2 * (index >> negative & 1 == 1) as i8 }
 }
 
-const fn sign_of(value: i32) -> i32 {
-    (value > 0) as i32 - (value < 0) as i32
+const fn sign_of(value: i8) -> i8 {
+    (value > 0) as i8 - (value < 0) as i8
 }
 
 /// Memory for one block after the other.
@@ -272,7 +272,7 @@ struct Passes<'a> {
     bytes: &'a [u8],
     band: Band,
     planes: u32,
-    passes: u32,
+    count: u32,
 }
 
 impl pulp::WithSimd for Passes<'_> {
@@ -280,7 +280,7 @@ impl pulp::WithSimd for Passes<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Passes { block, bytes, band, planes, passes } = self;
+        let Passes { block, bytes, band, planes, count } = self;
         let mut decoder = Decoder::new(bytes);
         let mut contexts = [State::row(0); CONTEXTS];
         // Table D.7.
@@ -289,7 +289,7 @@ impl pulp::WithSimd for Passes<'_> {
         contexts[UNIFORM] = State::row(46);
         let (contexts, significance) = (&mut contexts, &SIGNIFICANCE[band as usize]);
         // The first pass of all is a cleanup, the last of its plane.
-        for number in 2..passes + 2 {
+        for number in 2..count + 2 {
             let unit = 1_i32 << planes.saturating_sub(number / 3).min(30);
             let value = if number % 3 == 1 { unit >> 1 } else { unit | unit >> 1 };
             let pass = Pass { decoder, contexts: &mut *contexts, significance, value };
@@ -320,7 +320,7 @@ impl Block {
         self.values.resize(width * stripes, [0; STRIPE]);
         let missing = self.missing(stripes - 1);
         self.flags[words * stripes..][1..=width].fill(missing);
-        pulp::Arch::new().dispatch(Passes { block: self, bytes, band, planes, passes });
+        pulp::Arch::new().dispatch(Passes { block: self, bytes, band, planes, count: passes });
     }
 
     /// The values row by row: for each row its number and its values.

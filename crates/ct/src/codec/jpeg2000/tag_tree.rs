@@ -63,15 +63,10 @@ impl TagTree {
         TagTree { levels, nodes: vec![Node::default(); count] }
     }
 
-    /// Reads on until it is known whether the number at `x`, `y` is below `limit`: the number, if it is.
-    pub(super) fn below(
-        &mut self,
-        [x, y]: [usize; 2],
-        limit: u32,
-        bits: &mut Bits<'_>,
-    ) -> Option<Option<u32>> {
+    /// Reads on until it is known whether the number at `x`, `y` is below `limit`: the number if it is, else
+    /// one that is not. `None` where the bits end.
+    pub(super) fn below(&mut self, [x, y]: [usize; 2], limit: u32, bits: &mut Bits<'_>) -> Option<u32> {
         let mut least = 0;
-        let mut known = false;
         for (level, &(width, first)) in self.levels.iter().enumerate().rev() {
             let node = self.nodes.get_mut(first + (y >> level) * width + (x >> level))?;
             node.least = node.least.max(least);
@@ -82,8 +77,8 @@ impl TagTree {
                     node.least += 1;
                 }
             }
-            (least, known) = (node.least, node.known);
+            least = node.least;
         }
-        Some((known && least < limit).then_some(least))
+        Some(least)
     }
 }

@@ -1,38 +1,23 @@
-//! JPEG 2000 (ITU-T T.800) and HTJ2K (T.814), by the crate `openjp2` (`OpenJPEG` in Rust) through its
-//! safe face, `jpeg2k`.
+//! JPEG 2000 (ITU-T T.800) in any form, and HTJ2K (T.814), by the crate `openjp2` (`OpenJPEG` in Rust)
+//! through its safe face, `jpeg2k`. The usual form of JPEG 2000 never comes here (`super::jpeg2000`).
 
-use super::{CodecError, Decoded, Shape, expect_size, jpeg2000, pack};
+use super::jpeg2000::code_stream;
+use super::{CodecError, Decoded, Shape, expect_size, pack};
 
 const CODEC: &str = "JPEG 2000";
 
-/// SOC and SIZ: where a code stream begins, in a JP2 file too.
-const START: [u8; 4] = [0xFF, 0x4F, 0xFF, 0x51];
-
 pub(super) fn decode(bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> {
     let damaged = |problem: &str| CodecError::damaged(CODEC, problem);
-    let start = bytes.windows(4).position(|w| w == START).ok_or_else(|| damaged("no code stream"))?;
-    let size = Size::read(&bytes[start + 4..]).ok_or_else(|| damaged("its size is not usable"))?;
+    let bytes = code_stream(bytes).ok_or_else(|| damaged("no code stream"))?;
+    let size = Size::read(&bytes[4..]).ok_or_else(|| damaged("its size is not usable"))?;
     expect_size(CODEC, [size.rows, size.columns, size.components], shape)?;
-    if std::env::var_os("OPJ").is_none()
-        && let Some(samples) = jpeg2000::decode(&bytes[start..], shape)
-    {
-        eprint!("own ");
-        return Ok(samples);
-    }
     // Nothing around the code stream is needed, palettes and colours least of all.
-    let image = jpeg2k::Image::from_bytes(&bytes[start..]).map_err(|e| CodecError::damaged(CODEC, &e))?;
+    let image = jpeg2k::Image::from_bytes(bytes).map_err(|e| CodecError::damaged(CODEC, &e))?;
     let component = image.components().first().ok_or_else(|| damaged("no component"))?;
     let found = [component.height() as usize, component.width() as usize, 1];
     expect_size(CODEC, found, shape)?;
-    let samples = component.data();
-    let extend = unused_bits(shape, component.is_signed(), component.precision());
-    Ok(pack(samples.iter().map(|&sample| sample << extend >> extend), shape))
-}
-
-/// Bits above a sample that its sign is extended into. Signed in the data set and unsigned in the stream:
-/// the stream's highest bit is the sign.
-pub(super) fn unused_bits(shape: Shape, signed: bool, precision: u32) -> u32 {
-    if shape.signed && !signed { 32 - precision.clamp(1, 32) } else { 0 }
+    let extend = shape.sign_bits(component.is_signed(), component.precision());
+    Ok(pack(component.data().iter().map(|&sample| sample << extend >> extend), shape))
 }
 
 /// What SIZ says (section A.5.1).

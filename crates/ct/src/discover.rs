@@ -80,6 +80,17 @@ impl Listing {
         Listing { root: root.to_owned(), entries: walk.into_iter().filter_map(entry).collect() }
     }
 
+    /// The files of these names below `root`, which somebody else has listed: as [`Found::path`] has them, and
+    /// the empty one for `root` itself. In the order of [`Listing::of`], a name's bytes that are no UTF-8 apart.
+    pub fn named<'a>(root: &Path, names: impl Iterator<Item = &'a str>) -> Listing {
+        let mut names: Vec<&str> = names.collect();
+        // Folder by folder: what separates names comes before all that is in them.
+        let order = |name: &'a str| name.bytes().map(|byte| if byte == b'/' { 0 } else { byte });
+        names.sort_by(|a, b| order(a).cmp(order(b)));
+        let entries = names.into_iter().map(|name| Entry::File(name.to_owned())).collect();
+        Listing { root: root.to_owned(), entries }
+    }
+
     /// Paths below the folder, as [`Found::path`] has them.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| match entry {

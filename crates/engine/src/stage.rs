@@ -1,6 +1,6 @@
 //! What a stage is to the engine: ports, parameters, outputs and one function. Knows no stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::event::{Event, Level, Observer};
 use crate::items::{Items, Previous};
 use crate::matrix::compare;
 use crate::param::{Param, Params};
-use crate::tree::{Tree, name_of};
+use crate::tree::Tree;
 
 /// A named input of a stage.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -207,6 +207,8 @@ pub struct Task<'a> {
     pub(crate) previous: OnceLock<Option<Arc<Previous>>>,
     /// What the stage said of its items, and how many it took from the previous artifact.
     pub(crate) items: Mutex<Option<(Items, u64)>>,
+    /// What it said of the files that it opens, by port.
+    pub(crate) opened: Mutex<BTreeMap<String, BTreeSet<String>>>,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) stop: &'a AtomicBool,
     /// When it has to be done.
@@ -276,12 +278,26 @@ impl Task<'_> {
         inputs
     }
 
-    /// Digest of a file's bytes, by its path below the input (empty where the input is a file itself):
-    /// known without reading it again. `None` when it was not there when the run began. One of several inputs is
+    /// The files of an input when the run began, sorted by name: paths below it with `/`, bytes that are no UTF-8 as
+    /// U+FFFD and two hexadecimal digits, and the empty name where the input is a file itself. One of several inputs is
     /// `port@label`.
-    pub fn digest(&self, port: &str, path: &Path) -> Option<&str> {
-        let file = self.trees.get(port)?.files.get(&name_of(path))?;
+    pub fn files(&self, port: &str) -> impl Iterator<Item = &str> {
+        self.trees.get(port).into_iter().flat_map(|tree| tree.files.keys()).map(String::as_str)
+    }
+
+    /// Digest of one of these [files](Task::files): known without reading it again. `None` when it was not there when
+    /// the run began.
+    pub fn digest(&self, port: &str, name: &str) -> Option<&str> {
+        let file = self.trees.get(port)?.files.get(name)?;
         Some(&file.digest)
+    }
+
+    /// Says that of an input only the [files](Task::files) of these names (and of those named before) are opened, and that its folder is not listed: then only
+    /// these are looked at again when the work is done. An input that nothing is said of must be as it was as a whole.
+    pub fn opens(&self, port: &str, names: impl IntoIterator<Item = String>) {
+        if let Ok(mut opened) = self.opened.lock() {
+            opened.entry(port.to_owned()).or_default().extend(names);
+        }
     }
 
     /// An earlier artifact of the same stage, version, parameters and seed, from which items can be

@@ -3,7 +3,7 @@
 //! A [`Tree`] maps relative paths to size and BLAKE3 digest. Two trees with the same files and
 //! bytes have the same digest wherever they lie and whenever they were written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -34,6 +34,11 @@ pub struct Tree {
     /// The files, sorted by path.
     pub files: BTreeMap<String, FileDigest>,
 }
+
+/// In the place of the digest of a link to nowhere.
+const MISSING: &str = "missing";
+/// Stands before the two hexadecimal digits of a byte that is no UTF-8.
+const MARK: char = '\u{FFFD}';
 
 /// How two trees differ: the paths that changed, appeared or went.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +77,7 @@ impl Tree {
                     Ok(metadata) => digest(&name, &file, &metadata)?,
                     // A link to nowhere is a fact about the folder; the stage that reads it will say so.
                     Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                        FileDigest { size: 0, digest: "missing".to_owned() }
+                        FileDigest { size: 0, digest: MISSING.to_owned() }
                     }
                     Err(e) => return Err(Error::io("cannot read", &file, e)),
                 };
@@ -81,6 +86,31 @@ impl Tree {
             .collect::<Result<Vec<_>>>()?;
         // All at once: sorted, then built, which one by one takes several times as long.
         Ok(Tree { files: files.into_iter().collect() })
+    }
+
+    /// Are the files of these names, below `path`, what they are here?
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub(crate) fn still_has(&self, names: &BTreeSet<String>, path: &Path, cache: &StatCache) -> Result<bool> {
+        // Which path a name with bytes in it stands for, the list of the folder tells.
+        if names.iter().any(|name| name.is_empty() || name.contains(MARK)) {
+            let now = Tree::of(path, cache)?;
+            return Ok(names.iter().all(|name| self.files.get(name) == now.files.get(name)));
+        }
+        for name in names {
+            let file = path.join(name);
+            let now = match fs::metadata(&file) {
+                Ok(metadata) => Some(cache.digest(&file, &metadata)?),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+                Err(e) => return Err(Error::io("cannot read", &file, e)),
+            };
+            let before = self.files.get(name);
+            if now.as_ref() != before.filter(|file| file.digest != MISSING) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The digest of the whole: BLAKE3 over path, size and digest of each file in path order.
@@ -124,7 +154,7 @@ pub(crate) fn name_of(path: &Path) -> String {
         name.push_str(chunk.valid());
         for byte in chunk.invalid() {
             // Writing to a string cannot fail.
-            let _ = write!(name, "\u{FFFD}{byte:02x}");
+            let _ = write!(name, "{MARK}{byte:02x}");
         }
     }
     name

@@ -1,7 +1,7 @@
 //! One stage, from the decision to the artifact: what is there is taken, what is not is made and kept. Knows
 //! no other stage but by what it has made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -187,6 +187,7 @@ fn execute(place: Place<'_>, node: &Node, work: &Work, gpus: &[String]) -> Resul
         find_previous,
         previous: OnceLock::new(),
         items: Mutex::new(None),
+        opened: Mutex::default(),
         out: draft.path().to_path_buf(),
         work: store.work(&node.name, &key_hash),
         live: store.live(&node.name, &key_hash),
@@ -213,7 +214,7 @@ fn execute(place: Place<'_>, node: &Node, work: &Work, gpus: &[String]) -> Resul
             return Err(Error::Stage { stage: node.name.clone(), source });
         }
     }
-    refuse_moved_inputs(cache, node, trees)?;
+    refuse_moved_inputs(cache, node, trees, &task.opened.into_inner().unwrap_or_default())?;
     let previous = task.previous.into_inner().flatten();
     let items = task.items.into_inner().unwrap_or_default();
     let outputs = collect(node, draft.path(), previous.as_deref())?;
@@ -293,12 +294,22 @@ fn sources(node: &Node) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// An input that changed while the stage read it would be kept under the digest of what it was before.
-fn refuse_moved_inputs(cache: &StatCache, node: &Node, trees: &BTreeMap<String, Arc<Tree>>) -> Result<()> {
+/// An input that changed while the stage read it would be kept under the digest of what it was before. Of
+/// those of which the stage said what it `opened`, the rest may change: nothing was made of it.
+fn refuse_moved_inputs(
+    cache: &StatCache,
+    node: &Node,
+    trees: &BTreeMap<String, Arc<Tree>>,
+    opened: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<()> {
     for (port, source) in &node.inputs {
-        if let Source::Path { given, path } = source
-            && trees.get(port).map(Arc::as_ref) != Some(&Tree::of(path, cache)?)
-        {
+        let Source::Path { given, path } = source else { continue };
+        let tree = trees.get(port).map(Arc::as_ref);
+        let same = match (tree, opened.get(port)) {
+            (Some(tree), Some(names)) => tree.still_has(names, path, cache)?,
+            (tree, _) => tree == Some(&Tree::of(path, cache)?),
+        };
+        if !same {
             return Err(Error::Moved { stage: node.name.clone(), input: given.clone() });
         }
     }

@@ -37,7 +37,7 @@ impl<'a> Sums<'a> {
     /// Of the series with these rows; `None` when one of their files is not known to the engine.
     fn sum<'p>(&self, uid: &str, rows: impl Iterator<Item = &'p InstanceRow>) -> Option<String> {
         let mut made_from = MadeFrom::new();
-        made_from.add(self.task.digest("patient_key", Path::new(""))?);
+        made_from.add(self.task.digest("patient_key", "")?);
         for &label in self.labels.get(uid).map_or(&[][..], Vec::as_slice) {
             // Where it stands in the file changes nothing.
             made_from.add(format!("{:?}", Label { line: 0, ..label.clone() }));
@@ -48,7 +48,7 @@ impl<'a> Sums<'a> {
             // Frames and members of one file come one after the other.
             if last != Some(&row.path) {
                 made_from.add(&row.path);
-                made_from.add(self.task.digest("dicom", &to_path(&row.path))?);
+                made_from.add(self.task.digest("dicom", &row.path)?);
                 last = Some(&row.path);
             }
         }
@@ -87,24 +87,26 @@ impl Series {
     }
 }
 
+/// Where each file stands in the listing.
+pub(crate) type Places<'a> = HashMap<&'a str, usize>;
+
 /// Series that need not be looked at again, by their UID as it stands in the tables.
 #[derive(Default)]
 pub(crate) struct Kept(BTreeMap<String, Series>);
 
 impl Kept {
     /// Those of the previous artifact that are made from the same; none where there is no such artifact.
-    pub(crate) fn find(task: &Task<'_>, listing: &Listing, sums: &Sums<'_>) -> Kept {
+    pub(crate) fn find(task: &Task<'_>, places: &Places<'_>, sums: &Sums<'_>) -> Kept {
         let Some(previous) = task.previous() else { return Kept::default() };
         let tables = (SeriesRow::read(previous.folder()), InstanceRow::read(previous.folder()));
         let (Ok(rows), Ok(instances)) = tables else { return Kept::default() };
-        let files: HashMap<&str, usize> = listing.paths().zip(0..).collect();
         let mut series: BTreeMap<String, Series> =
             rows.into_iter().map(|row| (row.series_uid.clone(), Series::new(row))).collect();
         // A file that could not be read belongs to no series, as one without a UID: they are read again,
         // and so is what has lost a file.
         let mut others = BTreeSet::from([String::new()]);
         for (place, row) in instances.into_iter().enumerate() {
-            match (files.get(row.path.as_str()), series.get_mut(&*row.series_uid)) {
+            match (places.get(row.path.as_str()), series.get_mut(&*row.series_uid)) {
                 (Some(&file), Some(series)) => series.instances.push((file, place, row)),
                 (Some(&file), None) => {
                     let nameless = series.entry(String::new());
@@ -140,6 +142,7 @@ impl Kept {
         &mut self,
         task: &Task<'_>,
         listing: &Listing,
+        places: &Places<'_>,
         sums: &Sums<'_>,
     ) -> Result<Vec<Found>, StageError> {
         let mut read = vec![false; listing.paths().count()];
@@ -148,6 +151,11 @@ impl Kept {
             let mut wanted: Vec<bool> = read.iter().map(|read| !read).collect();
             self.0.values().flat_map(Series::files).for_each(|file| wanted[file] = false);
             read.iter_mut().zip(&wanted).for_each(|(read, wanted)| *read |= wanted);
+            // Where all is read, all must be as it was.
+            if round > 1 || !self.0.is_empty() {
+                let opened = listing.paths().zip(&wanted).filter(|(_, wanted)| **wanted);
+                task.opens("dicom", opened.map(|(path, _)| path.to_owned()));
+            }
             let found = scan(task, listing, &|index| wanted[index])?;
             let named = |file: &Found| Some((sums.named)(&file.header()?.series_uid));
             // Nothing is kept, nothing is touched: most runs are such.
@@ -158,7 +166,6 @@ impl Kept {
             self.let_go(touched);
             if self.0.len() == before {
                 if round > 1 {
-                    let places: HashMap<&str, usize> = listing.paths().zip(0..).collect();
                     files.sort_by_cached_key(|file| places.get(file.path.as_str()).copied());
                 }
                 break;
@@ -176,17 +183,20 @@ impl Kept {
     }
 
     /// Files behind these series, and how many beside them in the same archives are none of DICOM.
-    pub(crate) fn files(&self, folder: &Path) -> (u64, u64) {
-        let mut by_file: HashMap<usize, (&InstanceRow, HashSet<Option<&str>>)> = HashMap::new();
+    pub(crate) fn files(&self, task: &Task<'_>, folder: &Path) -> (u64, u64) {
+        let (mut alone, mut archives) = (HashSet::new(), HashMap::<&str, HashSet<&str>>::new());
         for (file, _, row) in self.0.values().flat_map(|series| &series.instances) {
-            by_file.entry(*file).or_insert((row, HashSet::new())).1.insert(row.member.as_deref());
+            match &row.member {
+                Some(member) => drop(archives.entry(&row.path).or_default().insert(member)),
+                None => drop(alone.insert(*file)),
+            }
         }
-        let (mut files, mut others) = (0, 0);
-        for (row, own) in by_file.into_values() {
-            let all = match row.member {
-                Some(_) => members(&folder.join(to_path(&row.path))).unwrap_or(own.len()),
-                None => own.len(),
-            };
+        if !archives.is_empty() {
+            task.opens("dicom", archives.keys().map(|&path| path.to_owned()));
+        }
+        let (mut files, mut others) = (alone.len() as u64, 0);
+        for (path, own) in archives {
+            let all = members(&folder.join(to_path(path))).unwrap_or(own.len());
             files += all as u64;
             others += all.saturating_sub(own.len()) as u64;
         }
@@ -194,12 +204,11 @@ impl Kept {
     }
 
     /// Puts the rows of these series among the others: the order is that of a table made at once.
-    pub(crate) fn merge(self, joined: &mut Joined, listing: &Listing) {
+    pub(crate) fn merge(self, joined: &mut Joined, places: &Places<'_>) {
         if !self.0.is_empty() {
-            let files: HashMap<&str, usize> = listing.paths().zip(0..).collect();
             let fresh = std::mem::take(&mut joined.instances).into_iter().enumerate();
             let mut instances: Vec<(usize, usize, InstanceRow)> = fresh
-                .map(|(place, row)| (files.get(row.path.as_str()).copied().unwrap_or(0), place, row))
+                .map(|(place, row)| (places.get(row.path.as_str()).copied().unwrap_or(0), place, row))
                 .collect();
             for series in self.0.into_values() {
                 joined.series.push(series.row);

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub use patient::PatientIs;
 
-use crate::kept::{Kept, Sums};
+use crate::kept::{Kept, Places, Sums};
 
 /// The stage.
 pub struct Ingest;
@@ -99,7 +99,7 @@ impl Stage for Ingest {
         "ingest"
     }
     fn version(&self) -> u32 {
-        4
+        5
     }
     fn doc(&self) -> &'static str {
         "reads DICOM headers and labels, and judges which series can be used"
@@ -157,9 +157,10 @@ impl Stage for Ingest {
             }
         };
         let sums = Sums::new(task, &labels, &named);
-        let listing = Listing::of(folder);
-        let mut kept = Kept::find(task, &listing, &sums);
-        let files = kept.read_the_rest(task, &listing, &sums)?;
+        let listing = Listing::named(folder, task.files("dicom"));
+        let places: Places<'_> = listing.paths().zip(0..).collect();
+        let mut kept = Kept::find(task, &places, &sums);
+        let files = kept.read_the_rest(task, &listing, &places, &sums)?;
         task.check_stop()?;
         let rules = Rules {
             min_slices: config.min_slices,
@@ -175,7 +176,7 @@ impl Stage for Ingest {
                 a.source(folder, frame_a).same_pixels(&b.source(folder, frame_b))
             },
         };
-        let (others, not_dicom) = kept.files(folder);
+        let (others, not_dicom) = kept.files(task, folder);
         let counts = summary::Counts::of(&files).and(others, not_dicom);
         let other_labels: Vec<&Label> =
             labels.iter().filter(|label| !kept.has(&named(&label.series_uid))).collect();
@@ -184,7 +185,7 @@ impl Stage for Ingest {
             pseudonym::pseudonymize(&mut joined, &hasher);
         }
         let reused = kept.len() as u64;
-        kept.merge(&mut joined, &listing);
+        kept.merge(&mut joined, &places);
         task.keep_items(sums.of(&joined), reused);
         let summary = summary::summarise(&counts, &labels, &joined.series, &patient_is);
         for note in &summary.notes {

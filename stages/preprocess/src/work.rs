@@ -111,11 +111,12 @@ fn item(
         made_from.add(number.to_le_bytes());
     }
     let mut slices = Vec::new();
+    let mut names = Vec::new();
     let mut all_known = true;
     for row in instances {
         let position = [row.position_x, row.position_y, row.position_z].map(Option::unwrap_or_default);
         let path = to_path(&row.path);
-        match task.digest("dicom", &path) {
+        match task.digest("dicom", &row.path) {
             Some(digest) => made_from.add(digest),
             None => all_known = false,
         }
@@ -124,11 +125,18 @@ fn item(
         for number in position {
             made_from.add(number.to_le_bytes());
         }
+        // Where all is read, all must be as it was.
+        if earlier.is_some() {
+            names.push(row.path);
+        }
         let source = Source { path: dicom.join(path), member: row.member, frame: row.frame as usize };
         slices.push((source, position));
     }
     let made_from = all_known.then(|| made_from.digest());
     let kept = made_from.as_ref().and_then(|made_from| earlier?.row(&row.series_uid, made_from));
+    if earlier.is_some() {
+        task.opens("dicom", if kept.is_none() { names } else { Vec::new() });
+    }
     Ok(Item {
         shard: shard_of(&row.series_uid),
         directions: Directions::new([a, b, c, d, e, f]),

@@ -218,6 +218,7 @@ fn work(
         find_previous: &|| None,
         previous: OnceLock::new(),
         items: Mutex::new(None),
+        opened: Mutex::default(),
         out: out.clone(),
         work: scratch.path().join("work"),
         live: scratch.path().join("live"),

@@ -9,17 +9,28 @@ use std::path::{Path, PathBuf};
 /// Stands before the two hexadecimal digits of a byte that is no UTF-8.
 const MARK: char = '\u{FFFD}';
 
-/// A path as text; bytes that are no UTF-8 as U+FFFD and two hexadecimal digits.
+/// A path as text; bytes that are no UTF-8, and those of U+FFFD itself, as U+FFFD and two hexadecimal
+/// digits: two paths are never the same text.
 pub(crate) fn to_text(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{MARK}{byte:02x}");
+        let (mut marked, mut bytes) = (chunk.valid().split(MARK), [0; MARK.len_utf8()]);
+        MARK.encode_utf8(&mut bytes);
+        text.push_str(marked.next().unwrap_or_default());
+        for part in marked {
+            mark(&mut text, &bytes);
+            text.push_str(part);
         }
+        mark(&mut text, chunk.invalid());
     }
     text
+}
+
+fn mark(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{MARK}{byte:02x}");
+    }
 }
 
 /// The path that a text in a table stands for.
@@ -27,12 +38,13 @@ pub fn to_path(text: &str) -> PathBuf {
     let mut parts = text.split(MARK);
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) => {
                 bytes.push(byte);
                 bytes.extend_from_slice(&part.as_bytes()[2..]);
             }
-            // A name that holds the mark itself.
+            // Not written by us.
             None => bytes.extend_from_slice(OsStr::new(&format!("{MARK}{part}")).as_bytes()),
         }
     }
@@ -46,8 +58,14 @@ mod tests {
     #[test]
     fn every_name_comes_back() {
         let latin = PathBuf::from(OsString::from_vec(b"\xEF\xE0\xF6/1 \xFF.dcm".to_vec()));
-        for path in [latin, PathBuf::from("a/b.dcm"), PathBuf::from("\u{FFFD}.dcm"), PathBuf::from("ядро/1")]
-        {
+        for path in [
+            latin,
+            PathBuf::from("a/b.dcm"),
+            PathBuf::from("\u{FFFD}.dcm"),
+            PathBuf::from("\u{FFFD}2e\u{FFFD}2e\u{FFFD}2fx.dcm"),
+            PathBuf::from("\u{FFFD}+f"),
+            PathBuf::from("ядро/1"),
+        ] {
             assert_eq!(to_path(&to_text(&path)), path);
         }
     }

@@ -117,7 +117,8 @@ impl Bins {
 
     #[inline(always)]
     fn count(&mut self, slots: &[i32]) {
-        let [even, odd] = &mut self.0;
+        // As slices: where a vector's memory lies would be looked up again after every number that is written.
+        let [even, odd] = self.0.each_mut().map(Vec::as_mut_slice);
         let mut pairs = slots.chunks_exact(2);
         for pair in &mut pairs {
             add_one(even, pair[0]);

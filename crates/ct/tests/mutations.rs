@@ -25,8 +25,8 @@ fn seeds() -> Vec<Vec<u8>> {
         fs::read_dir(folder).expect("fixtures").map(|entry| entry.expect("an entry").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "dcm"));
     paths.sort();
-    // JPEG 2000 and JPEG XL run in a child of their own, in which a crash is an answer; the test of
-    // that is `isolated.rs` and the program itself.
+    // JPEG 2000 and JPEG XL may end up in a child of their own, in which a crash is an answer; the test of that
+    // is `isolated.rs` and the program itself. What of JPEG 2000 is decoded here has its own (`codec/jpeg2000`).
     let inner = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         !name.contains("j2k") && !name.starts_with("jxl")

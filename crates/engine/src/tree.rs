@@ -98,19 +98,21 @@ impl Tree {
             let now = Tree::of(path, cache)?;
             return Ok(names.iter().all(|name| self.files.get(name) == now.files.get(name)));
         }
-        for name in names {
+        let same = |name: &String| {
             let file = path.join(name);
-            let now = match fs::metadata(&file) {
-                Ok(metadata) => Some(cache.digest(&file, &metadata)?),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-                Err(e) => return Err(Error::io("cannot read", &file, e)),
-            };
-            let before = self.files.get(name);
-            if now.as_ref() != before.filter(|file| file.digest != MISSING) {
-                return Ok(false);
+            let before = self.files.get(name).filter(|file| file.digest != MISSING);
+            match fs::metadata(&file) {
+                Ok(metadata) if metadata.is_file() => Ok(before == Some(&cache.digest(&file, &metadata)?)),
+                // What is no file was none before.
+                Ok(_) => Ok(false),
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    Ok(before.is_none())
+                }
+                Err(e) => Err(Error::io("cannot read", &file, e)),
             }
-        }
-        Ok(true)
+        };
+        let found = names.par_iter().map(same).collect::<Result<Vec<bool>>>()?;
+        Ok(found.into_iter().all(|same| same))
     }
 
     /// The digest of the whole: BLAKE3 over path, size and digest of each file in path order.
@@ -146,18 +148,28 @@ impl Tree {
     }
 }
 
-/// A path below a tree as the tree names it: bytes that are no UTF-8 as U+FFFD and two hexadecimal
-/// digits, so that two files never share a name.
+/// A path below a tree as the tree names it: bytes that are no UTF-8, and those of U+FFFD itself, as U+FFFD
+/// and two hexadecimal digits, so that two files never share a name.
 pub(crate) fn name_of(path: &Path) -> String {
     let mut name = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-        name.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            // Writing to a string cannot fail.
-            let _ = write!(name, "{MARK}{byte:02x}");
+        let (mut marked, mut bytes) = (chunk.valid().split(MARK), [0; MARK.len_utf8()]);
+        MARK.encode_utf8(&mut bytes);
+        name.push_str(marked.next().unwrap_or_default());
+        for part in marked {
+            mark(&mut name, &bytes);
+            name.push_str(part);
         }
+        mark(&mut name, chunk.invalid());
     }
     name
+}
+
+fn mark(name: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{MARK}{byte:02x}");
+    }
 }
 
 /// Every file under `folder` as (relative path, full path), in no order.

@@ -340,6 +340,20 @@ pub fn make_folder(artifact: &Path) -> Result<PathBuf> {
 mod tests {
     use super::*;
 
+    /// The compressor is used again: what it made before must not show.
+    #[test]
+    fn a_volume_is_packed_alike_whatever_came_before_it() {
+        let volume = |seed: u32| -> Vec<u16> {
+            (0..32_u32.pow(3)).map(|i| (i.wrapping_mul(seed) >> 7) as u16 % 4096).collect()
+        };
+        let (a, b) = (volume(2_654_435_761), volume(40_503));
+        let pack = |volume: &[u16]| Packed::new("b", 32, volume).unwrap().bytes;
+        let after = [pack(&b), pack(&a), pack(&b)];
+        let alone = std::thread::scope(|scope| scope.spawn(|| pack(&b)).join().unwrap());
+        assert!(after[0] == alone && after[2] == alone);
+        assert!(after[1] != alone);
+    }
+
     #[test]
     fn volumes_come_back_in_the_order_asked_for() {
         let dir = tempfile::tempdir().unwrap();

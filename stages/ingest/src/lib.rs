@@ -158,7 +158,9 @@ impl Stage for Ingest {
         };
         let sums = Sums::new(task, &labels, &named);
         let listing = Listing::named(folder, task.files("dicom"));
-        let places: Places<'_> = listing.paths().zip(0..).collect();
+        // Only what is taken over is asked for.
+        let places: Places<'_> =
+            if task.previous().is_some() { listing.paths().zip(0..).collect() } else { Places::new() };
         let mut kept = Kept::find(task, &places, &sums);
         let files = kept.read_the_rest(task, &listing, &places, &sums)?;
         task.check_stop()?;

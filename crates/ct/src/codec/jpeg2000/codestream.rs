@@ -54,6 +54,8 @@ const SOT: u16 = 0xFF90;
 
 /// Most tiles.
 const MOST_TILES: u32 = 1024;
+/// Most parts of a tile (section A.4.2).
+const MOST_PARTS: usize = 255;
 
 struct Reader<'a>(&'a [u8]);
 
@@ -135,7 +137,11 @@ fn tiles<'a>(reader: &mut Reader<'a>, count: u32) -> Option<Vec<Vec<&'a [u8]>>> 
                 _ => return None,
             }
         }
-        tiles.get_mut(usize::from(tile))?.push(rest.0);
+        let parts: &mut Vec<&[u8]> = tiles.get_mut(usize::from(tile))?;
+        if parts.len() == MOST_PARTS {
+            return None;
+        }
+        parts.push(rest.0);
         *reader = Reader(&whole[part.len()..]);
         match reader.word()? {
             SOT => {}

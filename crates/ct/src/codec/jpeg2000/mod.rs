@@ -2,7 +2,8 @@
 //! layers, resolutions, precincts and tiles. What is coded in another way, or damaged, is left to
 //! `OpenJPEG` (`super::openjpeg`), which knows all of the standard and runs in a process of its own.
 //!
-//! Every step checks what it reads against what is there: nothing here can take the process down.
+//! Every step checks what it reads against what is there, and a [`Budget`] bounds time and memory: nothing
+//! here can take the process down.
 
 mod arithmetic;
 mod codestream;
@@ -15,12 +16,12 @@ use std::ops::Range;
 
 use self::codestream::{CodeStream, Coding};
 use self::lifting::{Plane, Real, Wavelet, Whole, synthesize};
-use self::packets::{Resolution, Subband, distribute};
+use self::packets::{Budget, Resolution, Subband, distribute};
 use self::passes::Block;
 use super::{Decoded, Shape, pack};
 
 /// Larger frames are left to the other decoder as well: it has a process and a time limit of its own.
-const MOST_SAMPLES: usize = 1 << 22;
+const MOST_SAMPLES: usize = 1 << 21;
 
 /// The code stream in a frame's bytes, which may be a JP2 file: from SOC and SIZ on.
 pub(super) fn code_stream(bytes: &[u8]) -> Option<&[u8]> {
@@ -39,12 +40,13 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
     }
     let mut samples = vec![0_i32; rows * columns];
     let mut block = Block::default();
+    let mut budget = Budget::new(shape.samples(), coding.precision);
     for (number, parts) in stream.tiles.iter().enumerate() {
         let tile = coding.tile(number);
         let plane = if coding.reversible {
-            tile_samples::<Whole>(coding, &tile, parts, &mut block)?
+            tile_samples::<Whole>(coding, &tile, parts, &mut budget, &mut block)?
         } else {
-            let plane = tile_samples::<Real>(coding, &tile, parts, &mut block)?;
+            let plane = tile_samples::<Real>(coding, &tile, parts, &mut budget, &mut block)?;
             // Halves to even, as OpenJPEG rounds.
             let samples = plane.samples.iter().map(|sample| sample.round_ties_even() as i32).collect();
             Plane { at: plane.at, size: plane.size, samples }
@@ -88,11 +90,12 @@ fn tile_samples<W: Dequantize>(
     coding: &Coding,
     tile: &[Range<u32>; 2],
     parts: &[&[u8]],
+    budget: &mut Budget,
     block: &mut Block,
 ) -> Option<Plane<W::Sample>> {
     let corners = [[tile[0].start, tile[1].start], [tile[0].end, tile[1].end]];
-    let mut resolutions = Resolution::all(coding, corners)?;
-    distribute(coding, parts, &mut resolutions)?;
+    let mut resolutions = Resolution::all(coding, corners, budget)?;
+    distribute(coding, parts, &mut resolutions, budget)?;
     let mut image: Option<Plane<W::Sample>> = None;
     let mut joined = Vec::new();
     for resolution in &resolutions {
@@ -134,10 +137,11 @@ fn subband<W: Dequantize>(
         };
         let [w, h] = one.size;
         block.decode(bytes, (w, h), band.band, one.planes, one.passes);
-        for (row, values) in block.rows().enumerate() {
+        for row in 0..h {
             let to = &mut samples[(one.at[1] + row) * width + one.at[0]..][..w];
-            for (to, value) in to.iter_mut().zip(values) {
-                *to = W::sample(value, step as f32);
+            let (columns, place) = block.row(row);
+            for (to, values) in to.iter_mut().zip(columns) {
+                *to = W::sample(values[place & 3], step as f32);
             }
         }
     }
@@ -192,6 +196,34 @@ mod tests {
         // In the middle of anything else it is found.
         let wrapped = [b"....".as_slice(), &stream].concat();
         assert!(decode(&wrapped, SHAPE).is_some());
+    }
+
+    /// A packet for each of 65 535 layers that holds nothing of any of 1 024 blocks: two bits each, which take
+    /// a walk over all of them.
+    #[test]
+    fn packets_of_nothing_end_soon() {
+        let long = u32::to_be_bytes;
+        let mut stream = b"\xFF\x4F\xFF\x51\0\x29\0\0".to_vec();
+        for number in [512, 512, 0, 0, 512, 512, 0, 0] {
+            stream.extend(long(number));
+        }
+        stream.extend(b"\0\x01\x0B\x01\x01");
+        // No resolution but one, blocks of 16 x 16, reversible; a step for it.
+        stream.extend(b"\xFF\x52\0\x0C\0\0\xFF\xFF\0\0\x02\x02\0\x01\xFF\x5C\0\x04\x40\x60");
+        stream.extend(b"\xFF\x90\0\x0A\0\0\0\0\0\0\0\x01\xFF\x93");
+        let packets = stream.len();
+        let shape = Shape { rows: 512, columns: 512, ..SHAPE };
+        // As many as the budget is for are an image of nothing.
+        for (layers, good) in [(100_u16, true), (u16::MAX, false)] {
+            stream.truncate(packets);
+            let at = stream.windows(2).position(|w| w == b"\xFF\x52").unwrap() + 6;
+            stream[at..at + 2].copy_from_slice(&layers.to_be_bytes());
+            stream.extend(vec![0x80; usize::from(layers)]);
+            stream.extend(b"\xFF\xD9");
+            let found = decode(&stream, shape);
+            assert_eq!(found.is_some(), good, "{layers}");
+            assert!(found.is_none_or(|samples| words(&samples).all(|sample| sample == 2048)));
+        }
     }
 
     /// Whatever a stream says: no panic, and not for long (a run of all takes seconds).

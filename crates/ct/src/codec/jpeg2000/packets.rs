@@ -58,18 +58,45 @@ struct Part {
 
 /// Most bit planes: samples have 16 bits, a subband two more, and an encoder's rounding one.
 const MOST_PLANES: u32 = 22;
-/// Most blocks, and most precincts, of a tile.
-const MOST_BLOCKS: usize = 1 << 17;
+
+/// What a frame of its size may cost, whatever its bytes say.
+pub(super) struct Budget {
+    /// Code-blocks and precincts that may still be made: none has less than 16 x 16 samples on average, but
+    /// in a small frame.
+    places: u64,
+    /// Steps that may still be taken; one is about what four samples of a coding pass take.
+    steps: u64,
+}
+
+impl Budget {
+    pub(super) fn new(samples: usize, precision: u32) -> Budget {
+        let samples = samples as u64;
+        // Three passes for each bit plane, of which there are a few more than bits.
+        Budget { places: 2048 + samples / 256, steps: samples * u64::from(precision + 4) + (1 << 20) }
+    }
+
+    fn place(&mut self, count: usize) -> Option<()> {
+        self.places = self.places.checked_sub(count as u64)?;
+        Some(())
+    }
+
+    fn step(&mut self, count: u64) -> Option<()> {
+        self.steps = self.steps.checked_sub(count)?;
+        Some(())
+    }
+}
 
 impl<'a> Resolution<'a> {
     /// The resolutions of the tile that covers `columns` and `rows`, smallest first, empty yet.
-    pub(super) fn all(coding: &Coding, tile: [[u32; 2]; 2]) -> Option<Vec<Resolution<'a>>> {
-        let mut blocks = 0;
-        let resolutions = (0..=coding.levels).map(|r| Resolution::new(coding, tile, r, &mut blocks));
-        resolutions.collect()
+    pub(super) fn all(
+        coding: &Coding,
+        tile: [[u32; 2]; 2],
+        budget: &mut Budget,
+    ) -> Option<Vec<Resolution<'a>>> {
+        (0..=coding.levels).map(|r| Resolution::new(coding, tile, r, budget)).collect()
     }
 
-    fn new(coding: &Coding, tile: [[u32; 2]; 2], index: u32, blocks: &mut usize) -> Option<Resolution<'a>> {
+    fn new(coding: &Coding, tile: [[u32; 2]; 2], index: u32, budget: &mut Budget) -> Option<Resolution<'a>> {
         let halved = coding.levels - index;
         let [start, end] = tile.map(|corner| corner.map(|at| shrink(at, halved)));
         let exponents = coding.precincts[index as usize];
@@ -97,13 +124,11 @@ impl<'a> Resolution<'a> {
             let cells = |i: usize| start[i] >> exponents[i]..((end[i] - 1) >> exponents[i]) + 1;
             for y in cells(1) {
                 for x in cells(0) {
+                    budget.place(1)?;
                     let parts = bands.iter_mut().map(|band| {
                         let exponents = exponents.map(|exponent| exponent - finer);
-                        Part::new(band, [x, y], exponents, coding.block, blocks)
+                        Part::new(band, [x, y], exponents, coding.block, budget)
                     });
-                    if precincts.len() == MOST_BLOCKS {
-                        return None;
-                    }
                     // The outermost ones begin where the tile does.
                     let at = [(1, y), (0, x)].map(|(i, cell)| {
                         let start = u64::from(cell) << exponents[i] << halved;
@@ -138,7 +163,7 @@ impl Part {
         cell: [u32; 2],
         exponents: [u32; 2],
         block: [u32; 2],
-        count: &mut usize,
+        budget: &mut Budget,
     ) -> Option<Part> {
         // What of the subband lies in the cell.
         let start: [u32; 2] = std::array::from_fn(|i| band.at[i].max(cell[i] << exponents[i]));
@@ -152,10 +177,7 @@ impl Part {
             let exponents: [u32; 2] = std::array::from_fn(|i| block[i].min(exponents[i]));
             let cells = |i: usize| start[i] >> exponents[i]..((end[i] - 1) >> exponents[i]) + 1;
             blocks = [cells(0).len(), cells(1).len()];
-            *count += blocks[0].checked_mul(blocks[1])?;
-            if *count > MOST_BLOCKS {
-                return None;
-            }
+            budget.place(blocks[0].checked_mul(blocks[1])?)?;
             for y in cells(1) {
                 for x in cells(0) {
                     let low = [x, y];
@@ -178,6 +200,7 @@ pub(super) fn distribute<'a>(
     coding: &Coding,
     parts: &[&'a [u8]],
     resolutions: &mut [Resolution<'a>],
+    budget: &mut Budget,
 ) -> Option<()> {
     // Each resolution's precincts in its own order, which all but one order keep.
     let mut places: Vec<Vec<(usize, usize)>> = Vec::new();
@@ -192,7 +215,7 @@ pub(super) fn distribute<'a>(
         while bytes.is_empty() {
             bytes = parts.next()?;
         }
-        bytes = packet(coding, layer, &mut resolutions[r], precinct, bytes)?;
+        bytes = packet(coding, layer, &mut resolutions[r], precinct, bytes, budget)?;
         Some(())
     };
     let layers = 0..coding.layers;
@@ -231,6 +254,7 @@ fn packet<'a>(
     resolution: &mut Resolution<'a>,
     precinct: usize,
     mut bytes: &'a [u8],
+    budget: &mut Budget,
 ) -> Option<&'a [u8]> {
     if coding.marked && bytes.starts_with(&[0xFF, 0x91]) {
         bytes = bytes.get(6..)?;
@@ -242,6 +266,7 @@ fn packet<'a>(
         let parts = resolution.precincts.get_mut(precinct)?.parts.iter_mut().zip(&mut resolution.bands);
         for (part_number, (part, band)) in parts.enumerate() {
             let [across, down] = part.blocks;
+            budget.step(2 * (across * down) as u64)?;
             let most = (coding.guard_bits + coding.steps[band.number].0).checked_sub(1)?;
             for index in 0..across * down {
                 let at = [index % across, index / across];
@@ -267,6 +292,8 @@ fn packet<'a>(
                 let length =
                     bits.bits(block.length_bits.checked_add(passes.ilog2()).filter(|&b| b <= 31)?)?;
                 block.passes += passes;
+                let [width, height] = block.size;
+                budget.step(u64::from(passes) * (width * height.div_ceil(4) + 8) as u64)?;
                 // One cleanup for the first plane, three for each that follows.
                 if block.planes == 0 || block.planes > MOST_PLANES || block.passes > 3 * block.planes - 2 {
                     return None;

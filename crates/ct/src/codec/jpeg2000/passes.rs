@@ -323,12 +323,9 @@ impl Block {
         pulp::Arch::new().dispatch(Passes { block: self, bytes, band, planes, count: passes });
     }
 
-    /// The values row by row: for each row its number and its values.
-    pub(super) fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = i32>> {
-        (0..self.height).map(|row| {
-            let columns = &self.values[row / STRIPE * self.width..][..self.width];
-            columns.iter().map(move |values| values[row % STRIPE])
-        })
+    /// The columns of the stripe that a row is in, and which of their values are the row's.
+    pub(super) fn row(&self, row: usize) -> (&[[i32; STRIPE]], usize) {
+        (&self.values[row / STRIPE * self.width..][..self.width], row % STRIPE)
     }
 
     fn stripes(&self) -> std::ops::Range<usize> {

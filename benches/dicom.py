@@ -125,28 +125,32 @@ CODECS = {
 }
 
 
-def codecs(decode, repeats=40):
+def codecs(decode, repeats=20):
+    """Both sides in turns, so that what else the machine does meets both."""
     for path in sorted((DATA / "codecs").rglob("*.dcm")):
         dataset = pydicom.dcmread(path, force=True)
         name = CODECS.get(str(dataset.file_meta.get("TransferSyntaxUID", "")))
         if name is None or f"{name}_times_pylibjpeg" in FIGURES or int(dataset.get("NumberOfFrames", 1) or 1) > 1:
             continue
         decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
-        said = subprocess.run([decode, "--time", path, str(repeats)], stdout=subprocess.PIPE, check=True, text=True)
-        a = float(said.stdout)
+
+        def ours():
+            said = subprocess.run([decode, "--time", path, str(repeats)], stdout=subprocess.PIPE, check=True, text=True)
+            return float(said.stdout)
 
         def theirs():
             started = time.perf_counter()
             decoder.as_array(dataset, decoding_plugin="pylibjpeg", raw=True)
             return time.perf_counter() - started
 
-        b = median(theirs, repeats)
+        rounds = [(ours(), median(theirs, repeats)) for _ in range(ROUNDS)]
+        a, b = (statistics.median(side) for side in zip(*rounds))
         say(f"{name}_times_pylibjpeg", b / a, f"{1e3 * a:.2f} ms a frame, pylibjpeg {1e3 * b:.2f}: {b / a:.1f} times")
 
 
 def headers(ctpipe, work, wanted):
     place = work / "headers"
-    phantoms(ctpipe, place, "--patients", max(1, wanted // 69), "--matrix", 64)
+    phantoms(ctpipe, place, "--patients", max(1, wanted // 86), "--matrix", 64)
     (place / "pipeline.yaml").write_text(PIPELINE)
     files = sum(1 for _ in (place / "training_data").rglob("*.dcm"))
     command(ctpipe, "run", "ingest", cwd=place)

@@ -7,11 +7,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ctpipe_disk::{to_path, to_text};
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use crate::header::{Header, Scanned, scan};
-use crate::names::{to_path, to_text};
 use crate::source::{self, Source};
 
 /// One file, or one member of an archive, with what it turned out to be.

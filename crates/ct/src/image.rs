@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Range;
 
+use ctpipe_disk::Room;
+
 use crate::codec::{self, Shape};
 use crate::dicom::dataset::DataSet;
 use crate::dicom::frames::{Fragments, pixel_data};
 use crate::dicom::{Part10, Problem, Syntax};
 use crate::header;
 use crate::pixels::{Frame, Padding, PixelError, Stored};
-use crate::room::Room;
 use crate::source::{self, Source};
 use crate::storage::Storage;
 

@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::thread::LocalKey;
 
+use ctpipe_disk::Room;
 use rayon::prelude::*;
 
 use crate::image::Image;
 use crate::pixels::{Frame, PixelError};
-use crate::room::Room;
 use crate::source::Source;
 
 /// Memory beyond this is given back.

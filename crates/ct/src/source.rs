@@ -7,11 +7,11 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use ctpipe_disk::Room;
 use zip::ZipArchive;
 
 use crate::image::Image;
 use crate::pixels::{Frame, PixelError};
-use crate::room::Room;
 
 /// Where a slice is to be had.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,9 +9,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use ctpipe_disk::Room;
+
 use crate::dicom::file::{inflate, inflate_from};
 use crate::pixels::PixelError;
-use crate::room::Room;
 
 /// Bytes that are read at once: most slices as a whole.
 const FIRST: u64 = 1 << 20;

@@ -17,6 +17,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use blake3::Hash;
+use ctpipe_disk::Room;
 
 use crate::error::{Error, Result};
 use crate::tree::FileDigest;
@@ -177,18 +178,14 @@ fn settled(stat: Stat, now: SystemTime) -> bool {
 
 /// Bytes that are read and hashed at a time.
 const STEP: usize = 128 << 10;
-/// The kernel copies several times as fast to where a cache line begins.
-const LINE: usize = 64;
 
 thread_local! {
-    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static ROOM: RefCell<Room> = RefCell::default();
 }
 
 fn hash(path: &Path) -> io::Result<(u64, Hash)> {
     ROOM.with_borrow_mut(|room| {
-        room.resize(STEP + LINE, 0);
-        let start = room.as_ptr().align_offset(LINE).min(LINE);
-        let room = &mut room[start..][..STEP];
+        let room = room.with(STEP, 0);
         let mut file = File::open(path)?;
         let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
         loop {

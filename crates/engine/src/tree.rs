@@ -4,12 +4,11 @@
 //! bytes have the same digest wherever they lie and whenever they were written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use ctpipe_disk::{to_path, to_text};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
@@ -31,14 +30,12 @@ pub struct FileDigest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tree {
-    /// The files, sorted by path.
+    /// The files, sorted by path, which stands as [`to_text`] writes it.
     pub files: BTreeMap<String, FileDigest>,
 }
 
 /// In the place of the digest of a link to nowhere.
 const MISSING: &str = "missing";
-/// Stands before the two hexadecimal digits of a byte that is no UTF-8.
-const MARK: char = '\u{FFFD}';
 
 /// How two trees differ: the paths that changed, appeared or went.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,13 +90,9 @@ impl Tree {
     /// # Errors
     /// When one cannot be read.
     pub(crate) fn still_has(&self, names: &BTreeSet<String>, path: &Path, cache: &StatCache) -> Result<bool> {
-        // Which path a name with bytes in it stands for, the list of the folder tells.
-        if names.iter().any(|name| name.is_empty() || name.contains(MARK)) {
-            let now = Tree::of(path, cache)?;
-            return Ok(names.iter().all(|name| self.files.get(name) == now.files.get(name)));
-        }
         let same = |name: &String| {
-            let file = path.join(name);
+            // An input that is a file itself has nothing below.
+            let file = if name.is_empty() { path.to_path_buf() } else { path.join(to_path(name)) };
             let before = self.files.get(name).filter(|file| file.digest != MISSING);
             match fs::metadata(&file) {
                 Ok(metadata) if metadata.is_file() => Ok(before == Some(&cache.digest(&file, &metadata)?)),
@@ -148,30 +141,6 @@ impl Tree {
     }
 }
 
-/// A path below a tree as the tree names it: bytes that are no UTF-8, and those of U+FFFD itself, as U+FFFD
-/// and two hexadecimal digits, so that two files never share a name.
-pub(crate) fn name_of(path: &Path) -> String {
-    let mut name = String::new();
-    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-        let (mut marked, mut bytes) = (chunk.valid().split(MARK), [0; MARK.len_utf8()]);
-        MARK.encode_utf8(&mut bytes);
-        name.push_str(marked.next().unwrap_or_default());
-        for part in marked {
-            mark(&mut name, &bytes);
-            name.push_str(part);
-        }
-        mark(&mut name, chunk.invalid());
-    }
-    name
-}
-
-fn mark(name: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(name, "{MARK}{byte:02x}");
-    }
-}
-
 /// Every file under `folder` as (relative path, full path), in no order.
 fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let failed = |e| Error::io("cannot list", folder, e);
@@ -199,7 +168,7 @@ fn list_from(folder: &Path, start: &Path) -> Result<Vec<(String, PathBuf)>> {
         };
         if is_file {
             let relative = path.strip_prefix(folder).unwrap_or(&path);
-            files.push((name_of(relative), path));
+            files.push((to_text(relative), path));
         }
     }
     Ok(files)
@@ -208,6 +177,8 @@ fn list_from(folder: &Path, start: &Path) -> Result<Vec<(String, PathBuf)>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     fn tree(files: &[(&str, &str)]) -> Tree {

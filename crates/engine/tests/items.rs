@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -223,102 +222,4 @@ fn what_items_were_made_from_is_no_part_of_what_the_artifact_holds() {
     let manifest = Place::new(&some(&[(1, 0)])).run();
     let outputs: Vec<&str> = manifest.outputs.files.keys().map(String::as_str).collect();
     assert_eq!(outputs, ["1", "names.txt"]);
-}
-
-/// Reads the file `read` of its folder; another hand writes to the files that the parameter names meanwhile.
-struct Reader;
-
-impl Stage for Reader {
-    fn kind(&self) -> &'static str {
-        "reader"
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn doc(&self) -> &'static str {
-        "a stage of the tests"
-    }
-    fn ports(&self) -> &'static [Port] {
-        const PORTS: &[Port] = &[Port::required("in", "what it reads")];
-        PORTS
-    }
-    fn params(&self) -> &'static [Param] {
-        const PARAMS: &[Param] = &[
-            Param { name: "written", kind: Kind::Text { default: "" }, unit: "", doc: "what changes" },
-            Param {
-                name: "says",
-                kind: Kind::Bool { default: true },
-                unit: "",
-                doc: "whether it says what it opens",
-            },
-        ];
-        PARAMS
-    }
-    fn outputs(&self) -> &'static [Output] {
-        &[Output { path: "out.txt", doc: "what it read" }]
-    }
-    fn run(&self, task: &Task<'_>) -> Result<(), StageError> {
-        #[derive(serde::Deserialize)]
-        struct Config {
-            written: String,
-            says: bool,
-        }
-        let Config { written, says } = task.params()?;
-        assert_eq!(task.files("in").collect::<Vec<_>>(), ["other", "read", "\u{FFFD}ff"]);
-        if says {
-            task.opens("in", ["read".to_owned()]);
-        }
-        let folder = task.input("in")?;
-        let text = fs::read(folder.join("read")).map_err(StageError::failed)?;
-        if written == "gone" {
-            fs::remove_file(folder.join("read")).map_err(StageError::failed)?;
-        } else if !written.is_empty() {
-            fs::write(folder.join(&written), "written meanwhile").map_err(StageError::failed)?;
-        }
-        fs::write(task.out().join("out.txt"), text).map_err(StageError::failed)
-    }
-}
-
-#[test]
-fn of_what_a_stage_says_it_opens_the_rest_may_change_meanwhile() {
-    for (says, written, good) in [
-        (true, "", true),
-        (true, "other", true),
-        (true, "new", true),
-        (true, "read", false),
-        (true, "gone", false),
-        (false, "", true),
-        (false, "other", false),
-        (false, "new", false),
-    ] {
-        let place = tempfile::tempdir().unwrap();
-        let path = |below: &str| place.path().join(below);
-        fs::create_dir(path("data")).unwrap();
-        fs::write(path("data/read"), "text").unwrap();
-        fs::write(path("data/other"), "text").unwrap();
-        fs::write(path("data").join(std::ffi::OsStr::from_bytes(b"\xFF")), "text").unwrap();
-        fs::write(
-            path("pipeline.yaml"),
-            format!(
-                "stages:\n  a: {{ uses: reader, inputs: {{ in: data }}, params: {{ written: '{written}', says: {says} }} }}\n"
-            ),
-        )
-        .unwrap();
-        let spec = Spec::load(&path("pipeline.yaml"), None, &[]).unwrap();
-        let stage: Arc<dyn Stage> = Arc::new(Reader);
-        let stop = AtomicBool::new(false);
-        let options = Options {
-            selection: Selection::default(),
-            keep_going: false,
-            wait: false,
-            paranoid: false,
-            lock: LockUse::Update,
-            draw: None,
-            jobs: 1,
-            maker: Maker::default(),
-            stop: &stop,
-        };
-        let done = run(&Pipeline::new(&spec, &[stage]).unwrap(), &options, &());
-        assert_eq!(done.is_ok(), good, "says {says}, {written}: {:?}", done.err());
-    }
 }

@@ -1,7 +1,9 @@
 //! The engine on tiny stages that copy and count bytes.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -65,11 +67,29 @@ fn stages() -> Vec<Arc<dyn Stage>> {
         tiny("seven", |_, text| Ok(text)),
         tiny("fail", |_, _| Err(StageError::failed("no luck"))),
         tiny("panic", |_, text| Ok(text[..1000].to_owned())),
+        tiny("opens", |task, text| {
+            task.opens("in", ["out.txt".to_owned()]);
+            meddle(task, &text)
+        }),
+        tiny("opens nothing in particular", |task, text| meddle(task, &text)),
         tiny("meddle", |task, text| {
             fs::write(task.input("in")?, format!("{text}!")).map_err(StageError::failed)?;
             Ok(text)
         }),
     ]
+}
+
+/// Reads one file of a folder; another hand writes to the file that it names meanwhile, or takes it away.
+fn meddle(task: &Task<'_>, named: &str) -> Result<String, StageError> {
+    assert_eq!(task.files("in").collect::<Vec<_>>(), ["other", "out.txt", "\u{FFFD}ff"]);
+    let folder = task.input("in")?;
+    match named {
+        "nothing" => Ok(()),
+        "gone" => fs::remove_file(folder.join("out.txt")),
+        name => fs::write(folder.join(name), "written meanwhile"),
+    }
+    .map_err(StageError::failed)?;
+    Ok(named.to_owned())
 }
 
 struct Place(tempfile::TempDir);
@@ -138,6 +158,28 @@ fn an_input_that_changes_while_it_is_read_fails_the_stage_and_nothing_is_kept() 
     let said = ctpipe_engine::run::chain(&error);
     assert!(said.contains("input.txt changed while it was read; run again"), "{said}");
     assert!(!place.path("artifacts/a").exists());
+}
+
+#[test]
+fn of_what_a_stage_says_it_opens_the_rest_may_change_meanwhile() {
+    for (kind, meanwhile, good) in [
+        ("opens", "nothing", true),
+        ("opens", "other", true),
+        ("opens", "new", true),
+        ("opens", "out.txt", false),
+        ("opens", "gone", false),
+        ("opens nothing in particular", "nothing", true),
+        ("opens nothing in particular", "other", false),
+        ("opens nothing in particular", "new", false),
+    ] {
+        let place = Place::new(&format!("stages:\n  a: {{ uses: {kind}, inputs: {{ in: data }} }}\n"), "");
+        fs::create_dir(place.path("data")).unwrap();
+        for (name, text) in [(&b"out.txt"[..], meanwhile), (b"other", "text"), (b"\xFF", "text")] {
+            fs::write(place.path("data").join(OsStr::from_bytes(name)), text).unwrap();
+        }
+        let done = place.run(Selection::default(), false);
+        assert_eq!(done.is_ok(), good, "{kind}, {meanwhile}: {:?}", done.err());
+    }
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::io;
 use std::ops::Range;
 
+use ctpipe_disk::Room;
+
 use super::dataset::{DataSet, Element, Encoding, ITEM, PIXELS, UNDEFINED, item_head};
-use crate::room::Room;
 use crate::storage::Storage;
 
 const EXTENDED_OFFSETS: u32 = 0x7FE0_0001;

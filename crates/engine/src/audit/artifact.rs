@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use ctpipe_disk::to_text;
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
@@ -16,7 +17,7 @@ use crate::items::ITEMS;
 use crate::manifest::{MANIFEST, Manifest};
 use crate::stat_cache::StatCache;
 use crate::store::{Artifact, number_of};
-use crate::tree::{FileDigest, name_of};
+use crate::tree::FileDigest;
 
 /// What has been read so far: a file that several artifacts share, by hard links, is read once.
 #[derive(Default)]
@@ -221,7 +222,7 @@ fn plain_files(ground: &Ground<'_>, folder: &Path, report: &mut Report) -> Files
             let text = format!("its mode is {mode:03o}, and files of an artifact have 444");
             report.finding(FindingKind::Mode, place, text, "if its bytes are in order: chmod 444");
         }
-        files.insert(name_of(path.strip_prefix(folder).unwrap_or(&path)), (path, metadata));
+        files.insert(to_text(path.strip_prefix(folder).unwrap_or(&path)), (path, metadata));
     }
     files
 }

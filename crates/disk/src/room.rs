@@ -19,7 +19,7 @@ impl From<Vec<u8>> for Room {
 
 impl Room {
     /// All of it.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.memory[self.start..]
     }
 
@@ -29,7 +29,7 @@ impl Room {
     }
 
     /// The first `length` bytes, of which the first `kept` are what they were.
-    pub(crate) fn with(&mut self, length: usize, kept: usize) -> &mut [u8] {
+    pub fn with(&mut self, length: usize, kept: usize) -> &mut [u8] {
         if self.bytes().len() < length {
             let mut memory = vec![0; length + LINE];
             let start = memory.as_ptr().align_offset(LINE).min(LINE);

@@ -1,7 +1,7 @@
 //! JPEG 2000 (ITU-T T.800) in any form, and HTJ2K (T.814), by the crate `openjp2` (`OpenJPEG` in Rust)
 //! through its safe face, `jpeg2k`. The usual form of JPEG 2000 never comes here (`super::jpeg2000`).
 
-use super::jpeg2000::code_stream;
+use super::jpeg2000::{Size, code_stream};
 use super::{CodecError, Decoded, Shape, expect_size, pack};
 
 const CODEC: &str = "JPEG 2000";
@@ -9,8 +9,10 @@ const CODEC: &str = "JPEG 2000";
 pub(super) fn decode(bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> {
     let damaged = |problem: &str| CodecError::damaged(CODEC, problem);
     let bytes = code_stream(bytes).ok_or_else(|| damaged("no code stream"))?;
-    let size = Size::read(&bytes[4..]).ok_or_else(|| damaged("its size is not usable"))?;
-    expect_size(CODEC, [size.rows, size.columns, size.components], shape)?;
+    let size = Size::of(bytes).filter(|size| size.tiles() <= MOST_TILES);
+    let size = size.ok_or_else(|| damaged("its size is not usable"))?;
+    let [columns, rows] = size.extent();
+    expect_size(CODEC, [rows, columns, size.components], shape)?;
     // Nothing around the code stream is needed, palettes and colours least of all.
     let image = jpeg2k::Image::from_bytes(bytes).map_err(|e| CodecError::damaged(CODEC, &e))?;
     let component = image.components().first().ok_or_else(|| damaged("no component"))?;
@@ -20,27 +22,5 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> 
     Ok(pack(component.data().iter().map(|&sample| sample << extend >> extend), shape))
 }
 
-/// What SIZ says (section A.5.1).
-struct Size {
-    rows: usize,
-    columns: usize,
-    components: usize,
-}
-
 /// Tiles of an image; real slices have one.
-const MOST_TILES: usize = 4096;
-
-impl Size {
-    fn read(siz: &[u8]) -> Option<Size> {
-        let word = |at: usize| Some(u32::from_be_bytes(*siz.get(at..)?.first_chunk()?) as usize);
-        let (right, bottom, left, top) = (word(4)?, word(8)?, word(12)?, word(16)?);
-        let (tile_width, tile_height) = (word(20)?, word(24)?);
-        let components = usize::from(u16::from_be_bytes(*siz.get(36..)?.first_chunk()?));
-        let (columns, rows) = (right.checked_sub(left)?, bottom.checked_sub(top)?);
-        if tile_width == 0 || tile_height == 0 {
-            return None;
-        }
-        let tiles = right.div_ceil(tile_width).checked_mul(bottom.div_ceil(tile_height))?;
-        (tiles <= MOST_TILES).then_some(Size { rows, columns, components })
-    }
-}
+const MOST_TILES: u64 = 4096;

@@ -3,26 +3,9 @@
 use std::ops::Range;
 
 /// How all tiles of the one component are coded.
-#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Coding {
-    /// The image on the reference grid: columns and rows.
-    pub(super) image: [Range<u32>; 2],
-    /// Where the first tile begins, and the size of each.
-    pub(super) tile_origin: [u32; 2],
-    pub(super) tile_size: [u32; 2],
-    pub(super) precision: u32,
-    pub(super) signed: bool,
-    pub(super) order: Order,
-    pub(super) layers: u32,
-    /// How often the image was halved.
-    pub(super) levels: u32,
-    /// Exponents of a code-block's width and height.
-    pub(super) block: [u32; 2],
-    /// Exponents of a precinct's width and height, for each resolution from the smallest.
-    pub(super) precincts: Vec<[u32; 2]>,
-    pub(super) reversible: bool,
-    /// Packets may begin with SOP, and their headers end with EPH.
-    pub(super) marked: bool,
+    pub(super) size: Size,
+    pub(super) style: Style,
     pub(super) guard_bits: u32,
     /// Exponent and mantissa of each subband's step, from the lowest; of a reversible one no mantissa.
     pub(super) steps: Vec<(u32, u32)>,
@@ -53,9 +36,12 @@ const EOC: u16 = 0xFFD9;
 const SOT: u16 = 0xFF90;
 
 /// Most tiles.
-const MOST_TILES: u32 = 1024;
+const MOST_TILES: u64 = 1024;
 /// Most parts of a tile (section A.4.2).
 const MOST_PARTS: usize = 255;
+
+/// SOC and SIZ, which every code stream begins with.
+pub(super) const START: [u8; 4] = [0xFF, 0x4F, 0xFF, 0x51];
 
 struct Reader<'a>(&'a [u8]);
 
@@ -109,14 +95,14 @@ impl<'a> CodeStream<'a> {
             marker = reader.word()?;
         }
         let coding = coding(size?, style?, steps?)?;
-        let tiles = tiles(&mut reader, coding.tiles()?)?;
+        let tiles = tiles(&mut reader, coding.size.tiles() as usize)?;
         Some(CodeStream { coding, tiles })
     }
 }
 
 /// Tile after tile, each in one part or several.
-fn tiles<'a>(reader: &mut Reader<'a>, count: u32) -> Option<Vec<Vec<&'a [u8]>>> {
-    let mut tiles = vec![Vec::new(); count as usize];
+fn tiles<'a>(reader: &mut Reader<'a>, count: usize) -> Option<Vec<Vec<&'a [u8]>>> {
+    let mut tiles = vec![Vec::new(); count];
     loop {
         // Behind the marker: its length (10), the tile, the part's length from the marker on.
         let (whole, mut head) = (reader.0, reader.segment()?);
@@ -153,49 +139,93 @@ fn tiles<'a>(reader: &mut Reader<'a>, count: u32) -> Option<Vec<Vec<&'a [u8]>>> 
     tiles.iter().all(|parts| !parts.is_empty()).then_some(tiles)
 }
 
-struct Size {
-    image: [Range<u32>; 2],
+/// The image and its tiles on the reference grid (annex B); what its first component is like.
+pub(in crate::codec) struct Size {
+    /// Columns and rows.
+    pub(super) image: [Range<u32>; 2],
+    /// Where the first tile begins, and the size of each.
     tile_origin: [u32; 2],
     tile: [u32; 2],
-    precision: u32,
-    signed: bool,
+    pub(in crate::codec) components: usize,
+    /// It has a sample at every place of the grid.
+    dense: bool,
+    pub(super) precision: u32,
+    pub(super) signed: bool,
 }
 
 impl Size {
+    /// Of the code stream that `bytes` begin with.
+    pub(in crate::codec) fn of(bytes: &[u8]) -> Option<Size> {
+        let mut reader = Reader(bytes);
+        reader.take(START.len())?;
+        Size::read(&mut reader.segment()?)
+    }
+
     /// SIZ (section A.5.1).
     fn read(segment: &mut Reader<'_>) -> Option<Size> {
         // Part 15 (HTJ2K) and others announce themselves here.
         let _capabilities = segment.word()?;
         let mut pair = || Some([segment.long()?, segment.long()?]);
-        let (end, origin, tile_size, tile_origin) = (pair()?, pair()?, pair()?, pair()?);
-        let components = segment.word()?;
+        let (end, origin, tile, tile_origin) = (pair()?, pair()?, pair()?, pair()?);
+        let components = usize::from(segment.word()?);
         let (depth, steps) = (segment.byte()?, [segment.byte()?, segment.byte()?]);
         let inside = |i: usize| {
             origin[i] < end[i]
-                && tile_size[i] > 0
+                && end[i] < 1 << 30
+                && tile[i] > 0
                 && tile_origin[i] <= origin[i]
-                && tile_origin[i].checked_add(tile_size[i]).is_some_and(|first| first > origin[i])
+                && tile_origin[i].checked_add(tile[i]).is_some_and(|first| first > origin[i])
         };
-        let usable =
-            components == 1 && steps == [1, 1] && inside(0) && inside(1) && end.iter().all(|&e| e < 1 << 30);
-        usable.then(|| Size {
+        (inside(0) && inside(1)).then(|| Size {
             image: [origin[0]..end[0], origin[1]..end[1]],
             tile_origin,
-            tile: tile_size.map(|size| size.min(1 << 30)),
+            tile: tile.map(|size| size.min(1 << 30)),
+            components,
+            dense: steps == [1, 1],
             precision: (depth & 0x7F) + 1,
             signed: depth >> 7 == 1,
         })
     }
+
+    /// Columns and rows.
+    pub(in crate::codec) fn extent(&self) -> [usize; 2] {
+        [0, 1].map(|i| (self.image[i].end - self.image[i].start) as usize)
+    }
+
+    fn across(&self) -> [u32; 2] {
+        [0, 1].map(|i| (self.image[i].end - self.tile_origin[i]).div_ceil(self.tile[i]))
+    }
+
+    /// Tiles of the image.
+    pub(in crate::codec) fn tiles(&self) -> u64 {
+        self.across().map(u64::from).iter().product()
+    }
+
+    /// Columns and rows of a tile (section B.3).
+    pub(super) fn tile(&self, number: usize) -> [Range<u32>; 2] {
+        let across = self.across()[0];
+        let at = [number as u32 % across, number as u32 / across];
+        [0, 1].map(|i| {
+            let start = self.tile_origin[i] + at[i] * self.tile[i];
+            let image = &self.image[i];
+            start.max(image.start)..(start + self.tile[i]).min(image.end)
+        })
+    }
 }
 
-struct Style {
-    marked: bool,
-    order: Order,
-    layers: u32,
-    levels: u32,
-    block: [u32; 2],
-    precincts: Vec<[u32; 2]>,
-    reversible: bool,
+/// How the image is halved, cut into blocks and put into packets.
+pub(super) struct Style {
+    /// Packets may begin with SOP, and their headers end with EPH.
+    pub(super) marked: bool,
+    pub(super) order: Order,
+    pub(super) layers: u32,
+    /// How often the image was halved.
+    pub(super) levels: u32,
+    /// Exponents of a code-block's width and height.
+    pub(super) block: [u32; 2],
+    /// Exponents of a precinct's width and height, for each resolution from the smallest.
+    pub(super) precincts: Vec<[u32; 2]>,
+    pub(super) reversible: bool,
 }
 
 impl Style {
@@ -266,7 +296,7 @@ impl Steps {
 }
 
 fn coding(size: Size, style: Style, steps: Steps) -> Option<Coding> {
-    let Style { levels, reversible, .. } = style;
+    let &Style { levels, reversible, .. } = &style;
     let bands = 3 * levels as usize + 1;
     let mut bands_steps = steps.bands;
     match (reversible, steps.style) {
@@ -282,44 +312,10 @@ fn coding(size: Size, style: Style, steps: Steps) -> Option<Coding> {
         }
         _ => return None,
     }
-    let usable = bands_steps.len() == bands && (1..=16).contains(&size.precision);
-    usable.then_some(Coding {
-        image: size.image,
-        tile_origin: size.tile_origin,
-        tile_size: size.tile,
-        precision: size.precision,
-        signed: size.signed,
-        order: style.order,
-        layers: style.layers,
-        levels,
-        block: style.block,
-        precincts: style.precincts,
-        reversible,
-        marked: style.marked,
-        guard_bits: steps.guard_bits,
-        steps: bands_steps,
-    })
-}
-
-impl Coding {
-    fn across(&self) -> [u32; 2] {
-        [0, 1].map(|i| (self.image[i].end - self.tile_origin[i]).div_ceil(self.tile_size[i]))
-    }
-
-    /// Tiles of the image.
-    fn tiles(&self) -> Option<u32> {
-        let [across, down] = self.across();
-        across.checked_mul(down).filter(|count| *count <= MOST_TILES)
-    }
-
-    /// Columns and rows of a tile on the reference grid (section B.3).
-    pub(super) fn tile(&self, number: usize) -> [Range<u32>; 2] {
-        let across = self.across()[0];
-        let at = [number as u32 % across, number as u32 / across];
-        [0, 1].map(|i| {
-            let start = self.tile_origin[i] + at[i] * self.tile_size[i];
-            let image = &self.image[i];
-            start.max(image.start)..(start + self.tile_size[i]).min(image.end)
-        })
-    }
+    let usable = size.components == 1
+        && size.dense
+        && (1..=16).contains(&size.precision)
+        && size.tiles() <= MOST_TILES
+        && bands_steps.len() == bands;
+    usable.then_some(Coding { size, style, guard_bits: steps.guard_bits, steps: bands_steps })
 }

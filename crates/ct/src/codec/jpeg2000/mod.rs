@@ -14,7 +14,8 @@ mod tag_tree;
 
 use std::ops::Range;
 
-use self::codestream::{CodeStream, Coding};
+pub(super) use self::codestream::Size;
+use self::codestream::{CodeStream, Coding, START};
 use self::lifting::{Plane, Real, Wavelet, Whole, synthesize};
 use self::packets::{Budget, Resolution, Subband, distribute};
 use self::passes::Block;
@@ -25,7 +26,6 @@ const MOST_SAMPLES: usize = 1 << 21;
 
 /// The code stream in a frame's bytes, which may be a JP2 file: from SOC and SIZ on.
 pub(super) fn code_stream(bytes: &[u8]) -> Option<&[u8]> {
-    const START: [u8; 4] = [0xFF, 0x4F, 0xFF, 0x51];
     let start = bytes.windows(START.len()).position(|window| window == START)?;
     Some(&bytes[start..])
 }
@@ -34,16 +34,17 @@ pub(super) fn code_stream(bytes: &[u8]) -> Option<&[u8]> {
 pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
     let stream = CodeStream::read(code_stream(bytes)?)?;
     let coding = &stream.coding;
-    let [columns, rows] = [0, 1].map(|i| (coding.image[i].end - coding.image[i].start) as usize);
+    let size = &coding.size;
+    let [columns, rows] = size.extent();
     if [rows, columns] != [shape.rows, shape.columns] || shape.samples() > MOST_SAMPLES {
         return None;
     }
     let mut samples = vec![0_i32; rows * columns];
     let mut block = Block::default();
-    let mut budget = Budget::new(shape.samples(), coding.precision);
+    let mut budget = Budget::new(shape.samples(), size.precision);
     for (number, parts) in stream.tiles.iter().enumerate() {
-        let tile = coding.tile(number);
-        let plane = if coding.reversible {
+        let tile = size.tile(number);
+        let plane = if coding.style.reversible {
             tile_samples::<Whole>(coding, &tile, parts, &mut budget, &mut block)?
         } else {
             let plane = tile_samples::<Real>(coding, &tile, parts, &mut budget, &mut block)?;
@@ -51,7 +52,7 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
             let samples = plane.samples.iter().map(|sample| sample.round_ties_even() as i32).collect();
             Plane { at: plane.at, size: plane.size, samples }
         };
-        let [left, top] = [0, 1].map(|i| (plane.at[i] - coding.image[i].start) as usize);
+        let [left, top] = [0, 1].map(|i| (plane.at[i] - size.image[i].start) as usize);
         if plane.size[0] > 0 {
             for (row, line) in plane.samples.chunks_exact(plane.size[0]).enumerate() {
                 samples[(top + row) * columns + left..][..line.len()].copy_from_slice(line);
@@ -59,11 +60,11 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
         }
     }
     // Annex G: unsigned samples are coded about zero.
-    let (shift, low, high) = match (coding.signed, coding.precision) {
+    let (shift, low, high) = match (size.signed, size.precision) {
         (true, bits) => (0, -(1 << (bits - 1)), (1 << (bits - 1)) - 1),
         (false, bits) => (1 << (bits - 1), 0, (1 << bits) - 1),
     };
-    let extend = shape.sign_bits(coding.signed, coding.precision);
+    let extend = shape.sign_bits(size.signed, size.precision);
     let level = |sample: i32| sample.saturating_add(shift).clamp(low, high);
     Some(pack(samples.into_iter().map(|sample| level(sample) << extend >> extend), shape))
 }
@@ -123,7 +124,7 @@ fn subband<W: Dequantize>(
     let (exponent, mantissa) = coding.steps[band.number];
     // Equations E-3 and E-4; the gain of a subband is the number of its high-pass directions.
     let gain = band.band.gain();
-    let range = f64::from(coding.precision + gain) - f64::from(exponent);
+    let range = f64::from(coding.size.precision + gain) - f64::from(exponent);
     let step = (1.0 + f64::from(mantissa) / 2048.0) * range.exp2();
     for one in &band.blocks {
         let bytes = match one.pieces[..] {

@@ -93,13 +93,13 @@ impl<'a> Resolution<'a> {
         tile: [[u32; 2]; 2],
         budget: &mut Budget,
     ) -> Option<Vec<Resolution<'a>>> {
-        (0..=coding.levels).map(|r| Resolution::new(coding, tile, r, budget)).collect()
+        (0..=coding.style.levels).map(|r| Resolution::new(coding, tile, r, budget)).collect()
     }
 
     fn new(coding: &Coding, tile: [[u32; 2]; 2], index: u32, budget: &mut Budget) -> Option<Resolution<'a>> {
-        let halved = coding.levels - index;
+        let halved = coding.style.levels - index;
         let [start, end] = tile.map(|corner| corner.map(|at| shrink(at, halved)));
-        let exponents = coding.precincts[index as usize];
+        let exponents = coding.style.precincts[index as usize];
         let kinds: &[(Band, [u32; 2])] = if index == 0 {
             &[(Band::LowLow, [0, 0])]
         } else {
@@ -127,7 +127,7 @@ impl<'a> Resolution<'a> {
                     budget.place(1)?;
                     let parts = bands.iter_mut().map(|band| {
                         let exponents = exponents.map(|exponent| exponent - finer);
-                        Part::new(band, [x, y], exponents, coding.block, budget)
+                        Part::new(band, [x, y], exponents, coding.style.block, budget)
                     });
                     // The outermost ones begin where the tile does.
                     let at = [(1, y), (0, x)].map(|(i, cell)| {
@@ -218,8 +218,8 @@ pub(super) fn distribute<'a>(
         bytes = packet(coding, layer, &mut resolutions[r], precinct, bytes, budget)?;
         Some(())
     };
-    let layers = 0..coding.layers;
-    match coding.order {
+    let layers = 0..coding.style.layers;
+    match coding.style.order {
         Order::Layers => {
             for layer in layers {
                 places.iter().flatten().try_for_each(|&place| next(layer, place))?;
@@ -256,7 +256,7 @@ fn packet<'a>(
     mut bytes: &'a [u8],
     budget: &mut Budget,
 ) -> Option<&'a [u8]> {
-    if coding.marked && bytes.starts_with(&[0xFF, 0x91]) {
+    if coding.style.marked && bytes.starts_with(&[0xFF, 0x91]) {
         bytes = bytes.get(6..)?;
     }
     let mut bits = Bits::new(bytes);
@@ -303,7 +303,7 @@ fn packet<'a>(
         }
     }
     bytes = bytes.get(bits.end()..)?;
-    if coding.marked && bytes.starts_with(&[0xFF, 0x92]) {
+    if coding.style.marked && bytes.starts_with(&[0xFF, 0x92]) {
         bytes = &bytes[2..];
     }
     for (band, block, length) in found {

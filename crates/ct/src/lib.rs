@@ -24,6 +24,7 @@ pub mod sheet;
 mod slices;
 mod source;
 mod storage;
+mod sums;
 mod tally;
 pub mod volume;
 

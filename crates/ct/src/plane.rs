@@ -10,6 +10,7 @@ use std::ops::Range;
 use crate::pixels::Frame;
 use crate::resample::Axis;
 use crate::row::{Narrow, Row, Scale};
+use crate::sums::Sums;
 use crate::tally::{Counts, Tally};
 
 /// So many rows are looked at for the histograms, of frames that have them.
@@ -91,6 +92,8 @@ struct Lines<'a> {
     /// For each row, the outputs that read it.
     inputs: &'a [Vec<(usize, f32)>],
     row: &'a mut Row,
+    /// Of an earlier frame, all added.
+    waiting: &'a mut Waiting,
     sums: &'a mut [f32],
     counts: &'a mut Counts,
 }
@@ -102,12 +105,11 @@ impl pulp::WithSimd for Lines<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Lines { frame, scale, narrow, width, inputs, row, sums, counts } = self;
+        let Lines { frame, scale, narrow, width, inputs, row, waiting, sums, counts } = self;
         let columns = frame.columns;
         let slope = scale.slope as f32;
         let every = (frame.rows / ROWS_SEEN).max(1);
         let air = narrow.map_or(0.0, |narrow| f32::from(narrow.air));
-        let mut waiting = Waiting::new(columns);
         let mut likely_padded = false;
         let lines = frame.bytes.chunks_exact(columns * width).enumerate();
         for ((index, bytes), outputs) in lines.zip(inputs) {
@@ -146,29 +148,52 @@ impl pulp::WithSimd for Lines<'_> {
     }
 }
 
-/// Rows of sums that are averaged at the same time: each waits for nothing of the others.
-const TOGETHER: usize = 4;
-
 /// What becomes of frames of one size at one place: computed once for all of them.
 #[derive(Clone)]
 pub(crate) struct Reduction {
     /// For each row, the outputs that read it.
     inputs: Vec<Vec<(usize, f32)>>,
-    height: usize,
     along_rows: Axis,
+}
+
+/// Memory that frame after frame is reduced in, and what has been seen in them.
+pub(crate) struct Work {
+    row: Row,
+    waiting: Waiting,
+    sums: Sums,
+    counts: Counts,
+    tally: Tally,
+}
+
+impl Work {
+    /// For frames of so many columns that become so many rows.
+    pub(crate) fn new(columns: usize, height: usize) -> Work {
+        Work {
+            row: Row::new(columns),
+            waiting: Waiting::new(columns),
+            sums: Sums::new(columns, height),
+            counts: Counts::new(columns),
+            tally: Tally::new(),
+        }
+    }
+
+    /// What all frames were like.
+    pub(crate) fn tally(mut self) -> Tally {
+        self.counts.move_to(&mut self.tally);
+        self.tally
+    }
 }
 
 impl Reduction {
     /// Frames of so many `rows`, to the outputs along their columns and along their rows.
     pub(crate) fn new(rows: usize, along_columns: &Axis, along_rows: Axis) -> Reduction {
-        let height = along_columns.outputs().count();
-        Reduction { inputs: along_columns.inputs(rows), height, along_rows }
+        Reduction { inputs: along_columns.inputs(rows), along_rows }
     }
 
     /// A frame as HU above air, row by row; `None` where its rescale slope is no number to scale by.
-    pub(crate) fn reduce(&self, frame: &Frame<'_>, tally: &mut Tally) -> Option<Vec<f32>> {
+    pub(crate) fn reduce(&self, frame: &Frame<'_>, work: &mut Work) -> Option<Vec<f32>> {
         let scale = Scale::of(frame)?;
-        Some(self.reduce_as(frame, scale, Narrow::of(frame.stored, scale), tally))
+        Some(self.reduce_as(frame, scale, Narrow::of(frame.stored, scale), work))
     }
 
     fn reduce_as(
@@ -176,27 +201,17 @@ impl Reduction {
         frame: &Frame<'_>,
         scale: Scale,
         narrow: Option<Narrow>,
-        tally: &mut Tally,
+        work: &mut Work,
     ) -> Vec<f32> {
         let Frame { rows, columns, .. } = *frame;
-        let Reduction { inputs, height, along_rows } = self;
-        let height = *height;
-        // Rows beyond the last stay empty.
-        let mut sums = vec![0.0_f32; height.next_multiple_of(TOGETHER) * columns];
-        let (mut row, mut counts) = (Row::new(columns), Counts::new(columns));
+        let Work { row, waiting, sums, counts, tally } = work;
+        row.begin();
         let width = frame.stored.allocated as usize / 8;
-        let lines = Lines {
-            frame,
-            scale,
-            narrow,
-            width,
-            inputs,
-            row: &mut row,
-            sums: &mut sums,
-            counts: &mut counts,
-        };
+        let inputs = &self.inputs;
+        let lines =
+            Lines { frame, scale, narrow, width, inputs, row, waiting, sums: sums.begin(), counts };
         pulp::Arch::new().dispatch(lines);
-        counts.add_to(tally);
+        counts.make_room(tally, rows * columns);
         let seen = row.min <= row.max;
         if seen {
             let (a, b) = (scale.hu(row.min), scale.hu(row.max));
@@ -205,27 +220,7 @@ impl Reduction {
         }
         tally.padding += u64::from(row.padding);
         tally.samples += (rows * columns) as u64;
-        let slope = scale.slope as f32;
-        let across = along_rows.outputs().count();
-        let mut out = vec![0.0; sums.len() / columns * across];
-        for (out, sums) in out.chunks_exact_mut(TOGETHER * across).zip(sums.chunks_exact(TOGETHER * columns))
-        {
-            let rows: [&[f32]; TOGETHER] = std::array::from_fn(|row| &sums[row * columns..][..columns]);
-            for (output, (first, weights)) in along_rows.outputs().enumerate() {
-                let inputs = rows.map(|row| &row[first..][..weights.len()]);
-                let mut means = [0.0; TOGETHER];
-                for (k, weight) in weights.iter().enumerate() {
-                    for (mean, input) in means.iter_mut().zip(inputs) {
-                        *mean += weight * input[k];
-                    }
-                }
-                for (row, mean) in means.into_iter().enumerate() {
-                    out[row * across + output] = mean * slope;
-                }
-            }
-        }
-        out.truncate(height * across);
-        out
+        sums.means(&self.along_rows, scale.slope as f32)
     }
 }
 
@@ -286,13 +281,13 @@ mod tests {
                     let scale = Scale::of(&frame).unwrap();
                     let Some(narrow) = Narrow::of(frame.stored, scale) else { continue };
                     narrowed += 1;
-                    let (mut a, mut b) = (Tally::new(), Tally::new());
+                    let (mut a, mut b) = (Work::new(48, 16), Work::new(48, 16));
                     let wide = reduction.reduce_as(&frame, scale, None, &mut a);
                     let narrow = reduction.reduce_as(&frame, scale, Some(narrow), &mut b);
                     let bits_of = |plane: &[f32]| plane.iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
                     let case = format!("{bits} bits, signed {signed}, {slope}, {intercept}, {padding:?}");
                     assert_eq!(bits_of(&wide), bits_of(&narrow), "{case}");
-                    assert_eq!(a, b, "{case}");
+                    assert_eq!(a.tally(), b.tally(), "{case}");
                 }
             }
         }
@@ -316,9 +311,10 @@ mod tests {
                 padding: None,
             };
             let halves = || Axis::even(0.5, 1.0, 32, Cells::over((0.0, 32.0), 2));
-            let mut tally = Tally::new();
-            let plane = Reduction::new(32, &halves(), halves()).reduce(&frame, &mut tally).unwrap();
+            let mut work = Work::new(32, 2);
+            let plane = Reduction::new(32, &halves(), halves()).reduce(&frame, &mut work).unwrap();
             assert_eq!(plane, [0.0, 1040.0, 1040.0, 1040.0]);
+            let tally = work.tally();
             assert_eq!((tally.padding, tally.samples), (256, 1024));
             assert_eq!((tally.min_hu, tally.max_hu), (40.0, 40.0));
             // Every second row is looked at, and every second value of it.

@@ -69,7 +69,7 @@ const MEDIAN_DIFFERENCE: f64 = 0.953_87;
 
 impl Quality {
     pub(crate) fn of(hu: &[f32], tally: &Tally, stack: &Stack, fitted: &Fitted) -> Quality {
-        let voxels = Voxels::of(hu);
+        let voxels = pulp::Arch::new().dispatch(Counting(hu));
         let share = |count: u32| f64::from(count) / hu.len().max(1) as f64;
         let padding_share = tally.padding as f64 / tally.samples.max(1) as f64;
         let (air_hu, soft_tissue_hu) = (peak(tally, -1150, -850), peak(tally, -50, 150));
@@ -103,6 +103,18 @@ impl Quality {
     }
 }
 
+/// Counts of these HU, compiled for each instruction set.
+struct Counting<'a>(&'a [f32]);
+
+impl pulp::WithSimd for Counting<'_> {
+    type Output = Voxels;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Voxels {
+        Voxels::of(self.0)
+    }
+}
+
 /// Of a volume's voxels.
 #[derive(Default)]
 struct Voxels {
@@ -113,6 +125,7 @@ struct Voxels {
 
 impl Voxels {
     /// Sums of every eighth, then of these: none waits for the one before it.
+    #[inline(always)]
     fn of(hu: &[f32]) -> Voxels {
         const LANES: usize = 8;
         let (mut sums, mut air, mut soft_tissue) = ([0.0; LANES], [0_u32; LANES], [0_u32; LANES]);

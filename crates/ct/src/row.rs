@@ -68,6 +68,11 @@ impl Row {
         }
     }
 
+    /// Of another frame: nothing has been seen.
+    pub(crate) fn begin(&mut self) {
+        (self.min, self.max, self.padding) = (i32::MAX, i32::MIN, 0);
+    }
+
     /// Converts a row of the frame.
     #[inline(always)]
     pub(crate) fn convert(&mut self, stored: Stored, scale: Scale, bytes: &[u8]) {

@@ -2,11 +2,10 @@
 
 use crate::AIR_HU;
 use crate::pixels::{Frame, PixelError};
-use crate::plane::Reduction;
+use crate::plane::{Reduction, Work};
 use crate::resample::{Axis, Cells};
 use crate::slices::each_frame;
 use crate::source::Source;
-use crate::tally::Tally;
 use crate::volume::{Volume, WINDOW_HU};
 
 /// A grey image, row by row.
@@ -66,7 +65,7 @@ fn tile(frame: &Frame<'_>, edge: usize) -> Vec<u8> {
         Axis::even(0.5, 1.0, count, Cells::over((low, low + longest), edge))
     };
     let reduction = Reduction::new(frame.rows, &along(frame.rows), along(frame.columns));
-    match reduction.reduce(frame, &mut Tally::new()) {
+    match reduction.reduce(frame, &mut Work::new(frame.columns, edge)) {
         Some(plane) => plane.into_iter().map(grey).collect(),
         None => vec![GREY; edge * edge],
     }

@@ -57,7 +57,7 @@ impl Tally {
         let pairs = above.as_chunks::<2>().0;
         // Where each belongs first, for many at once, in loops of one thing each; then one after the
         // other is counted there.
-        let Counts { slots, histogram, differences } = counts;
+        let Counts { slots, histogram, differences, .. } = counts;
         for (slot, &[a, b]) in slots.iter_mut().zip(pairs) {
             // Below the first bin it is negative.
             let seen = whole((hu(a) - lowest).clamp(-1.0, Tally::BINS as f32)).wrapping_add(1);
@@ -83,8 +83,10 @@ fn mask(is: bool) -> i32 {
     i32::from(is).wrapping_neg()
 }
 
-/// What the rows of one frame add to a [`Tally`].
+/// What rows add to a [`Tally`].
 pub(crate) struct Counts {
+    /// No more samples than these have been counted.
+    counted: u64,
     /// Where the values of the row at hand belong.
     slots: Vec<i32>,
     histogram: Bins,
@@ -94,15 +96,26 @@ pub(crate) struct Counts {
 impl Counts {
     pub(crate) fn new(columns: usize) -> Counts {
         Counts {
+            counted: 0,
             slots: vec![0; columns / 2],
             histogram: Bins::new(Tally::BINS),
             differences: Bins::new(Tally::DIFFERENCES),
         }
     }
 
-    pub(crate) fn add_to(&self, tally: &mut Tally) {
-        self.histogram.add_to(&mut tally.histogram);
-        self.differences.add_to(&mut tally.differences);
+    /// Moves what is counted to `tally` where the next frame of so many samples could be one too many.
+    pub(crate) fn make_room(&mut self, tally: &mut Tally, samples: usize) {
+        self.counted += samples as u64;
+        if self.counted > u64::from(u32::MAX / 2) {
+            self.move_to(tally);
+        }
+    }
+
+    /// Moves what is counted to `tally`.
+    pub(crate) fn move_to(&mut self, tally: &mut Tally) {
+        self.histogram.move_to(&mut tally.histogram);
+        self.differences.move_to(&mut tally.differences);
+        self.counted = 0;
     }
 }
 
@@ -129,10 +142,10 @@ impl Bins {
         }
     }
 
-    fn add_to(&self, bins: &mut [u64]) {
-        for half in &self.0 {
-            for (bin, &count) in bins.iter_mut().zip(&half[1..]) {
-                *bin += u64::from(count);
+    fn move_to(&mut self, bins: &mut [u64]) {
+        for half in &mut self.0 {
+            for (bin, count) in bins.iter_mut().zip(&mut half[1..]) {
+                *bin += u64::from(std::mem::take(count));
             }
         }
     }
@@ -148,7 +161,7 @@ fn add_one(counts: &mut [u32], slot: i32) {
 /// The whole number at or below a small one. A cast looks after what is no number and out of range, one
 /// value at a time; this leaves the number in the lowest bits of a sum.
 #[inline(always)]
-fn whole(small: f32) -> i32 {
+pub(crate) fn whole(small: f32) -> i32 {
     const UNIT: f32 = 12_582_912.0;
     (small.floor() + UNIT).to_bits().wrapping_sub(UNIT.to_bits()).cast_signed()
 }

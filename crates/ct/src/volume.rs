@@ -1,17 +1,20 @@
 //! A series to one volume, slice by slice. Knows no table and no shard.
 
+// Inlined into what is compiled for several instruction sets.
+#![allow(clippy::inline_always)]
+
 use std::sync::{Mutex, PoisonError};
 
 use crate::AIR_HU;
 use crate::fit::{self, Fit, Fitted};
 use crate::geometry::{Canonical, Stack};
 use crate::pixels::{Frame, PixelError};
-use crate::plane::Reduction;
+use crate::plane::{Reduction, Work};
 use crate::quality::Quality;
 use crate::resample::{Axis, Cells};
 use crate::slices::each_frame;
 use crate::source::Source;
-use crate::tally::Tally;
+use crate::tally::{Tally, whole};
 
 /// The window that becomes 0..1, in HU.
 pub const WINDOW_HU: (f32, f32) = (-1000.0, 400.0);
@@ -93,7 +96,9 @@ impl VolumeError {
 pub fn build(stack: &Stack, sources: &[Source], request: Request) -> Result<Volume, VolumeError> {
     let (hu, tally, fitted) = resampled(stack, sources, request)?;
     let quality = Quality::of(&hu, &tally, stack, &fitted);
-    Ok(Volume { size: request.size, voxels: hu.into_iter().map(window).collect(), quality })
+    let mut voxels = vec![0; hu.len()];
+    pulp::Arch::new().dispatch(Windowed { hu: &hu, voxels: &mut voxels });
+    Ok(Volume { size: request.size, voxels, quality })
 }
 
 /// The volume in HU, what its source is like, and what of it was taken.
@@ -136,18 +141,18 @@ fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<
     let wanted: Vec<&Source> = places.iter().map(|&place| &sources[place]).collect();
     // All slices but those of a tilted gantry lie alike.
     let usual = InPlane::new(stack, 0, cells);
-    let tally = Mutex::new(Tally::new());
+    let works: Mutex<Vec<Work>> = Mutex::default();
     let found = each_frame(&wanted, &|index, frame| {
         let slice = places[index];
         let frame = frame.map_err(|source| VolumeError::Slice { slice, source })?;
         check_size(stack, slice, &frame)?;
         let own = (!usual.fits(stack, slice)).then(|| InPlane::new(stack, slice, cells));
         let reduction = &own.as_ref().unwrap_or(&usual).reduction;
-        let mut seen = Tally::new();
-        let plane = reduction.reduce(&frame, &mut seen).ok_or(VolumeError::Slope { slice })?;
-        // Sums, and ends of a range: who comes first does not matter.
-        tally.lock().unwrap_or_else(PoisonError::into_inner).add(&seen);
-        Ok(plane)
+        let work = works.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut work = work.unwrap_or_else(|| Work::new(frame.columns, cells[1].count));
+        let plane = reduction.reduce(&frame, &mut work);
+        works.lock().unwrap_or_else(PoisonError::into_inner).push(work);
+        plane.ok_or(VolumeError::Slope { slice })
     });
     let mut planes: Vec<Vec<f32>> = vec![Vec::new(); sources.len()];
     for (place, plane) in places.iter().zip(found) {
@@ -164,7 +169,11 @@ fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<
         }
         hu.extend(sums.iter().map(|above| above + AIR_HU));
     }
-    Ok((hu, tally.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    // Sums, and ends of a range: who saw what does not matter.
+    let mut tally = Tally::new();
+    let works = works.into_inner().unwrap_or_else(PoisonError::into_inner);
+    works.into_iter().for_each(|work| tally.add(&work.tally()));
+    Ok((hu, tally))
 }
 
 /// A slice must be as large as the first.
@@ -224,11 +233,22 @@ fn turn(values: Vec<f32>, size: usize, stack: &Stack) -> Vec<f32> {
     turned
 }
 
-/// HU to 0..65535 over [`WINDOW_HU`]; one step is 0.02 HU.
-fn window(hu: f32) -> u16 {
-    let (low, high) = WINDOW_HU;
-    // Rounded; a function of the C library for each voxel would take longer than all the rest.
-    (((hu - low) / (high - low)).clamp(0.0, 1.0) * f32::from(u16::MAX) + 0.5) as u16
+/// HU to 0..65535 over [`WINDOW_HU`], rounded; one step is 0.02 HU.
+struct Windowed<'a> {
+    hu: &'a [f32],
+    voxels: &'a mut [u16],
+}
+
+impl pulp::WithSimd for Windowed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let (low, high) = WINDOW_HU;
+        for (voxel, hu) in self.voxels.iter_mut().zip(self.hu) {
+            *voxel = whole(((hu - low) / (high - low)).clamp(0.0, 1.0) * f32::from(u16::MAX) + 0.5) as u16;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -237,10 +257,9 @@ mod tests {
 
     #[test]
     fn the_window_maps_its_ends_and_its_middle() {
-        assert_eq!(window(-2000.0), 0);
-        assert_eq!(window(-1000.0), 0);
-        assert_eq!(window(-300.0), 32768);
-        assert_eq!(window(400.0), 65535);
-        assert_eq!(window(3000.0), 65535);
+        let mut voxels = [7; 5];
+        let hu = [-2000.0, -1000.0, -300.0, 400.0, 3000.0];
+        pulp::Arch::new().dispatch(Windowed { hu: &hu, voxels: &mut voxels });
+        assert_eq!(voxels, [0, 0, 32768, 65535, 65535]);
     }
 }

@@ -2,10 +2,11 @@
 //! parallel. Judges nothing.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU64};
 
 use ctpipe_disk::{to_path, to_text};
 use rayon::prelude::*;
@@ -81,21 +82,9 @@ impl Listing {
     }
 
     /// The files of these names below `root`, which somebody else has listed: as [`Found::path`] has them, and
-    /// the empty one for `root` itself. In the order of [`Listing::of`], a name's bytes that are no UTF-8 apart.
+    /// the empty one for `root` itself. They come [in order](in_order).
     pub fn named<'a>(root: &Path, names: impl Iterator<Item = &'a str>) -> Listing {
-        let mut names: Vec<&str> = names.collect();
-        // Folder by folder: what separates names comes before all that is in them.
-        let order = |name: &'a str| name.bytes().map(|byte| if byte == b'/' { 0 } else { byte });
-        names.sort_by(|a, b| order(a).cmp(order(b)));
-        let entries = names.into_iter().map(|name| Entry::File(name.to_owned())).collect();
-        Listing { root: root.to_owned(), entries }
-    }
-
-    /// Paths below the folder, as [`Found::path`] has them.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|entry| match entry {
-            Entry::File(path) | Entry::Lost(Found { path, .. }) => path.as_str(),
-        })
+        Listing { root: root.to_owned(), entries: names.map(|name| Entry::File(name.to_owned())).collect() }
     }
 
     /// Reads the headers of those that `wanted` picks, in the order of the listing; members of archives in
@@ -122,12 +111,21 @@ impl Listing {
                     Entry::File(path) => look(path, &self.root.join(to_path(path))),
                     Entry::Lost(found) => vec![found.clone()],
                 };
-                tell(done.fetch_add(1, Ordering::Relaxed) + 1, total)?;
+                tell(done.fetch_add(1, atomic::Ordering::Relaxed) + 1, total)?;
                 Ok(found)
             })
             .collect::<Result<_, E>>()?;
         Ok(found.into_iter().flatten().collect())
     }
+}
+
+/// The order of [`Listing::of`], a name's bytes that are no UTF-8 apart: folder by folder, so that what separates
+/// names comes before all that is in them.
+pub fn in_order(a: &str, b: &str) -> Ordering {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let next = |name: &[u8]| name.get(same).map(|&byte| if byte == b'/' { 0 } else { byte });
+    next(a).cmp(&next(b))
 }
 
 /// How many files an archive holds, from its directory; `None` when it cannot be read.

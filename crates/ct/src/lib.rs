@@ -31,7 +31,7 @@ pub mod volume;
 pub use ctpipe_disk::{Room, to_path};
 
 pub use codec::{CodecError, isolate_decoders, serve_decoder};
-pub use discover::{Found, Listing, members};
+pub use discover::{Found, Listing, in_order, members};
 pub use fit::Fit;
 pub use geometry::Stack;
 pub use header::{Header, Plane, Scanned, Text, scan};

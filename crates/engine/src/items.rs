@@ -81,7 +81,7 @@ impl Previous {
 
 /// Sums up all that an item is made from. What is not in it must not change the item.
 #[derive(Debug, Clone, Default)]
-pub struct MadeFrom(blake3::Hasher);
+pub struct MadeFrom(Vec<u8>);
 
 impl MadeFrom {
     /// Nothing yet.
@@ -92,12 +92,12 @@ impl MadeFrom {
     /// One more thing; the order counts, and `("ab", "c")` is not `("a", "bc")`.
     pub fn add(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(bytes);
     }
 
     /// BLAKE3 of all of it in hexadecimal.
     pub fn digest(&self) -> String {
-        self.0.finalize().to_hex().to_string()
+        blake3::hash(&self.0).to_hex().to_string()
     }
 }

@@ -278,11 +278,12 @@ impl Task<'_> {
         inputs
     }
 
-    /// The files of an input when the run began, sorted by name: paths below it with `/`, bytes that are no UTF-8 as
-    /// U+FFFD and two hexadecimal digits, and the empty name where the input is a file itself. One of several inputs is
-    /// `port@label`.
-    pub fn files(&self, port: &str) -> impl Iterator<Item = &str> {
-        self.trees.get(port).into_iter().flat_map(|tree| tree.files.keys()).map(String::as_str)
+    /// The files of an input when the run began, each with its digest, sorted by name: paths below it with `/`, bytes
+    /// that are no UTF-8 as U+FFFD and two hexadecimal digits, and the empty name where the input is a file itself. One
+    /// of several inputs is `port@label`.
+    pub fn files(&self, port: &str) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.trees.get(port).into_iter().flat_map(|tree| &tree.files);
+        files.map(|(name, file)| (name.as_str(), file.digest.as_str()))
     }
 
     /// Digest of one of these [files](Task::files): known without reading it again. `None` when it was not there when

@@ -7,13 +7,15 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::RwLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use blake3::Hash;
@@ -23,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::tree::FileDigest;
 
 const SETTLED: Duration = Duration::from_secs(2);
-const HEADER: &str = "ctpipe stat cache 2 ";
+const HEADER: &[u8] = b"ctpipe stat cache 3\n";
 
 /// All that tells one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,23 +49,109 @@ impl Stat {
     }
 }
 
-/// What is known of a file. Small: there may be some hundred thousand.
-#[derive(Debug, Clone, Copy)]
+/// What is known of a file.
+#[derive(Debug, Clone)]
 struct Entry {
+    /// Where its name stands among all names.
+    name: Range<usize>,
     stat: Stat,
     digest: Hash,
-    /// Not in the file that the cache was read from.
+}
+
+/// Entries by the path's bytes. All names are in one piece of memory: some hundred thousand are read in and let go
+/// without a look at each.
+#[derive(Debug, Default)]
+struct Known {
+    names: Vec<u8>,
+    entries: Vec<Entry>,
+    /// By a hash of the name. Two names of one hash are one place: the second is hashed every time.
+    places: HashMap<u64, usize>,
+    /// Is there anything that the file does not have from which this was read?
     news: bool,
 }
 
-/// Path to stat and digest, read from and written to one text file. What this process finds stands in
-/// the same place as what an earlier one left: a run looks at its inputs again after each stage, and must
-/// not read them again.
+impl Known {
+    fn place(path: &Path) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(path.as_os_str().as_bytes());
+        hasher.finish()
+    }
+
+    fn get(&self, path: &Path) -> Option<&Entry> {
+        let entry = self.entries.get(*self.places.get(&Known::place(path))?)?;
+        (&self.names[entry.name.clone()] == path.as_os_str().as_bytes()).then_some(entry)
+    }
+
+    fn set(&mut self, path: &Path, stat: Stat, digest: Hash) {
+        let name = path.as_os_str().as_bytes();
+        let found = self.places.get(&Known::place(path)).and_then(|&place| self.entries.get_mut(place));
+        match found {
+            Some(entry) if self.names[entry.name.clone()] == *name => {
+                (entry.stat, entry.digest) = (stat, digest);
+            }
+            Some(_) => return,
+            None => self.add(name, stat, digest),
+        }
+        self.news = true;
+    }
+
+    fn add(&mut self, name: &[u8], stat: Stat, digest: Hash) {
+        let start = self.names.len();
+        self.names.extend_from_slice(name);
+        self.places.insert(Known::place(Path::new(OsStr::from_bytes(name))), self.entries.len());
+        self.entries.push(Entry { name: start..self.names.len(), stat, digest });
+    }
+
+    /// Each entry as its four numbers, the digest, the length of the name and the name.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.names.len() + self.entries.len() * FIXED);
+        for Entry { name, stat: Stat { size, mtime_ns, ctime_ns, inode }, digest } in &self.entries {
+            for number in [*size, mtime_ns.cast_unsigned(), ctime_ns.cast_unsigned(), *inode] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            bytes.extend_from_slice(digest.as_bytes());
+            bytes.extend_from_slice(&(name.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(&self.names[name.clone()]);
+        }
+        bytes
+    }
+
+    /// `None` where the bytes end within an entry.
+    fn from_bytes(mut bytes: &[u8]) -> Option<Known> {
+        let most = bytes.len() / FIXED;
+        let mut known = Known {
+            names: Vec::with_capacity(bytes.len() - most * FIXED),
+            entries: Vec::with_capacity(most),
+            places: HashMap::with_capacity(most),
+            news: false,
+        };
+        let number = |bytes: &mut &[u8]| bytes.split_off(..8)?.try_into().ok().map(u64::from_le_bytes);
+        while !bytes.is_empty() {
+            let [size, mtime, ctime, inode] = [(); 4].map(|()| number(&mut bytes));
+            let stat = Stat {
+                size: size?,
+                mtime_ns: mtime?.cast_signed(),
+                ctime_ns: ctime?.cast_signed(),
+                inode: inode?,
+            };
+            let digest = Hash::from_bytes(bytes.split_off(..32)?.try_into().ok()?);
+            let length = usize::try_from(number(&mut bytes)?).ok()?;
+            known.add(bytes.split_off(..length)?, stat, digest);
+        }
+        Some(known)
+    }
+}
+
+/// Bytes of an entry but for its name.
+const FIXED: usize = 4 * 8 + 32 + 8;
+
+/// Path to stat and digest, read from and written to one file: a header, the BLAKE3 of what follows, and the
+/// entries. What this process finds stands in the same place as what an earlier one left: a run looks at its inputs
+/// again after each stage, and must not read them again.
 #[derive(Debug, Default)]
 pub struct StatCache {
     enabled: bool,
-    /// By the path's bytes: to compare paths part by part takes longer than to ask for the file's times.
-    known: Mutex<HashMap<OsString, Entry>>,
+    known: RwLock<Known>,
 }
 
 impl StatCache {
@@ -75,15 +163,12 @@ impl StatCache {
     /// Reads the cache; a missing, unreadable or damaged one is an empty one, since it only saves time. A digest in which
     /// a bit has flipped would stand in keys.
     pub fn load(path: &Path) -> StatCache {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let (head, body) = text.split_once('\n').unwrap_or((&text, ""));
-        let known = match head.strip_prefix(HEADER) {
-            Some(sum) if sum == blake3::hash(body.as_bytes()).to_hex().as_str() => {
-                body.lines().filter_map(parse).collect()
-            }
-            _ => HashMap::new(),
+        let bytes = fs::read(path).unwrap_or_default();
+        let checked = || {
+            let (sum, body) = bytes.strip_prefix(HEADER)?.split_at_checked(32)?;
+            (*blake3::hash(body).as_bytes() == *sum).then(|| Known::from_bytes(body))?
         };
-        StatCache { enabled: true, known: Mutex::new(known) }
+        StatCache { enabled: true, known: RwLock::new(checked().unwrap_or_default()) }
     }
 
     /// Digest of the file at `path`, whose metadata the caller has at hand.
@@ -122,15 +207,15 @@ impl StatCache {
     }
 
     fn recall(&self, path: &Path) -> Option<(Stat, Hash)> {
-        let known = self.known.lock().ok()?;
-        known.get(path.as_os_str()).map(|entry| (entry.stat, entry.digest))
+        let known = self.known.read().ok()?;
+        known.get(path).map(|entry| (entry.stat, entry.digest))
     }
 
     fn remember(&self, path: &Path, stat: Stat, digest: Hash) {
         if self.enabled
-            && let Ok(mut known) = self.known.lock()
+            && let Ok(mut known) = self.known.write()
         {
-            known.insert(path.as_os_str().to_owned(), Entry { stat, digest, news: true });
+            known.set(path, stat, digest);
         }
     }
 
@@ -140,35 +225,15 @@ impl StatCache {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let Ok(known) = self.known.lock() else {
+        let Ok(known) = self.known.read() else {
             return Ok(());
         };
-        if !self.enabled || !known.values().any(|entry| entry.news) {
+        if !self.enabled || !known.news {
             return Ok(());
         }
-        let mut text = String::new();
-        for (path, Entry { stat, digest, .. }) in known.iter() {
-            // A path with a line break in it is simply hashed every time.
-            if let Some(name) = path.to_str().filter(|name| !name.contains('\n')) {
-                let Stat { size, mtime_ns, ctime_ns, inode } = stat;
-                let _ = writeln!(text, "{size} {mtime_ns} {ctime_ns} {inode} {digest} {name}");
-            }
-        }
-        text.insert_str(0, &format!("{HEADER}{}\n", blake3::hash(text.as_bytes())));
-        crate::files::write_atomically(path, text.as_bytes())
+        let body = known.to_bytes();
+        crate::files::write_atomically(path, &[HEADER, blake3::hash(&body).as_bytes(), &body].concat())
     }
-}
-
-fn parse(line: &str) -> Option<(OsString, Entry)> {
-    let mut parts = line.splitn(6, ' ');
-    let stat = Stat {
-        size: parts.next()?.parse().ok()?,
-        mtime_ns: parts.next()?.parse().ok()?,
-        ctime_ns: parts.next()?.parse().ok()?,
-        inode: parts.next()?.parse().ok()?,
-    };
-    let digest = Hash::from_hex(parts.next()?).ok()?;
-    Some((OsString::from(parts.next()?), Entry { stat, digest, news: false }))
 }
 
 fn settled(stat: Stat, now: SystemTime) -> bool {
@@ -215,7 +280,7 @@ mod tests {
         let cache = StatCache::load(&saved);
         cache.digest(&file, &fs::metadata(&file).unwrap()).unwrap();
         cache.save(&saved).unwrap();
-        assert!(StatCache::load(&saved).known.lock().unwrap().is_empty());
+        assert!(StatCache::load(&saved).known.read().unwrap().entries.is_empty());
     }
 
     #[test]
@@ -255,7 +320,7 @@ mod tests {
         let digest = StatCache::disabled().digest(&file, &fs::metadata(&file).unwrap()).unwrap();
         cache.vouch(&file, &digest);
         cache.save(&saved).unwrap();
-        let known = || StatCache::load(&saved).known.lock().unwrap().len();
+        let known = || StatCache::load(&saved).known.read().unwrap().entries.len();
         assert_eq!(known(), 1);
         let good = fs::read(&saved).unwrap();
         for at in 0..good.len() {
@@ -284,14 +349,22 @@ mod tests {
     }
 
     #[test]
-    fn lines_survive_a_round_trip_and_damaged_ones_are_dropped() {
-        let digest = "a".repeat(64);
-        let line = format!("5 10 -11 12 {digest} /data/a b.dcm");
-        let (path, Entry { stat, digest: read, .. }) = parse(&line).unwrap();
-        assert_eq!((path.to_str().unwrap(), read.to_hex().to_string()), ("/data/a b.dcm", digest));
-        assert_eq!((stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode), (5, 10, -11, 12));
-        for end in 0..20 {
-            assert!(parse(&line[..end]).is_none());
+    fn entries_survive_a_round_trip_and_a_cut_is_found() {
+        let stat = Stat { size: 5, mtime_ns: 10, ctime_ns: -11, inode: 12 };
+        let (first, second) = (Path::new("/data/a b\n.dcm"), Path::new(OsStr::from_bytes(b"/data/\xE0")));
+        let mut known = Known::default();
+        known.set(first, stat, Hash::from_bytes([1; 32]));
+        known.set(second, stat, Hash::from_bytes([2; 32]));
+        known.set(first, Stat { size: 6, ..stat }, Hash::from_bytes([3; 32]));
+        let bytes = known.to_bytes();
+        let read = Known::from_bytes(&bytes).unwrap();
+        let found = |path: &Path| read.get(path).map(|entry| (entry.stat, entry.digest));
+        assert_eq!(found(first), Some((Stat { size: 6, ..stat }, Hash::from_bytes([3; 32]))));
+        assert_eq!(found(second), Some((stat, Hash::from_bytes([2; 32]))));
+        assert_eq!((found(Path::new("/data/a b")), read.entries.len(), read.news), (None, 2, false));
+        let whole = [0, FIXED + first.as_os_str().len(), bytes.len()];
+        for end in 0..=bytes.len() {
+            assert_eq!(Known::from_bytes(&bytes[..end]).is_some(), whole.contains(&end), "{end}");
         }
     }
 }

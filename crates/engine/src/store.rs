@@ -331,16 +331,17 @@ impl Store {
         if path.exists() {
             return Ok(());
         }
-        let json = serde_json::to_vec(tree).unwrap_or_default();
-        files::write_atomically(&path, &json).map_err(|e| Error::io("cannot write", &path, e))
+        files::write_atomically(&path, &tree.to_bytes()).map_err(|e| Error::io("cannot write", &path, e))
     }
 
+    /// `None` as well where it is damaged: its name is the digest of its bytes.
     pub(crate) fn recall_tree(&self, digest: &str) -> Option<Tree> {
-        serde_json::from_slice(&fs::read(self.tree_path(digest)).ok()?).ok()
+        let bytes = fs::read(self.tree_path(digest)).ok()?;
+        (blake3::hash(&bytes).to_hex().as_str() == digest).then(|| Tree::from_bytes(&bytes))?
     }
 
     fn tree_path(&self, digest: &str) -> PathBuf {
-        self.root.join("cache/trees").join(format!("{digest}.json"))
+        self.root.join("cache/trees").join(digest)
     }
 }
 

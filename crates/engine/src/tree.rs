@@ -3,6 +3,7 @@
 //! A [`Tree`] maps relative paths to size and BLAKE3 digest. Two trees with the same files and
 //! bytes have the same digest wherever they lie and whenever they were written.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -67,7 +68,7 @@ impl Tree {
             let files = BTreeMap::from([(String::new(), digest("", path, &metadata)?)]);
             return Ok(Tree { files });
         }
-        let files = list(path)?
+        let mut files = list(path)?
             .into_par_iter()
             .map(|(name, file)| {
                 let found = match fs::metadata(&file) {
@@ -82,6 +83,7 @@ impl Tree {
             })
             .collect::<Result<Vec<_>>>()?;
         // All at once: sorted, then built, which one by one takes several times as long.
+        files.par_sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Ok(Tree { files: files.into_iter().collect() })
     }
 
@@ -108,17 +110,41 @@ impl Tree {
         Ok(found.into_iter().all(|same| same))
     }
 
-    /// The digest of the whole: BLAKE3 over path, size and digest of each file in path order.
+    /// The digest of the whole: BLAKE3 of [`Tree::to_bytes`].
     pub fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
+        blake3::hash(&self.to_bytes()).to_hex().to_string()
+    }
+
+    /// Path, size and digest of each file in path order, in one piece: BLAKE3 of small ones takes several times as
+    /// long.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let length = self.files.iter().map(|(path, file)| path.len() + 16 + file.digest.len()).sum();
+        let mut bytes = Vec::with_capacity(length);
         for (path, file) in &self.files {
             // Length first, so that no choice of names can imitate another tree.
-            hasher.update(&(path.len() as u64).to_le_bytes());
-            hasher.update(path.as_bytes());
-            hasher.update(&file.size.to_le_bytes());
-            hasher.update(file.digest.as_bytes());
+            bytes.extend_from_slice(&(path.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(path.as_bytes());
+            bytes.extend_from_slice(&file.size.to_le_bytes());
+            bytes.extend_from_slice(file.digest.as_bytes());
         }
-        hasher.finalize().to_hex().to_string()
+        bytes
+    }
+
+    /// The tree of these [bytes](Tree::to_bytes); `None` where they are of no tree.
+    pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Tree> {
+        let number = |bytes: &mut &[u8]| bytes.split_off(..8)?.try_into().ok().map(u64::from_le_bytes);
+        let text = |bytes: &mut &[u8], length: usize| {
+            std::str::from_utf8(bytes.split_off(..length)?).ok().map(str::to_owned)
+        };
+        let mut files = Vec::new();
+        while !bytes.is_empty() {
+            let length = usize::try_from(number(&mut bytes)?).ok()?;
+            let path = text(&mut bytes, length)?;
+            let size = number(&mut bytes)?;
+            let length = if bytes.starts_with(MISSING.as_bytes()) { MISSING.len() } else { 2 * blake3::OUT_LEN };
+            files.push((path, FileDigest { size, digest: text(&mut bytes, length)? }));
+        }
+        Some(Tree { files: files.into_iter().collect() })
     }
 
     /// Total size in bytes.
@@ -129,15 +155,24 @@ impl Tree {
     /// What has to be said to get from `old` to `self`.
     pub fn diff(&self, old: &Tree) -> TreeDiff {
         let mut diff = TreeDiff::default();
-        for (path, file) in &self.files {
-            match old.files.get(path) {
-                None => diff.added.push(path.clone()),
-                Some(before) if before != file => diff.changed.push(path.clone()),
-                Some(_) => {}
+        // Both are sorted: side by side.
+        let (mut old, mut new) = (old.files.iter().peekable(), self.files.iter().peekable());
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => return diff,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((before, _)), Some((now, _))) => before.cmp(now),
+            };
+            let before = if order.is_le() { old.next() } else { None };
+            let now = if order.is_ge() { new.next() } else { None };
+            match (before, now) {
+                (Some((_, before)), Some((path, now))) if before != now => diff.changed.push(path.clone()),
+                (None, Some((path, _))) => diff.added.push(path.clone()),
+                (Some((path, _)), None) => diff.removed.push(path.clone()),
+                _ => {}
             }
         }
-        diff.removed = old.files.keys().filter(|path| !self.files.contains_key(*path)).cloned().collect();
-        diff
     }
 }
 
@@ -233,6 +268,16 @@ mod tests {
             fs::write(dir.path().join(OsStr::from_bytes(name)), name).unwrap();
         }
         assert_eq!(Tree::of(dir.path(), &StatCache::disabled()).unwrap().files.len(), 2);
+    }
+
+    #[test]
+    fn a_tree_is_read_from_its_bytes_and_from_no_others() {
+        let mut whole = tree(&[("x/1", "one"), ("2", "two")]);
+        whole.files.insert("gone".into(), FileDigest { size: 0, digest: MISSING.into() });
+        let bytes = whole.to_bytes();
+        assert_eq!(Tree::from_bytes(&bytes), Some(whole));
+        let ends = (0..=bytes.len()).filter(|&end| Tree::from_bytes(&bytes[..end]).is_some());
+        assert_eq!(ends.collect::<Vec<_>>(), [0, 1 + 16 + 64, 1 + 4 + 32 + 64 + 7, bytes.len()]);
     }
 
     #[test]

@@ -8,120 +8,140 @@ use ctpipe_ct::{Found, Listing, members, to_path};
 use ctpipe_engine::{MadeFrom, StageError, Task};
 use ctpipe_tables::labels::Label;
 use ctpipe_tables::{InstanceRow, SeriesRow, Table};
+use rayon::prelude::*;
 
+use crate::files::Files;
 use crate::join::Joined;
 use crate::scan::scan;
 
 /// Sums up what the rows of a series are made from.
 pub(crate) struct Sums<'a> {
-    task: &'a Task<'a>,
+    files: &'a Files<'a>,
+    patient_key: Option<&'a str>,
     /// By the series' UID as it stands in the tables.
     labels: BTreeMap<String, Vec<&'a Label>>,
-    named: &'a dyn Fn(&str) -> String,
+    named: &'a (dyn Fn(&str) -> String + Sync),
 }
 
 impl<'a> Sums<'a> {
     /// `named` makes of a series' UID what stands for it in the tables.
     pub(crate) fn new(
         task: &'a Task<'a>,
+        files: &'a Files<'a>,
         labels: &'a [Label],
-        named: &'a dyn Fn(&str) -> String,
+        named: &'a (dyn Fn(&str) -> String + Sync),
     ) -> Sums<'a> {
         let mut by_series: BTreeMap<String, Vec<&Label>> = BTreeMap::new();
         for label in labels {
             by_series.entry(named(&label.series_uid)).or_default().push(label);
         }
-        Sums { task, labels: by_series, named }
+        Sums { files, patient_key: task.digest("patient_key", ""), labels: by_series, named }
     }
 
-    /// Of the series with these rows; `None` when one of their files is not known to the engine.
-    fn sum<'p>(&self, uid: &str, rows: impl Iterator<Item = &'p InstanceRow>) -> Option<String> {
+    /// Of the series with rows in these files, each with its place; `None` when the engine does not know what is summed.
+    fn sum<'p>(&self, uid: &str, files: impl Iterator<Item = (&'p str, Option<usize>)>) -> Option<String> {
         let mut made_from = MadeFrom::new();
-        made_from.add(self.task.digest("patient_key", "")?);
+        made_from.add(self.patient_key?);
         for &label in self.labels.get(uid).map_or(&[][..], Vec::as_slice) {
             // Where it stands in the file changes nothing.
             made_from.add(format!("{:?}", Label { line: 0, ..label.clone() }));
         }
         made_from.add([]);
         let mut last = None;
-        for row in rows {
+        for (path, place) in files {
             // Frames and members of one file come one after the other.
-            if last != Some(&row.path) {
-                made_from.add(&row.path);
-                made_from.add(self.task.digest("dicom", &row.path)?);
-                last = Some(&row.path);
+            if last != Some(path) {
+                made_from.add(path);
+                made_from.add(self.files.digest(place?));
+                last = Some(path);
             }
         }
         Some(made_from.digest())
     }
 
-    /// Of every series that has a UID.
-    pub(crate) fn of(&self, joined: &Joined) -> BTreeMap<String, String> {
+    /// Of every series that has a UID, added to what is `known` already.
+    pub(crate) fn of(&self, joined: &Joined, mut known: BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut rows: HashMap<&str, Vec<&InstanceRow>> = HashMap::new();
-        for row in &joined.instances {
+        for row in joined.instances.iter().filter(|row| !known.contains_key(&*row.series_uid)) {
             rows.entry(&row.series_uid).or_default().push(row);
         }
-        let sum = |row: &SeriesRow| {
-            let own = rows.get(row.series_uid.as_str()).into_iter().flatten().copied();
-            Some((row.series_uid.clone(), self.sum(&row.series_uid, own)?))
-        };
-        joined.series.iter().filter(|row| !row.series_uid.is_empty()).filter_map(sum).collect()
+        for row in joined.series.iter().filter(|row| !row.series_uid.is_empty()) {
+            let uid = row.series_uid.as_str();
+            let own = rows.get(uid).into_iter().flatten();
+            let files = own.map(|row| (row.path.as_str(), self.files.place(&row.path)));
+            if !known.contains_key(uid)
+                && let Some(sum) = self.sum(uid, files)
+            {
+                known.insert(uid.to_owned(), sum);
+            }
+        }
+        known
     }
 }
 
 /// One series of the earlier artifact.
 struct Series {
     row: SeriesRow,
-    /// With the file's place in the listing, and the row's in its table: members of an archive stand in its
-    /// order there, whatever their series.
-    instances: Vec<(usize, usize, InstanceRow)>,
+    /// Of each of its instances the file's place in the listing, and its own in the table: members of an archive stand
+    /// in its order there, whatever their series.
+    instances: Vec<(usize, usize)>,
+    made_from: Option<String>,
 }
 
 impl Series {
     fn new(row: SeriesRow) -> Series {
-        Series { row, instances: Vec::new() }
+        Series { row, instances: Vec::new(), made_from: None }
     }
 
     fn files(&self) -> impl Iterator<Item = usize> {
-        self.instances.iter().map(|(file, _, _)| *file)
+        self.instances.iter().map(|(file, _)| *file)
     }
 }
 
-/// Where each file stands in the listing.
-pub(crate) type Places<'a> = HashMap<&'a str, usize>;
-
 /// Series that need not be looked at again, by their UID as it stands in the tables.
 #[derive(Default)]
-pub(crate) struct Kept(BTreeMap<String, Series>);
+pub(crate) struct Kept {
+    series: BTreeMap<String, Series>,
+    /// Of all series of the earlier artifact.
+    instances: Vec<InstanceRow>,
+}
 
 impl Kept {
     /// Those of the previous artifact that are made from the same; none where there is no such artifact.
-    pub(crate) fn find(task: &Task<'_>, places: &Places<'_>, sums: &Sums<'_>) -> Kept {
+    pub(crate) fn find(task: &Task<'_>, sums: &Sums<'_>) -> Kept {
         let Some(previous) = task.previous() else { return Kept::default() };
-        let tables = (SeriesRow::read(previous.folder()), InstanceRow::read(previous.folder()));
+        let tables =
+            rayon::join(|| SeriesRow::read(previous.folder()), || InstanceRow::read(previous.folder()));
         let (Ok(rows), Ok(instances)) = tables else { return Kept::default() };
         let mut series: BTreeMap<String, Series> =
             rows.into_iter().map(|row| (row.series_uid.clone(), Series::new(row))).collect();
         // A file that could not be read belongs to no series, as one without a UID: they are read again,
         // and so is what has lost a file.
         let mut others = BTreeSet::from([String::new()]);
-        for (place, row) in instances.into_iter().enumerate() {
-            match (places.get(row.path.as_str()), series.get_mut(&*row.series_uid)) {
-                (Some(&file), Some(series)) => series.instances.push((file, place, row)),
-                (Some(&file), None) => {
-                    let nameless = series.entry(String::new());
-                    let nameless = nameless.or_insert_with(|| Series::new(SeriesRow::default()));
-                    nameless.instances.push((file, place, row));
-                }
-                (None, _) => drop(others.insert(row.series_uid.to_string())),
+        let (mut last, mut places) = (0, 0..);
+        for rows in instances.chunk_by(|a, b| a.series_uid == b.series_uid) {
+            let uid = &*rows[0].series_uid;
+            let files = rows.iter().map(|row| sums.files.next_place(&row.path, &mut last));
+            let found = files.zip(&mut places).collect::<Vec<(Option<usize>, usize)>>();
+            if found.iter().any(|(file, _)| file.is_none()) {
+                others.insert(uid.to_owned());
             }
+            let found = found.into_iter().filter_map(|(file, place)| Some((file?, place)));
+            let of = match series.get_mut(uid) {
+                Some(series) => series,
+                None => series.entry(String::new()).or_insert_with(|| Series::new(SeriesRow::default())),
+            };
+            of.instances.extend(found);
         }
-        let same = |uid: &str, series: &Series| {
-            let sum = sums.sum(uid, series.instances.iter().map(|(_, _, row)| row));
-            sum.is_some_and(|made_from| previous.has(uid, &made_from))
+        let sum = |(uid, series): (&String, &mut Series)| {
+            let files = series.instances.iter().map(|&(file, at)| (instances[at].path.as_str(), Some(file)));
+            series.made_from = sums.sum(uid, files);
+            let same = series.made_from.as_ref().is_some_and(|made_from| previous.has(uid, made_from));
+            (!same).then(|| uid.clone())
         };
-        others.extend(series.iter().filter(|(uid, series)| !same(uid, series)).map(|(uid, _)| uid.clone()));
-        let mut kept = Kept(series);
+        let changed: Vec<Option<String>> = series.par_iter_mut().map(sum).collect();
+        others.extend(changed.into_iter().flatten());
+        let mut kept = Kept { series, instances };
         kept.let_go(others);
         kept
     }
@@ -129,10 +149,10 @@ impl Kept {
     /// Keeps these no longer, nor what lies in an archive with them: a file is read whole or not at all.
     fn let_go(&mut self, mut uids: BTreeSet<String>) {
         while !uids.is_empty() {
-            let gone: Vec<Series> = uids.iter().filter_map(|uid| self.0.remove(uid)).collect();
+            let gone: Vec<Series> = uids.iter().filter_map(|uid| self.series.remove(uid)).collect();
             let lost: HashSet<usize> = gone.iter().flat_map(Series::files).collect();
             let shares = |series: &Series| series.files().any(|file| lost.contains(&file));
-            uids = self.0.iter().filter(|(_, s)| shares(s)).map(|(uid, _)| uid.clone()).collect();
+            uids = self.series.iter().filter(|(_, s)| shares(s)).map(|(uid, _)| uid.clone()).collect();
         }
     }
 
@@ -142,31 +162,30 @@ impl Kept {
         &mut self,
         task: &Task<'_>,
         listing: &Listing,
-        places: &Places<'_>,
         sums: &Sums<'_>,
     ) -> Result<Vec<Found>, StageError> {
-        let mut read = vec![false; listing.paths().count()];
+        let mut read = vec![false; sums.files.len()];
         let mut files: Vec<Found> = Vec::new();
         for round in 1.. {
             let mut wanted: Vec<bool> = read.iter().map(|read| !read).collect();
-            self.0.values().flat_map(Series::files).for_each(|file| wanted[file] = false);
+            self.series.values().flat_map(Series::files).for_each(|file| wanted[file] = false);
             read.iter_mut().zip(&wanted).for_each(|(read, wanted)| *read |= wanted);
             // Where all is read, all must be as it was.
-            if round > 1 || !self.0.is_empty() {
-                let opened = listing.paths().zip(&wanted).filter(|(_, wanted)| **wanted);
+            if round > 1 || !self.series.is_empty() {
+                let opened = sums.files.names().zip(&wanted).filter(|(_, wanted)| **wanted);
                 task.opens("dicom", opened.map(|(path, _)| path.to_owned()));
             }
             let found = scan(task, listing, &|index| wanted[index])?;
             let named = |file: &Found| Some((sums.named)(&file.header()?.series_uid));
             // Nothing is kept, nothing is touched: most runs are such.
             let touched: BTreeSet<String> =
-                found.iter().filter(|_| !self.0.is_empty()).filter_map(named).collect();
+                found.iter().filter(|_| !self.series.is_empty()).filter_map(named).collect();
             files.extend(found);
-            let before = self.0.len();
+            let before = self.series.len();
             self.let_go(touched);
-            if self.0.len() == before {
+            if self.series.len() == before {
                 if round > 1 {
-                    files.sort_by_cached_key(|file| places.get(file.path.as_str()).copied());
+                    files.sort_by_cached_key(|file| sums.files.place(&file.path));
                 }
                 break;
             }
@@ -175,26 +194,28 @@ impl Kept {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.series.len()
     }
 
     pub(crate) fn has(&self, uid: &str) -> bool {
-        self.0.contains_key(uid)
+        self.series.contains_key(uid)
     }
 
     /// Files behind these series, and how many beside them in the same archives are none of DICOM.
     pub(crate) fn files(&self, task: &Task<'_>, folder: &Path) -> (u64, u64) {
-        let (mut alone, mut archives) = (HashSet::new(), HashMap::<&str, HashSet<&str>>::new());
-        for (file, _, row) in self.0.values().flat_map(|series| &series.instances) {
+        let (mut files, mut last, mut archives) = (0, None, HashMap::<&str, HashSet<&str>>::new());
+        for (file, row) in self.series.values().flat_map(|series| &series.instances) {
+            let row = &self.instances[*row];
             match &row.member {
                 Some(member) => drop(archives.entry(&row.path).or_default().insert(member)),
-                None => drop(alone.insert(*file)),
+                // Frames of one file follow each other, and it belongs to one series.
+                None => files += u64::from(last.replace(file) != Some(file)),
             }
         }
         if !archives.is_empty() {
             task.opens("dicom", archives.keys().map(|&path| path.to_owned()));
         }
-        let (mut files, mut others) = (alone.len() as u64, 0);
+        let mut others = 0;
         for (path, own) in archives {
             let all = members(&folder.join(to_path(path))).unwrap_or(own.len());
             files += all as u64;
@@ -203,21 +224,27 @@ impl Kept {
         (files, others)
     }
 
-    /// Puts the rows of these series among the others: the order is that of a table made at once.
-    pub(crate) fn merge(self, joined: &mut Joined, places: &Places<'_>) {
-        if !self.0.is_empty() {
-            let fresh = std::mem::take(&mut joined.instances).into_iter().enumerate();
-            let mut instances: Vec<(usize, usize, InstanceRow)> = fresh
-                .map(|(place, row)| (places.get(row.path.as_str()).copied().unwrap_or(0), place, row))
-                .collect();
-            for series in self.0.into_values() {
-                joined.series.push(series.row);
-                instances.extend(series.instances);
-            }
+    /// Puts the rows of these series among the others: the order is that of a table made at once. What each of them is
+    /// made from.
+    pub(crate) fn merge(self, joined: &mut Joined, files: &Files<'_>) -> BTreeMap<String, String> {
+        let mut made_from = BTreeMap::new();
+        if !self.series.is_empty() {
             // A file's rows are all of one table, so their places in it put them in order.
-            instances.sort_by_key(|(file, place, _)| (*file, *place));
-            joined.instances = instances.into_iter().map(|(_, _, row)| row).collect();
+            let place = |(at, row): (usize, &InstanceRow)| (files.place(&row.path).unwrap_or(0), at, true);
+            let mut order: Vec<(usize, usize, bool)> = joined.instances.iter().enumerate().map(place).collect();
+            for (uid, series) in self.series {
+                joined.series.push(series.row);
+                order.extend(series.instances.into_iter().map(|(file, at)| (file, at, false)));
+                made_from.extend(series.made_from.map(|sum| (uid, sum)));
+            }
+            order.sort_unstable();
+            // Each row is moved once: there may be a hundred thousand.
+            let some = |rows: Vec<InstanceRow>| rows.into_iter().map(Some).collect::<Vec<_>>();
+            let (mut earlier, mut fresh) = (some(self.instances), some(std::mem::take(&mut joined.instances)));
+            let row = |(_, at, is_fresh): (usize, usize, bool)| if is_fresh { fresh[at].take() } else { earlier[at].take() };
+            joined.instances = order.into_iter().filter_map(row).collect();
         }
         joined.series.sort_by(|a, b| a.series_uid.cmp(&b.series_uid));
+        made_from
     }
 }

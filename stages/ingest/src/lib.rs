@@ -1,6 +1,7 @@
 //! Stage ingest: DICOM headers and the labels CSV to `instances.parquet`, `series.parquet` and
 //! `summary.json`. Reads no pixels, but of slices that seem to be there twice.
 
+mod files;
 mod join;
 mod kept;
 mod patient;
@@ -21,7 +22,8 @@ use serde_json::Value;
 
 pub use patient::PatientIs;
 
-use crate::kept::{Kept, Places, Sums};
+use crate::files::Files;
+use crate::kept::{Kept, Sums};
 
 /// The stage.
 pub struct Ingest;
@@ -156,13 +158,11 @@ impl Stage for Ingest {
                 uid.to_owned()
             }
         };
-        let sums = Sums::new(task, &labels, &named);
-        let listing = Listing::named(folder, task.files("dicom"));
-        // Only what is taken over is asked for.
-        let places: Places<'_> =
-            if task.previous().is_some() { listing.paths().zip(0..).collect() } else { Places::new() };
-        let mut kept = Kept::find(task, &places, &sums);
-        let files = kept.read_the_rest(task, &listing, &places, &sums)?;
+        let known = Files::of(task);
+        let sums = Sums::new(task, &known, &labels, &named);
+        let listing = Listing::named(folder, known.names());
+        let mut kept = Kept::find(task, &sums);
+        let files = kept.read_the_rest(task, &listing, &sums)?;
         task.check_stop()?;
         let rules = Rules {
             min_slices: config.min_slices,
@@ -187,8 +187,8 @@ impl Stage for Ingest {
             pseudonym::pseudonymize(&mut joined, &hasher);
         }
         let reused = kept.len() as u64;
-        kept.merge(&mut joined, &places);
-        task.keep_items(sums.of(&joined), reused);
+        let made_from = kept.merge(&mut joined, &known);
+        task.keep_items(sums.of(&joined, made_from), reused);
         let summary = summary::summarise(&counts, &labels, &joined.series, &patient_is);
         for note in &summary.notes {
             task.log(Level::Warning, note.text.clone());

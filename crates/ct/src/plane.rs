@@ -208,8 +208,7 @@ impl Reduction {
         row.begin();
         let width = frame.stored.allocated as usize / 8;
         let inputs = &self.inputs;
-        let lines =
-            Lines { frame, scale, narrow, width, inputs, row, waiting, sums: sums.begin(), counts };
+        let lines = Lines { frame, scale, narrow, width, inputs, row, waiting, sums: sums.begin(), counts };
         pulp::Arch::new().dispatch(lines);
         counts.make_room(tally, rows * columns);
         let seen = row.min <= row.max;

@@ -141,7 +141,8 @@ impl Tree {
             let length = usize::try_from(number(&mut bytes)?).ok()?;
             let path = text(&mut bytes, length)?;
             let size = number(&mut bytes)?;
-            let length = if bytes.starts_with(MISSING.as_bytes()) { MISSING.len() } else { 2 * blake3::OUT_LEN };
+            let length =
+                if bytes.starts_with(MISSING.as_bytes()) { MISSING.len() } else { 2 * blake3::OUT_LEN };
             files.push((path, FileDigest { size, digest: text(&mut bytes, length)? }));
         }
         Some(Tree { files: files.into_iter().collect() })

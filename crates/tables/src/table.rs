@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_writer::{ArrowWriter, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
@@ -37,37 +39,86 @@ pub trait Table: Sized {
     /// When the file cannot be written.
     fn write(rows: &[Self], folder: &Path) -> Result<()> {
         let path = folder.join(Self::FILE);
-        let schema = Arc::new(Self::schema());
         let file = File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
-        let written =
-            ArrowWriter::try_new(file, schema.clone(), Some(properties())).and_then(|mut writer| {
-                for rows in rows.chunks(CHUNK) {
-                    writer.write(&Self::to_batch(rows, schema.clone())?)?;
-                }
-                writer.close()
-            });
-        written.map(|_| ()).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e)))
+        write(rows, file).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e)))
     }
 
     /// Reads `folder/FILE`.
     ///
     /// # Errors
     /// When it is missing, not Parquet, or has other columns.
-    fn read(folder: &Path) -> Result<Vec<Self>> {
+    fn read(folder: &Path) -> Result<Vec<Self>>
+    where
+        Self: Send,
+    {
+        Self::read_columns(folder, &[])
+    }
+
+    /// Reads these columns of `folder/FILE`, all where none are named; what the rows have of the others is empty.
+    ///
+    /// # Errors
+    /// When it is missing, not Parquet, or has other columns.
+    fn read_columns(folder: &Path, columns: &[&str]) -> Result<Vec<Self>>
+    where
+        Self: Send,
+    {
         let path = folder.join(Self::FILE);
-        let file = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| Error::format(&path, e))?;
+        let open = || {
+            let file = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+            let reader =
+                ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| Error::format(&path, e))?;
+            let mask = ProjectionMask::columns(reader.parquet_schema(), columns.iter().copied());
+            Ok(if columns.is_empty() { reader } else { reader.with_projection(mask) })
+        };
+        let reader = open()?;
         check(&Self::schema(), reader.schema(), &path)?;
-        let mut rows = Vec::new();
-        for batch in reader.build().map_err(|e| Error::format(&path, e))? {
-            rows.extend(Self::from_batch(&batch.map_err(|e| Error::format(&path, e))?));
+        let count = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
+        let read = |reader: ParquetRecordBatchReaderBuilder<File>| {
+            let mut rows = Vec::new();
+            for batch in reader.build().map_err(|e| Error::format(&path, e))? {
+                rows.extend(Self::from_batch(&batch.map_err(|e| Error::format(&path, e))?));
+            }
+            Ok(rows)
+        };
+        if count <= CHUNK {
+            return read(reader);
         }
-        Ok(rows)
+        // Every thread has a file of its own: those that are cloned share a place in it.
+        let part = count.div_ceil(rayon::current_num_threads());
+        let parts = (0..count).into_par_iter().step_by(part);
+        let parts = parts.map(|first| read(open()?.with_offset(first).with_limit(part)));
+        Ok(parts.collect::<Result<Vec<Vec<Self>>>>()?.into_iter().flatten().collect())
     }
 }
 
 /// Rows that are copied to Arrow at a time: a table is not to be in memory twice.
 const CHUNK: usize = 1 << 14;
+/// Rows of a row group.
+const GROUP: usize = 1 << 20;
+
+/// What [`ArrowWriter`] writes, several columns at a time.
+fn write<T: Table>(rows: &[T], file: File) -> parquet::errors::Result<()> {
+    let schema = Arc::new(T::schema());
+    let (mut file, columns) =
+        ArrowWriter::try_new(file, schema.clone(), Some(properties()))?.into_serialized_writer()?;
+    for (index, rows) in rows.chunks(GROUP).enumerate() {
+        let mut writers = columns.create_column_writers(index)?;
+        for rows in rows.chunks(CHUNK) {
+            let batch = T::to_batch(rows, schema.clone())?;
+            // No column is a struct, so each has one writer.
+            let columns = writers.par_iter_mut().zip(schema.fields().as_ref()).zip(batch.columns());
+            columns.try_for_each(|((writer, field), column)| {
+                compute_leaves(field, column)?.iter().try_for_each(|leaf| writer.write(leaf))
+            })?;
+        }
+        let mut group = file.next_row_group()?;
+        for writer in writers {
+            writer.close()?.append_to_row_group(&mut group)?;
+        }
+        group.close()?;
+    }
+    file.close().map(drop)
+}
 
 /// No version of the writer and no statistics of its mood in the file.
 fn properties() -> WriterProperties {
@@ -161,6 +212,41 @@ mod tests {
         assert_eq!(SeriesRow::read(a.path()).unwrap(), series());
         let bytes = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(SeriesRow::FILE)).unwrap();
         assert_eq!(bytes(&a), bytes(&b));
+    }
+
+    /// More than are read by one thread, and than one writer's chunk has.
+    #[test]
+    fn many_rows_come_back_in_order_and_columns_that_are_not_asked_for_are_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let row = |k: u32| SeriesRow {
+            series_uid: format!("1.{k}"),
+            slices: k,
+            reasons: vec![format!("r{}", k % 3); k as usize % 4],
+            label: (k % 5 != 0).then_some(k),
+            ..SeriesRow::default()
+        };
+        let rows: Vec<SeriesRow> = (0..50_000).map(row).collect();
+        SeriesRow::write(&rows, dir.path()).unwrap();
+        assert!(SeriesRow::read(dir.path()).unwrap() == rows);
+        let some = SeriesRow::read_columns(dir.path(), &["slices", "reasons"]).unwrap();
+        let left = |row: &SeriesRow| SeriesRow { series_uid: String::new(), label: None, ..row.clone() };
+        assert!(some == rows.iter().map(left).collect::<Vec<_>>());
+    }
+
+    /// As arrow's own writer does, of which this one is the parts.
+    #[test]
+    fn the_bytes_are_those_of_arrows_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows: Vec<SeriesRow> = series().into_iter().cycle().take(40_000).collect();
+        SeriesRow::write(&rows, dir.path()).unwrap();
+        let schema = Arc::new(SeriesRow::schema());
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties())).unwrap();
+        for rows in rows.chunks(CHUNK) {
+            writer.write(&SeriesRow::to_batch(rows, schema.clone()).unwrap()).unwrap();
+        }
+        writer.close().unwrap();
+        assert!(std::fs::read(dir.path().join(SeriesRow::FILE)).unwrap() == bytes);
     }
 
     #[test]

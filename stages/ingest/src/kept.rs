@@ -60,7 +60,11 @@ impl<'a> Sums<'a> {
     }
 
     /// Of every series that has a UID, added to what is `known` already.
-    pub(crate) fn of(&self, joined: &Joined, mut known: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    pub(crate) fn of(
+        &self,
+        joined: &Joined,
+        mut known: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
         let mut rows: HashMap<&str, Vec<&InstanceRow>> = HashMap::new();
         for row in joined.instances.iter().filter(|row| !known.contains_key(&*row.series_uid)) {
             rows.entry(&row.series_uid).or_default().push(row);
@@ -231,7 +235,8 @@ impl Kept {
         if !self.series.is_empty() {
             // A file's rows are all of one table, so their places in it put them in order.
             let place = |(at, row): (usize, &InstanceRow)| (files.place(&row.path).unwrap_or(0), at, true);
-            let mut order: Vec<(usize, usize, bool)> = joined.instances.iter().enumerate().map(place).collect();
+            let mut order: Vec<(usize, usize, bool)> =
+                joined.instances.iter().enumerate().map(place).collect();
             for (uid, series) in self.series {
                 joined.series.push(series.row);
                 order.extend(series.instances.into_iter().map(|(file, at)| (file, at, false)));
@@ -240,8 +245,11 @@ impl Kept {
             order.sort_unstable();
             // Each row is moved once: there may be a hundred thousand.
             let some = |rows: Vec<InstanceRow>| rows.into_iter().map(Some).collect::<Vec<_>>();
-            let (mut earlier, mut fresh) = (some(self.instances), some(std::mem::take(&mut joined.instances)));
-            let row = |(_, at, is_fresh): (usize, usize, bool)| if is_fresh { fresh[at].take() } else { earlier[at].take() };
+            let (mut earlier, mut fresh) =
+                (some(self.instances), some(std::mem::take(&mut joined.instances)));
+            let row = |(_, at, is_fresh): (usize, usize, bool)| {
+                if is_fresh { fresh[at].take() } else { earlier[at].take() }
+            };
             joined.instances = order.into_iter().filter_map(row).collect();
         }
         joined.series.sort_by(|a, b| a.series_uid.cmp(&b.series_uid));

@@ -1,7 +1,7 @@
 //! What is to be done: the accepted series with their files in order, and which of them an earlier
 //! artifact has already. Reads no pixels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use ctpipe_ct::{Request, Source, Volume, VolumeError, build, to_path};
 use ctpipe_engine::{MadeFrom, Previous, StageError, Task};
 use ctpipe_tables::shards::{FOLDER, ShardReader};
 use ctpipe_tables::{InstanceRow, SeriesRow, Status, Table, VolumeRow};
+use rayon::prelude::*;
 
 use crate::shards::shard_of;
 
@@ -20,7 +21,7 @@ pub(crate) struct Item {
     directions: Option<Directions>,
     size: [usize; 2],
     pixel_spacing: [f64; 2],
-    /// Each slice with its position, in order.
+    /// Each slice with its position, in order; none where the series is kept.
     slices: Vec<(Source, [f64; 3])>,
     /// Sums up all of the above and what the files hold; `None` where that is not known.
     pub(crate) made_from: Option<String>,
@@ -72,30 +73,36 @@ impl Earlier {
     }
 }
 
+/// What is read of the instances.
+const COLUMNS: [&str; 8] =
+    ["path", "member", "frame", "series_uid", "position_x", "position_y", "position_z", "slice_index"];
+
 /// Accepted series with their files in order, sorted by shard and UID.
 pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Item>, StageError> {
     let series = task.input("series")?;
-    let mut slices: BTreeMap<Arc<str>, BTreeMap<u32, InstanceRow>> = BTreeMap::new();
-    for row in InstanceRow::read(series).map_err(StageError::failed)? {
-        if let Some(index) = row.slice_index {
-            slices.entry(row.series_uid.clone()).or_default().insert(index, row);
-        }
+    let instances = InstanceRow::read_columns(series, &COLUMNS).map_err(StageError::failed)?;
+    let mut slices: HashMap<&str, Vec<&InstanceRow>> = HashMap::new();
+    // Those of a series mostly follow each other.
+    for rows in instances.chunk_by(|a, b| a.series_uid == b.series_uid) {
+        let placed = rows.iter().filter(|row| row.slice_index.is_some());
+        slices.entry(&rows[0].series_uid).or_default().extend(placed);
     }
-    let mut items = Vec::new();
-    for row in SeriesRow::read(series).map_err(StageError::failed)? {
-        if row.status == Status::Accepted.as_str() {
-            let instances = slices.remove(&*row.series_uid).unwrap_or_default();
-            items.push(item(task, row, instances.into_values(), earlier)?);
-        }
-    }
+    slices.values_mut().for_each(|slices| slices.sort_by_key(|row| row.slice_index));
+    let rows = SeriesRow::read(series).map_err(StageError::failed)?;
+    let accepted = rows.par_iter().filter(|row| row.status == Status::Accepted.as_str());
+    let item = |row: &SeriesRow| {
+        let slices = slices.get(row.series_uid.as_str()).map_or(&[][..], Vec::as_slice);
+        item(task, row, slices, earlier)
+    };
+    let mut items = accepted.map(item).collect::<Result<Vec<Item>, StageError>>()?;
     items.sort_by(|a, b| (&a.shard, &a.series_uid).cmp(&(&b.shard, &b.series_uid)));
     Ok(items)
 }
 
 fn item(
     task: &Task<'_>,
-    row: SeriesRow,
-    instances: impl Iterator<Item = InstanceRow>,
+    row: &SeriesRow,
+    instances: &[&InstanceRow],
     earlier: Option<&Earlier>,
 ) -> Result<Item, StageError> {
     let dicom = task.input("dicom")?;
@@ -104,48 +111,47 @@ fn item(
     let [a, b, c] = along_row.map(Option::unwrap_or_default);
     let [d, e, f] = along_column.map(Option::unwrap_or_default);
     let pixel_spacing = [row.row_spacing, row.column_spacing].map(Option::unwrap_or_default);
+    let position =
+        |row: &InstanceRow| [row.position_x, row.position_y, row.position_z].map(Option::unwrap_or_default);
     let mut made_from = MadeFrom::new();
     made_from.add(row.rows.to_le_bytes());
     made_from.add(row.columns.to_le_bytes());
     for number in [a, b, c, d, e, f].into_iter().chain(pixel_spacing) {
         made_from.add(number.to_le_bytes());
     }
-    let mut slices = Vec::new();
-    let mut names = Vec::new();
     let mut all_known = true;
     for row in instances {
-        let position = [row.position_x, row.position_y, row.position_z].map(Option::unwrap_or_default);
-        let path = to_path(&row.path);
         match task.digest("dicom", &row.path) {
             Some(digest) => made_from.add(digest),
             None => all_known = false,
         }
         made_from.add(row.member.as_deref().unwrap_or_default());
         made_from.add(row.frame.to_le_bytes());
-        for number in position {
+        for number in position(row) {
             made_from.add(number.to_le_bytes());
         }
-        // Where all is read, all must be as it was.
-        if earlier.is_some() {
-            names.push(row.path);
-        }
-        let source = Source { path: dicom.join(path), member: row.member, frame: row.frame as usize };
-        slices.push((source, position));
     }
     let made_from = all_known.then(|| made_from.digest());
     let kept = made_from.as_ref().and_then(|made_from| earlier?.row(&row.series_uid, made_from));
+    // What is kept is not opened.
+    let opened = if kept.is_none() { instances } else { &[] };
+    // Where all is read, all must be as it was.
     if earlier.is_some() {
-        task.opens("dicom", if kept.is_none() { names } else { Vec::new() });
+        task.opens("dicom", opened.iter().map(|row| row.path.clone()));
     }
+    let slice = |row: &&InstanceRow| {
+        let path = dicom.join(to_path(&row.path));
+        (Source { path, member: row.member.clone(), frame: row.frame as usize }, position(row))
+    };
     Ok(Item {
         shard: shard_of(&row.series_uid),
         directions: Directions::new([a, b, c, d, e, f]),
         size: [row.rows as usize, row.columns as usize],
         pixel_spacing,
-        slices,
+        slices: opened.iter().map(slice).collect(),
         made_from,
         kept,
-        series_uid: row.series_uid,
+        series_uid: row.series_uid.clone(),
     })
 }
 

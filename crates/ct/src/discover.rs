@@ -121,9 +121,12 @@ impl Listing {
 
 /// The order of [`Listing::of`], a name's bytes that are no UTF-8 apart: folder by folder, so that what separates
 /// names comes before all that is in them.
-pub fn in_order(a: &str, b: &str) -> Ordering {
+pub fn in_order<'a>(a: &'a str, b: &'a str) -> Ordering {
     let (a, b) = (a.as_bytes(), b.as_bytes());
-    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    // What they have in common is long, so several bytes at a time.
+    let words = |name: &'a [u8]| name.as_chunks::<8>().0.iter();
+    let same = 8 * words(a).zip(words(b)).take_while(|(a, b)| a == b).count();
+    let same = same + a[same..].iter().zip(&b[same..]).take_while(|(a, b)| a == b).count();
     let next = |name: &[u8]| name.get(same).map(|&byte| if byte == b'/' { 0 } else { byte });
     next(a).cmp(&next(b))
 }

@@ -9,6 +9,16 @@ use crate::fault;
 
 /// Writes a file so that a reader sees the old bytes or the new ones, never a mixture.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, true)
+}
+
+/// As [`write_atomically`], but does not wait for the disk: after a power cut the file may be there in part. For what is
+/// held against a digest whenever it is read, and only saves time.
+pub(crate) fn write_checked(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, false)
+}
+
+fn replace(path: &Path, bytes: &[u8], lasting: bool) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fault::point()?;
     fs::create_dir_all(folder)?;
@@ -17,13 +27,15 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(first)?;
     fault::point()?;
     file.write_all(second)?;
-    file.as_file().sync_all()?;
+    if lasting {
+        file.as_file().sync_all()?;
+    }
     // tempfile makes its files private; these are meant to be read by the group.
     file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
     fault::point()?;
     file.persist(path)?;
     fault::point()?;
-    sync_folder(folder)
+    if lasting { sync_folder(folder) } else { Ok(()) }
 }
 
 /// As [`write_atomically`], but what a kill leaves behind is in `staging` and not beside the file, which is among the

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -64,10 +64,26 @@ struct Entry {
 struct Known {
     names: Vec<u8>,
     entries: Vec<Entry>,
-    /// By a hash of the name. Two names of one hash are one place: the second is hashed every time.
-    places: HashMap<u64, usize>,
+    /// By a hash of the name. Two names of one hash are one place: the file of the second is read every time.
+    places: HashMap<u64, usize, BuildHasherDefault<AsItIs>>,
     /// Is there anything that the file does not have from which this was read?
     news: bool,
+}
+
+/// The hash of what is a hash already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.0 = self.0 << 8 | u64::from(byte));
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 impl Known {
@@ -122,7 +138,7 @@ impl Known {
         let mut known = Known {
             names: Vec::with_capacity(bytes.len() - most * FIXED),
             entries: Vec::with_capacity(most),
-            places: HashMap::with_capacity(most),
+            places: HashMap::with_capacity_and_hasher(most, BuildHasherDefault::default()),
             news: false,
         };
         let number = |bytes: &mut &[u8]| bytes.split_off(..8)?.try_into().ok().map(u64::from_le_bytes);
@@ -232,7 +248,7 @@ impl StatCache {
             return Ok(());
         }
         let body = known.to_bytes();
-        crate::files::write_atomically(path, &[HEADER, blake3::hash(&body).as_bytes(), &body].concat())
+        crate::files::write_checked(path, &[HEADER, blake3::hash(&body).as_bytes(), &body].concat())
     }
 }
 

@@ -328,10 +328,11 @@ impl Store {
     /// Remembers what an input held, so that a later difference can name files.
     pub(crate) fn remember_tree(&self, digest: &str, tree: &Tree) -> Result<()> {
         let path = self.tree_path(digest);
-        if path.exists() {
+        // A shorter one is what a power cut has left.
+        if fs::metadata(&path).is_ok_and(|there| there.len() == tree.length() as u64) {
             return Ok(());
         }
-        files::write_atomically(&path, &tree.to_bytes()).map_err(|e| Error::io("cannot write", &path, e))
+        files::write_checked(&path, &tree.to_bytes()).map_err(|e| Error::io("cannot write", &path, e))
     }
 
     /// `None` as well where it is damaged: its name is the digest of its bytes.

@@ -66,8 +66,10 @@ impl<'a> Sums<'a> {
         mut known: BTreeMap<String, String>,
     ) -> BTreeMap<String, String> {
         let mut rows: HashMap<&str, Vec<&InstanceRow>> = HashMap::new();
-        for row in joined.instances.iter().filter(|row| !known.contains_key(&*row.series_uid)) {
-            rows.entry(&row.series_uid).or_default().push(row);
+        for own in joined.instances.chunk_by(|a, b| a.series_uid == b.series_uid) {
+            if !known.contains_key(&*own[0].series_uid) {
+                rows.entry(&own[0].series_uid).or_default().extend(own);
+            }
         }
         for row in joined.series.iter().filter(|row| !row.series_uid.is_empty()) {
             let uid = row.series_uid.as_str();

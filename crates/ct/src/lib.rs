@@ -27,6 +27,7 @@ mod storage;
 mod sums;
 mod tally;
 pub mod volume;
+mod waiting;
 
 pub use ctpipe_disk::{Room, to_path};
 

@@ -5,82 +5,15 @@
 // nothing.
 #![allow(clippy::inline_always, clippy::needless_bitwise_bool)]
 
-use std::ops::Range;
-
 use crate::pixels::Frame;
 use crate::resample::Axis;
 use crate::row::{Narrow, Row, Scale};
 use crate::sums::Sums;
 use crate::tally::{Counts, Tally};
+use crate::waiting::Waiting;
 
 /// So many rows are looked at for the histograms, of frames that have them.
-const ROWS_SEEN: usize = 16;
-
-/// Rows that wait to be added, so that an output's sums are read and written once for several of them.
-/// What a sum is made of and in which order stays the same.
-struct Waiting {
-    /// So many rows have room.
-    values: Vec<i16>,
-    /// The first, and behind the last.
-    rows: Range<usize>,
-}
-
-impl Waiting {
-    const MOST: usize = 8;
-    /// Columns whose sums stay in registers.
-    const BLOCK: usize = 32;
-
-    fn new(columns: usize) -> Waiting {
-        Waiting { values: vec![0; Waiting::MOST * columns], rows: 0..0 }
-    }
-
-    /// Room for the row's values; those before it follow each other.
-    #[inline(always)]
-    fn next(&mut self, row: usize, columns: usize) -> &mut [i16] {
-        if self.rows.is_empty() {
-            self.rows = row..row;
-        }
-        self.rows.end += 1;
-        &mut self.values[(row - self.rows.start) * columns..][..columns]
-    }
-
-    /// Adds all that wait to the outputs that read them.
-    #[inline(always)]
-    fn add(&mut self, inputs: &[Vec<(usize, f32)>], air: f32, columns: usize, sums: &mut [f32]) {
-        let reads = &inputs[self.rows.clone()];
-        self.rows = 0..0;
-        let outputs = || reads.iter().flatten().map(|&(output, _)| output);
-        let (Some(first), Some(last)) = (outputs().min(), outputs().max()) else { return };
-        for output in first..=last {
-            let mut terms = [(0.0, 0_usize); Waiting::MOST];
-            let mut count = 0;
-            for (row, reads) in reads.iter().enumerate() {
-                if let Some(&(_, weight)) = reads.iter().find(|&&(of, _)| of == output) {
-                    terms[count] = (weight, row * columns);
-                    count += 1;
-                }
-            }
-            let sums = &mut sums[output * columns..][..columns];
-            let (blocks, rest) = sums.as_chunks_mut::<{ Waiting::BLOCK }>();
-            let behind = blocks.len() * Waiting::BLOCK;
-            for (index, block) in blocks.iter_mut().enumerate() {
-                let mut held = *block;
-                for &(weight, start) in &terms[..count] {
-                    let values = &self.values[start + index * Waiting::BLOCK..][..Waiting::BLOCK];
-                    for (sum, &value) in held.iter_mut().zip(values) {
-                        *sum += weight * (f32::from(value) - air);
-                    }
-                }
-                *block = held;
-            }
-            for &(weight, start) in &terms[..count] {
-                for (sum, &value) in rest.iter_mut().zip(&self.values[start + behind..]) {
-                    *sum += weight * (f32::from(value) - air);
-                }
-            }
-        }
-    }
-}
+const ROWS_SEEN: usize = 8;
 
 /// The rows of a frame, each added to the outputs that read it.
 struct Lines<'a> {
@@ -91,11 +24,7 @@ struct Lines<'a> {
     width: usize,
     /// For each row, the outputs that read it.
     inputs: &'a [Vec<(usize, f32)>],
-    row: &'a mut Row,
-    /// Of an earlier frame, all added.
-    waiting: &'a mut Waiting,
-    sums: &'a mut [f32],
-    counts: &'a mut Counts,
+    work: &'a mut Work,
 }
 
 /// Compiled for each instruction set with all that is inlined into it. None fuses a product and a sum,
@@ -105,46 +34,79 @@ impl pulp::WithSimd for Lines<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Lines { frame, scale, narrow, width, inputs, row, waiting, sums, counts } = self;
-        let columns = frame.columns;
-        let slope = scale.slope as f32;
-        let every = (frame.rows / ROWS_SEEN).max(1);
-        let air = narrow.map_or(0.0, |narrow| f32::from(narrow.air));
+        match self.narrow {
+            Some(narrow) => self.add_narrow(narrow),
+            None => self.add_wide(),
+        }
+    }
+}
+
+/// The rows' bytes, and whether they are looked at for the histograms.
+#[inline(always)]
+fn rows<'a>(
+    frame: &'a Frame<'_>,
+    width: usize,
+    count: usize,
+) -> impl Iterator<Item = (usize, &'a [u8], bool)> {
+    let every = (frame.rows / ROWS_SEEN).max(1);
+    let rows = frame.bytes.chunks_exact(frame.columns * width).take(count).enumerate();
+    rows.map(move |(row, bytes)| (row, bytes, row % every == every / 2))
+}
+
+impl Lines<'_> {
+    #[inline(always)]
+    fn add_narrow(self, narrow: Narrow) {
+        let Work { row, narrow: waiting, sums, counts, .. } = &mut *self.work;
+        let sums = sums.begin();
+        let air = f32::from(narrow.air);
         let mut likely_padded = false;
-        let lines = frame.bytes.chunks_exact(columns * width).enumerate();
-        for ((index, bytes), outputs) in lines.zip(inputs) {
-            let seen = index % every == every / 2;
-            if let Some(narrow) = narrow.filter(|_| !seen) {
-                let to = waiting.next(index, columns);
-                // Rows are mostly like the one before them.
-                let measured = if likely_padded { None } else { narrow.measured(bytes, to) };
-                let (min, max, padding) = match measured {
-                    Some((min, max)) => (min, max, 0),
-                    None => narrow.padded(bytes, to),
-                };
-                likely_padded = padding > 0;
-                if min <= max {
-                    row.min = row.min.min(i32::from(min) + narrow.bias);
-                    row.max = row.max.max(i32::from(max) + narrow.bias);
-                }
-                row.padding += u32::from(padding);
-                if waiting.rows.len() == Waiting::MOST {
-                    waiting.add(inputs, air, columns, sums);
-                }
-                continue;
-            }
-            waiting.add(inputs, air, columns, sums);
-            row.convert(frame.stored, scale, bytes);
-            for &(output, weight) in outputs {
-                for (sum, value) in sums[output * columns..][..columns].iter_mut().zip(&row.above) {
-                    *sum += weight * value;
-                }
+        // The largest of the samples that wait, sign apart.
+        let mut largest = narrow.air.unsigned_abs();
+        for (index, bytes, seen) in rows(self.frame, self.width, self.inputs.len()) {
+            let to = waiting.next(index);
+            // Rows are mostly like the one before them.
+            let measured = if likely_padded { None } else { narrow.measured(bytes, to) };
+            let (min, max, padding) = match measured {
+                Some((min, max)) => (min, max, 0),
+                None => narrow.padded(bytes, to),
+            };
+            likely_padded = padding > 0;
+            if min <= max {
+                row.min = row.min.min(i32::from(min) + narrow.bias);
+                row.max = row.max.max(i32::from(max) + narrow.bias);
+                largest = largest.max(min.unsigned_abs()).max(max.unsigned_abs());
             }
             if seen {
-                Tally::look(&row.above, slope, counts);
+                row.convert(self.frame.stored, self.scale, bytes);
+                Tally::look(&row.above, self.scale.slope as f32, counts);
+            } else {
+                row.padding += u32::from(padding);
+            }
+            if waiting.len() == Waiting::<i16>::MOST || index + 1 == self.inputs.len() {
+                if usize::from(largest) * waiting.len() <= i16::MAX as usize {
+                    waiting.add::<i16>(self.inputs, air, sums);
+                } else {
+                    waiting.add::<i32>(self.inputs, air, sums);
+                }
+                largest = narrow.air.unsigned_abs();
             }
         }
-        waiting.add(inputs, air, columns, sums);
+    }
+
+    #[inline(always)]
+    fn add_wide(self) {
+        let Work { row, wide: waiting, sums, counts, .. } = &mut *self.work;
+        let sums = sums.begin();
+        for (index, bytes, seen) in rows(self.frame, self.width, self.inputs.len()) {
+            row.convert(self.frame.stored, self.scale, bytes);
+            waiting.next(index).copy_from_slice(&row.above);
+            if seen {
+                Tally::look(&row.above, self.scale.slope as f32, counts);
+            }
+            if waiting.len() == Waiting::<f32>::MOST || index + 1 == self.inputs.len() {
+                waiting.add::<f32>(self.inputs, 0.0, sums);
+            }
+        }
     }
 }
 
@@ -159,7 +121,8 @@ pub(crate) struct Reduction {
 /// Memory that frame after frame is reduced in, and what has been seen in them.
 pub(crate) struct Work {
     row: Row,
-    waiting: Waiting,
+    narrow: Waiting<i16>,
+    wide: Waiting<f32>,
     sums: Sums,
     counts: Counts,
     tally: Tally,
@@ -170,7 +133,8 @@ impl Work {
     pub(crate) fn new(columns: usize, height: usize) -> Work {
         Work {
             row: Row::new(columns),
-            waiting: Waiting::new(columns),
+            narrow: Waiting::new(columns),
+            wide: Waiting::new(columns),
             sums: Sums::new(columns, height),
             counts: Counts::new(columns),
             tally: Tally::new(),
@@ -204,12 +168,11 @@ impl Reduction {
         work: &mut Work,
     ) -> Vec<f32> {
         let Frame { rows, columns, .. } = *frame;
-        let Work { row, waiting, sums, counts, tally } = work;
-        row.begin();
+        work.row.begin();
         let width = frame.stored.allocated as usize / 8;
         let inputs = &self.inputs;
-        let lines = Lines { frame, scale, narrow, width, inputs, row, waiting, sums: sums.begin(), counts };
-        pulp::Arch::new().dispatch(lines);
+        pulp::Arch::new().dispatch(Lines { frame, scale, narrow, width, inputs, work: &mut *work });
+        let Work { row, sums, counts, tally, .. } = work;
         counts.make_room(tally, rows * columns);
         let seen = row.min <= row.max;
         if seen {

@@ -129,16 +129,24 @@ impl Voxels {
     fn of(hu: &[f32]) -> Voxels {
         const LANES: usize = 8;
         let (mut sums, mut air, mut soft_tissue) = ([0.0; LANES], [0_u32; LANES], [0_u32; LANES]);
-        let mut add = |lane: usize, value: f32| {
-            sums[lane] += f64::from(value);
-            air[lane] += u32::from(value < -950.0);
-            soft_tissue[lane] += u32::from((-150.0..=150.0).contains(&value));
-        };
         let (lines, rest) = hu.as_chunks::<LANES>();
-        for line in lines {
-            (0..LANES).for_each(|lane| add(lane, line[lane]));
+        let mut last = [f32::NAN; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        // A loop for each kind of number: a mixed one would be done value by value.
+        for line in lines.iter().chain([&last]) {
+            for lane in 0..LANES {
+                air[lane] += u32::from(line[lane] < -950.0);
+            }
+            for lane in 0..LANES {
+                soft_tissue[lane] += u32::from(line[lane] >= -150.0) & u32::from(line[lane] <= 150.0);
+            }
         }
-        rest.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
+        for line in lines {
+            for lane in 0..LANES {
+                sums[lane] += f64::from(line[lane]);
+            }
+        }
+        rest.iter().enumerate().for_each(|(lane, &value)| sums[lane] += f64::from(value));
         Voxels { sum: sums.iter().sum(), air: air.iter().sum(), soft_tissue: soft_tissue.iter().sum() }
     }
 }

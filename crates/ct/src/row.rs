@@ -162,9 +162,12 @@ fn unpack_as(stored: Stored, to: &mut [i32], raw: impl Iterator<Item = u32>) -> 
 /// takes a quarter of the memory. What is counted and added is the same to the bit as by [`Row`].
 #[derive(Clone, Copy)]
 pub(crate) struct Narrow {
-    /// Raises the stored bits to the top; unsigned ones become signed by turning their highest bit.
-    raise: u32,
+    /// The stored bits.
+    mask: u16,
+    /// The bit that is turned: of signed values their sign, which is taken off again, and so reaches into the bits above;
+    /// of unsigned ones of 16 bits the highest, which makes them signed. No shifts: these are slow.
     turn: u16,
+    less: u16,
     /// Stored value less the narrow one.
     pub(crate) bias: i32,
     measured: (i16, i16),
@@ -180,8 +183,12 @@ impl Narrow {
         if stored.allocated != 16 || scale.whole {
             return None;
         }
-        let bias = if stored.signed { 0 } else { 1 << (stored.bits - 1) };
-        let turn = if stored.signed { 0 } else { 1 << 15 };
+        let highest = 1_u16 << (stored.bits - 1);
+        let (turn, less, bias) = match stored.signed {
+            true => (highest, highest, 0),
+            false if stored.bits == 16 => (highest, 0, i32::from(highest)),
+            false => (0, 0, 0),
+        };
         let narrow = |value: i32| {
             let value = i64::from(value) - i64::from(bias);
             value.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
@@ -196,22 +203,28 @@ impl Narrow {
         let whole = scale.air.fract() == 0.0 && scale.air.abs() < 1e6;
         let fits = whole && ends_fit && within(scale.air as i32);
         // Without padding, a range that no row's values reach into: such rows take the short way.
-        let padding = if from <= to { (narrow(from), narrow(to)) } else { (i16::MAX, i16::MIN) };
-        let measured = (narrow(low), narrow(high));
+        let mut padding = if from <= to { (narrow(from), narrow(to)) } else { (i16::MAX, i16::MIN) };
+        let mut measured = (narrow(low), narrow(high));
+        // Padding that reaches from below to what is measured only moves that limit.
+        if from <= to && padding.0 <= measured.0 && padding.1 < i16::MAX {
+            measured.0 = measured.0.max(padding.1 + 1);
+            padding = (i16::MAX, i16::MIN);
+        }
         fits.then(|| Narrow {
-            raise: 16 - stored.bits,
+            mask: u16::MAX >> (16 - stored.bits),
             turn,
+            less,
             bias,
             measured,
             padding,
-            only_below: measured.1 == i16::MAX && (from > to || padding.1 < measured.0),
+            only_below: measured.1 == i16::MAX && padding.0 > padding.1,
             air: narrow(scale.air as i32),
         })
     }
 
     #[inline(always)]
     fn value(self, raw: [u8; 2]) -> i16 {
-        ((u16::from_le_bytes(raw) << self.raise) ^ self.turn).cast_signed() >> self.raise
+        ((u16::from_le_bytes(raw) & self.mask) ^ self.turn).wrapping_sub(self.less).cast_signed()
     }
 
     /// Converts a row of which nothing is padding: the smallest and the largest; `None` where there is

@@ -52,7 +52,7 @@ impl Tally {
     pub(crate) fn look(above: &[f32], slope: f32, counts: &mut Counts) {
         let hu = |value: f32| value * slope + AIR_HU;
         let is_padding =
-            |a: f32, b: f32| (a.to_bits() == PADDING.to_bits()) | (b.to_bits() == PADDING.to_bits());
+            |a: f32, b: f32| mask(a.to_bits() == PADDING.to_bits()) | mask(b.to_bits() == PADDING.to_bits());
         let lowest = Tally::LOWEST as f32 - 0.5;
         let pairs = above.as_chunks::<2>().0;
         // Where each belongs first, for many at once, in loops of one thing each; then one after the
@@ -60,17 +60,17 @@ impl Tally {
         let Counts { slots, histogram, differences, .. } = counts;
         for (slot, &[a, b]) in slots.iter_mut().zip(pairs) {
             // Below the first bin it is negative.
-            let seen = whole((hu(a) - lowest).clamp(-1.0, Tally::BINS as f32)).wrapping_add(1);
-            *slot = seen & mask(!is_padding(a, b));
+            let seen = whole((hu(a) - lowest).max(-1.0).min(Tally::BINS as f32)).wrapping_add(1);
+            *slot = seen & !is_padding(a, b);
         }
         histogram.count(slots);
         for (slot, &[a, b]) in slots.iter_mut().zip(pairs) {
             let (u, v) = (hu(a), hu(b));
-            let tissue = (u.min(v) >= -100.0) & (u.max(v) <= 200.0) & !is_padding(a, b);
+            let tissue = mask(u.min(v) >= -100.0) & mask(u.max(v) <= 200.0) & !is_padding(a, b);
             // No more than 300.
             let difference =
                 whole(((u - v).abs() + 0.5).min(Tally::DIFFERENCES as f32 - 1.0)).wrapping_add(1);
-            *slot = difference & mask(tissue);
+            *slot = difference & tissue;
         }
         differences.count(slots);
     }

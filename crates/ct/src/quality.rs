@@ -128,26 +128,22 @@ impl Voxels {
     #[inline(always)]
     fn of(hu: &[f32]) -> Voxels {
         const LANES: usize = 8;
-        let (mut sums, mut air, mut soft_tissue) = ([0.0; LANES], [0_u32; LANES], [0_u32; LANES]);
-        let (lines, rest) = hu.as_chunks::<LANES>();
-        let mut last = [f32::NAN; LANES];
-        last[..rest.len()].copy_from_slice(rest);
-        // A loop for each kind of number: a mixed one would be done value by value.
-        for line in lines.iter().chain([&last]) {
-            for lane in 0..LANES {
-                air[lane] += u32::from(line[lane] < -950.0);
-            }
-            for lane in 0..LANES {
-                soft_tissue[lane] += u32::from(line[lane] >= -150.0) & u32::from(line[lane] <= 150.0);
-            }
+        let mut voxels = Voxels::default();
+        // There are no more than 256³; a check of that would be made value by value.
+        for &value in hu {
+            voxels.air = voxels.air.wrapping_add(u32::from(value < -950.0));
+            let soft_tissue = u32::from(value >= -150.0) & u32::from(value <= 150.0);
+            voxels.soft_tissue = voxels.soft_tissue.wrapping_add(soft_tissue);
         }
+        let mut sums = [0.0; LANES];
+        let (lines, rest) = hu.as_chunks::<LANES>();
         for line in lines {
             for lane in 0..LANES {
                 sums[lane] += f64::from(line[lane]);
             }
         }
         rest.iter().enumerate().for_each(|(lane, &value)| sums[lane] += f64::from(value));
-        Voxels { sum: sums.iter().sum(), air: air.iter().sum(), soft_tissue: soft_tissue.iter().sum() }
+        Voxels { sum: sums.iter().sum(), ..voxels }
     }
 }
 

@@ -57,7 +57,7 @@ impl Stage for Preprocess {
         "preprocess"
     }
     fn version(&self) -> u32 {
-        4
+        5
     }
     fn doc(&self) -> &'static str {
         "orders, decodes, converts to HU, resamples to a cube and windows -1000..400 HU to 0..1"

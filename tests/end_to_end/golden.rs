@@ -13,7 +13,7 @@ fn the_same_phantoms_give_the_same_bytes_as_ever() {
     sandbox.ctpipe(&["run", "--to", "split"]).expect(0);
     let golden = [
         ("ingest", 5, "e3f851c73ee2cb78233d143595282bfc80174d181cfe1034e65001fbd5391bdb"),
-        ("preprocess", 4, "7379655014a5869c18387f362d219fab3fa135fbd59ab555e70319d5cf1b859b"),
+        ("preprocess", 5, "79147eedcc5d5267ac2f07c28ccc7bec0949bf61718e7617509e71c4f6489721"),
         ("split", 3, "f3c8af8d53805810cd4316a3d3210d225837bc68150611fa17664bcec31eabf3"),
     ];
     for (stage, version, digest) in golden {

@@ -83,7 +83,7 @@ impl Lines<'_> {
                 row.padding += u32::from(padding);
             }
             if waiting.len() == Waiting::<i16>::MOST || index + 1 == self.inputs.len() {
-                if usize::from(largest) * waiting.len() <= i16::MAX as usize {
+                if i16::try_from(usize::from(largest) * waiting.len()).is_ok() {
                     waiting.add::<i16>(self.inputs, air, sums);
                 } else {
                     waiting.add::<i32>(self.inputs, air, sums);
@@ -279,11 +279,11 @@ mod tests {
             let tally = work.tally();
             assert_eq!((tally.padding, tally.samples), (256, 1024));
             assert_eq!((tally.min_hu, tally.max_hu), (40.0, 40.0));
-            // Every second row is looked at, and every second value of it.
+            // Every fourth row is looked at, and every second value of it.
             let bin = (40 - Tally::LOWEST) as usize;
-            assert_eq!(tally.histogram[bin], 8 * 8 + 8 * 16);
-            assert_eq!(tally.histogram.iter().sum::<u64>(), 192);
-            assert_eq!(tally.differences[0], 192);
+            assert_eq!(tally.histogram[bin], 4 * 8 + 4 * 16);
+            assert_eq!(tally.histogram.iter().sum::<u64>(), 96);
+            assert_eq!(tally.differences[0], 96);
         }
     }
 }

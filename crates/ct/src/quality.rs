@@ -1,5 +1,8 @@
 //! Numbers that tell whether a volume is what it should be.
 
+// Inlined into what is compiled for several instruction sets.
+#![allow(clippy::inline_always)]
+
 use crate::fit::Fitted;
 use crate::geometry::{Canonical, Stack};
 use crate::tally::Tally;

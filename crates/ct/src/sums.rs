@@ -13,21 +13,21 @@ pub(crate) struct Sums {
     columns: usize,
     height: usize,
     /// Rows beyond the last fill the lanes, and stay empty.
-    sums: Vec<f32>,
+    rows: Vec<f32>,
     /// [`LANES`] rows, column by column.
     turned: Vec<[f32; LANES]>,
 }
 
 impl Sums {
     pub(crate) fn new(columns: usize, height: usize) -> Sums {
-        let sums = vec![0.0; height.next_multiple_of(LANES) * columns];
-        Sums { columns, height, sums, turned: vec![[0.0; LANES]; columns] }
+        let rows = vec![0.0; height.next_multiple_of(LANES) * columns];
+        Sums { columns, height, rows, turned: vec![[0.0; LANES]; columns] }
     }
 
     /// All rows one behind the other, empty.
     pub(crate) fn begin(&mut self) -> &mut [f32] {
-        self.sums.fill(0.0);
-        &mut self.sums
+        self.rows.fill(0.0);
+        &mut self.rows
     }
 
     /// Row by row, the means along `axis`, times `slope`.
@@ -52,8 +52,8 @@ impl pulp::WithSimd for Means<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Means { sums: Sums { columns, sums, turned, .. }, axis, slope, across, out } = self;
-        for (out, rows) in out.chunks_mut((LANES * across).max(1)).zip(sums.chunks_exact(LANES * *columns)) {
+        let Means { sums: Sums { columns, rows, turned, .. }, axis, slope, across, out } = self;
+        for (out, rows) in out.chunks_mut((LANES * across).max(1)).zip(rows.chunks_exact(LANES * *columns)) {
             let rows: [&[f32]; LANES] = std::array::from_fn(|lane| &rows[lane * *columns..][..*columns]);
             for (column, lanes) in turned.iter_mut().enumerate() {
                 for (lane, row) in lanes.iter_mut().zip(&rows) {

@@ -172,7 +172,9 @@ fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<
     // Sums, and ends of a range: who saw what does not matter.
     let mut tally = Tally::new();
     let works = works.into_inner().unwrap_or_else(PoisonError::into_inner);
-    works.into_iter().for_each(|work| tally.add(&work.tally()));
+    for work in works {
+        tally.add(&work.tally());
+    }
     Ok((hu, tally))
 }
 

@@ -106,12 +106,13 @@ impl<T: Copy + Default> Waiting<T> {
             for (row, reads) in reads.iter().enumerate() {
                 let Some(&(_, weight)) = reads.iter().find(|&&(of, _)| of == output) else { continue };
                 let before = groups[..count].last_mut();
-                match before.filter(|b| b.weight.to_bits() == weight.to_bits() && b.first + b.count == row) {
-                    Some(before) => before.count += 1,
-                    None => {
-                        groups[count] = Alike { weight, first: row, count: 1 };
-                        count += 1;
-                    }
+                let alike =
+                    |b: &&mut Alike| b.weight.to_bits() == weight.to_bits() && b.first + b.count == row;
+                if let Some(before) = before.filter(alike) {
+                    before.count += 1;
+                } else {
+                    groups[count] = Alike { weight, first: row, count: 1 };
+                    count += 1;
                 }
             }
             self.add_to::<S>(&groups[..count], air, &mut sums[output * self.columns..][..self.columns]);
@@ -159,12 +160,11 @@ mod tests {
         let inputs = [vec![(0, 0.5)], vec![(0, 1.0)], vec![(0, 1.0)], vec![(0, 0.25), (1, 0.75)]];
         let (mut narrow, mut wide) = (Waiting::<i16>::new(40), Waiting::<f32>::new(40));
         for row in 0..4 {
-            for column in 0..40 {
-                narrow.next(row)[column] = (10 * (row + 1) + column) as i16;
-                wide.next(row)[column] = (10 * (row + 1) + column) as f32 - 2.0;
-                narrow.rows.end = row + 1;
-                wide.rows.end = row + 1;
-            }
+            let value = |column: i16| 10 * (row + 1) + column;
+            let to = narrow.next(row as usize);
+            to.iter_mut().zip(0..).for_each(|(to, column)| *to = value(column));
+            let to = wide.next(row as usize);
+            to.iter_mut().zip(0..).for_each(|(to, column)| *to = f32::from(value(column)) - 2.0);
         }
         let mut sums = [vec![0.0; 80], vec![0.0; 80], vec![0.0; 80]];
         let rows = narrow.rows.clone();

@@ -222,7 +222,7 @@ mod tests {
             series_uid: format!("1.{k}"),
             slices: k,
             reasons: vec![format!("r{}", k % 3); k as usize % 4],
-            label: (k % 5 != 0).then_some(k),
+            label: (!k.is_multiple_of(5)).then_some(k),
             ..SeriesRow::default()
         };
         let rows: Vec<SeriesRow> = (0..50_000).map(row).collect();

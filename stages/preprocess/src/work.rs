@@ -87,7 +87,9 @@ pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Ite
         let placed = rows.iter().filter(|row| row.slice_index.is_some());
         slices.entry(&rows[0].series_uid).or_default().extend(placed);
     }
-    slices.values_mut().for_each(|slices| slices.sort_by_key(|row| row.slice_index));
+    for slices in slices.values_mut() {
+        slices.sort_by_key(|row| row.slice_index);
+    }
     let rows = SeriesRow::read(series).map_err(StageError::failed)?;
     let accepted = rows.par_iter().filter(|row| row.status == Status::Accepted.as_str());
     let item = |row: &SeriesRow| {

@@ -47,8 +47,7 @@ pub(crate) fn inspect(global: &Global, args: &Inspect) -> anyhow::Result<u8> {
                 Ok(())
             }
         };
-        files
-            .extend(Listing::of(path).read(&|_| true, &tell)?.into_iter().map(|found| (path.clone(), found)));
+        files.extend(Listing::of(path).read(&tell)?.into_iter().map(|found| (path.clone(), found)));
     }
     bar.finish_and_clear();
     let mut by_series: BTreeMap<&str, Vec<usize>> = BTreeMap::new();

@@ -87,24 +87,18 @@ impl Listing {
         Listing { root: root.to_owned(), entries: names.map(|name| Entry::File(name.to_owned())).collect() }
     }
 
-    /// Reads the headers of those that `wanted` picks, in the order of the listing; members of archives in
-    /// the order of the archive.
+    /// Reads the headers of all, in the order of the listing; members of archives in the order of the archive.
     ///
     /// `tell` is told how many of how many files are done; its error ends the search.
     ///
     /// # Errors
     /// What `tell` says.
-    pub fn read<E: Send>(
-        &self,
-        wanted: &(dyn Fn(usize) -> bool + Sync),
-        tell: &(dyn Fn(u64, u64) -> Result<(), E> + Sync),
-    ) -> Result<Vec<Found>, E> {
-        let picked: Vec<&Entry> =
-            self.entries.iter().enumerate().filter(|(index, _)| wanted(*index)).map(|(_, e)| e).collect();
-        let total = picked.len() as u64;
+    pub fn read<E: Send>(&self, tell: &(dyn Fn(u64, u64) -> Result<(), E> + Sync)) -> Result<Vec<Found>, E> {
+        let total = self.entries.len() as u64;
         let done = AtomicU64::new(0);
-        let found: Vec<Vec<Found>> = picked
-            .into_par_iter()
+        let found: Vec<Vec<Found>> = self
+            .entries
+            .par_iter()
             .map(|entry| {
                 let found = match entry {
                     Entry::File(path) if path.is_empty() => look(path, &self.root),

@@ -206,7 +206,8 @@ impl Narrow {
         let mut padding = if from <= to { (narrow(from), narrow(to)) } else { (i16::MAX, i16::MIN) };
         let mut measured = (narrow(low), narrow(high));
         // Padding that reaches from below to what is measured only moves that limit.
-        if from <= to && padding.0 <= measured.0 && padding.1 < i16::MAX {
+        let lowest = if stored.signed || bias > 0 { i16::MIN } else { 0 };
+        if from <= to && padding.0 <= measured.0.max(lowest) && padding.1 < i16::MAX {
             measured.0 = measured.0.max(padding.1 + 1);
             padding = (i16::MAX, i16::MIN);
         }

@@ -85,7 +85,7 @@ fn mask(is: bool) -> i32 {
 
 /// What rows add to a [`Tally`].
 pub(crate) struct Counts {
-    /// No more samples than these have been counted.
+    /// How many have been counted, at most.
     counted: u64,
     /// Where the values of the row at hand belong.
     slots: Vec<i32>,

@@ -50,6 +50,8 @@ impl Sum<f32> for f32 {
     }
 }
 
+/// Rows that wait at a time.
+pub(crate) const MOST: usize = 8;
 /// Columns whose sums stay in registers.
 const BLOCK: usize = 32;
 
@@ -71,10 +73,13 @@ struct Alike {
 }
 
 impl<T: Copy + Default> Waiting<T> {
-    /// Rows that wait at a time.
-    pub(crate) const MOST: usize = 8;
     pub(crate) fn new(columns: usize) -> Waiting<T> {
-        Waiting { columns, values: vec![T::default(); Waiting::<T>::MOST * columns], rows: 0..0 }
+        Waiting { columns, values: vec![T::default(); MOST * columns], rows: 0..0 }
+    }
+
+    /// Of another frame: nothing waits.
+    pub(crate) fn begin(&mut self) {
+        self.rows = 0..0;
     }
 
     /// Room for the row's values; those before it follow each other.
@@ -101,7 +106,7 @@ impl<T: Copy + Default> Waiting<T> {
         let outputs = || reads.iter().flatten().map(|&(output, _)| output);
         let (Some(first), Some(last)) = (outputs().min(), outputs().max()) else { return };
         for output in first..=last {
-            let mut groups = [Alike::default(); 8];
+            let mut groups = [Alike::default(); MOST];
             let mut count = 0;
             for (row, reads) in reads.iter().enumerate() {
                 let Some(&(_, weight)) = reads.iter().find(|&&(of, _)| of == output) else { continue };

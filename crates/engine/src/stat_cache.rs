@@ -59,7 +59,7 @@ struct Entry {
 }
 
 /// Entries by the path's bytes. All names are in one piece of memory: some hundred thousand are read in and let go
-/// without a look at each.
+/// without a call of the allocator for each.
 #[derive(Debug, Default)]
 struct Known {
     names: Vec<u8>,

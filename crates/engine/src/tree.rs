@@ -118,7 +118,8 @@ impl Tree {
     /// Path, size and digest of each file in path order, in one piece: BLAKE3 of small ones takes several times as
     /// long.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.length());
+        let length = self.files.iter().map(|(path, file)| path.len() + 16 + file.digest.len()).sum();
+        let mut bytes = Vec::with_capacity(length);
         for (path, file) in &self.files {
             // Length first, so that no choice of names can imitate another tree.
             bytes.extend_from_slice(&(path.len() as u64).to_le_bytes());
@@ -127,11 +128,6 @@ impl Tree {
             bytes.extend_from_slice(file.digest.as_bytes());
         }
         bytes
-    }
-
-    /// How many bytes these are.
-    pub(crate) fn length(&self) -> usize {
-        self.files.iter().map(|(path, file)| path.len() + 16 + file.digest.len()).sum()
     }
 
     /// The tree of these [bytes](Tree::to_bytes); `None` where they are of no tree.
@@ -186,7 +182,7 @@ fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let failed = |e| Error::io("cannot list", folder, e);
     let mut entries: Vec<_> = fs::read_dir(folder).and_then(Iterator::collect).map_err(failed)?;
     // What is nearly in order is sorted in no time, and the parts of it by several threads.
-    entries.sort_by_key(fs::DirEntry::file_name);
+    entries.sort_by_cached_key(fs::DirEntry::file_name);
     let lists = entries.into_par_iter().map(|entry: fs::DirEntry| list_from(folder, &entry.path()));
     let lists = lists.collect::<Result<Vec<_>>>()?;
     Ok(lists.into_iter().flatten().collect())

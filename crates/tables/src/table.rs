@@ -40,7 +40,7 @@ pub trait Table: Sized {
     fn write(rows: &[Self], folder: &Path) -> Result<()> {
         let path = folder.join(Self::FILE);
         let file = File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
-        write(rows, file).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e)))
+        write(rows, file, GROUP).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e)))
     }
 
     /// Reads `folder/FILE`.
@@ -51,44 +51,57 @@ pub trait Table: Sized {
     where
         Self: Send,
     {
-        Self::read_columns(folder, &[])
+        read(folder, None)
     }
 
-    /// Reads these columns of `folder/FILE`, all where none are named; what the rows have of the others is empty.
+    /// Reads these columns of `folder/FILE`; what the rows have of the others is empty.
     ///
     /// # Errors
-    /// When it is missing, not Parquet, or has other columns.
+    /// When it is missing, not Parquet, has other columns, or there is no column of such a name.
     fn read_columns(folder: &Path, columns: &[&str]) -> Result<Vec<Self>>
     where
         Self: Send,
     {
-        let path = folder.join(Self::FILE);
-        let open = || {
-            let file = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-            let reader =
-                ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| Error::format(&path, e))?;
-            let mask = ProjectionMask::columns(reader.parquet_schema(), columns.iter().copied());
-            Ok(if columns.is_empty() { reader } else { reader.with_projection(mask) })
-        };
-        let reader = open()?;
-        check(&Self::schema(), reader.schema(), &path)?;
-        let count = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
-        let read = |reader: ParquetRecordBatchReaderBuilder<File>| {
-            let mut rows = Vec::new();
-            for batch in reader.build().map_err(|e| Error::format(&path, e))? {
-                rows.extend(Self::from_batch(&batch.map_err(|e| Error::format(&path, e))?));
-            }
-            Ok(rows)
-        };
-        if count <= CHUNK {
-            return read(reader);
+        if let Some(column) = columns.iter().find(|column| Self::schema().index_of(column).is_err()) {
+            let (path, problem) = (folder.join(Self::FILE), "is none of this table".to_owned());
+            return Err(Error::Column { path, column: (*column).to_owned(), problem });
         }
-        // Every thread has a file of its own: those that are cloned share a place in it.
-        let part = count.div_ceil(rayon::current_num_threads());
-        let parts = (0..count).into_par_iter().step_by(part);
-        let parts = parts.map(|first| read(open()?.with_offset(first).with_limit(part)));
-        Ok(parts.collect::<Result<Vec<Vec<Self>>>>()?.into_iter().flatten().collect())
+        read(folder, Some(columns))
     }
+}
+
+/// All columns, or those that are named.
+fn read<T: Table + Send>(folder: &Path, columns: Option<&[&str]>) -> Result<Vec<T>> {
+    let path = folder.join(T::FILE);
+    let open = || {
+        let file = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| Error::format(&path, e))?;
+        Ok(match columns {
+            Some(columns) => {
+                let mask = ProjectionMask::columns(reader.parquet_schema(), columns.iter().copied());
+                reader.with_projection(mask)
+            }
+            None => reader,
+        })
+    };
+    let reader = open()?;
+    check(&T::schema(), reader.schema(), &path)?;
+    let count = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
+    let read = |reader: ParquetRecordBatchReaderBuilder<File>| {
+        let mut rows = Vec::new();
+        for batch in reader.build().map_err(|e| Error::format(&path, e))? {
+            rows.extend(T::from_batch(&batch.map_err(|e| Error::format(&path, e))?));
+        }
+        Ok(rows)
+    };
+    if count <= CHUNK {
+        return read(reader);
+    }
+    // Every thread has a file of its own: those that are cloned share a place in it.
+    let part = count.div_ceil(rayon::current_num_threads()).max(CHUNK);
+    let parts = (0..count).into_par_iter().step_by(part);
+    let parts = parts.map(|first| read(open()?.with_offset(first).with_limit(part)));
+    Ok(parts.collect::<Result<Vec<Vec<T>>>>()?.into_iter().flatten().collect())
 }
 
 /// Rows that are copied to Arrow at a time: a table is not to be in memory twice.
@@ -96,12 +109,12 @@ const CHUNK: usize = 1 << 14;
 /// Rows of a row group.
 const GROUP: usize = 1 << 20;
 
-/// What [`ArrowWriter`] writes, several columns at a time.
-fn write<T: Table>(rows: &[T], file: File) -> parquet::errors::Result<()> {
+/// What [`ArrowWriter`] writes, several columns at a time: so many rows in a row group.
+fn write<T: Table>(rows: &[T], file: File, group: usize) -> parquet::errors::Result<()> {
     let schema = Arc::new(T::schema());
     let (mut file, columns) =
         ArrowWriter::try_new(file, schema.clone(), Some(properties()))?.into_serialized_writer()?;
-    for (index, rows) in rows.chunks(GROUP).enumerate() {
+    for (index, rows) in rows.chunks(group).enumerate() {
         let mut writers = columns.create_column_writers(index)?;
         for rows in rows.chunks(CHUNK) {
             let batch = T::to_batch(rows, schema.clone())?;
@@ -231,6 +244,11 @@ mod tests {
         let some = SeriesRow::read_columns(dir.path(), &["slices", "reasons"]).unwrap();
         let left = |row: &SeriesRow| SeriesRow { series_uid: String::new(), label: None, ..row.clone() };
         assert!(some == rows.iter().map(left).collect::<Vec<_>>());
+        // Row groups that do not end where the threads' parts do.
+        write(&rows, File::create(dir.path().join(SeriesRow::FILE)).unwrap(), 9_000).unwrap();
+        assert!(SeriesRow::read(dir.path()).unwrap() == rows);
+        let error = SeriesRow::read_columns(dir.path(), &["slice"]).unwrap_err().to_string();
+        assert!(error.contains("column \"slice\" is none"), "{error}");
     }
 
     /// As arrow's own writer does, of which this one is the parts.

@@ -17,7 +17,7 @@ impl<'a> Files<'a> {
         self.0.len()
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> + Clone {
         self.0.iter().map(|(name, _)| *name)
     }
 

@@ -124,15 +124,16 @@ impl Kept {
         // A file that could not be read belongs to no series, as one without a UID: they are read again,
         // and so is what has lost a file.
         let mut others = BTreeSet::from([String::new()]);
-        let (mut last, mut places) = (0, 0..);
+        let (mut last, mut start) = (0, 0);
         for rows in instances.chunk_by(|a, b| a.series_uid == b.series_uid) {
             let uid = &*rows[0].series_uid;
             let files = rows.iter().map(|row| sums.files.next_place(&row.path, &mut last));
-            let found = files.zip(&mut places).collect::<Vec<(Option<usize>, usize)>>();
+            let found = files.zip(start..).collect::<Vec<(Option<usize>, usize)>>();
+            start += rows.len();
             if found.iter().any(|(file, _)| file.is_none()) {
                 others.insert(uid.to_owned());
             }
-            let found = found.into_iter().filter_map(|(file, place)| Some((file?, place)));
+            let found = found.into_iter().filter_map(|(file, at)| Some((file?, at)));
             let of = match series.get_mut(uid) {
                 Some(series) => series,
                 None => series.entry(String::new()).or_insert_with(|| Series::new(SeriesRow::default())),
@@ -167,7 +168,7 @@ impl Kept {
     pub(crate) fn read_the_rest(
         &mut self,
         task: &Task<'_>,
-        listing: &Listing,
+        folder: &Path,
         sums: &Sums<'_>,
     ) -> Result<Vec<Found>, StageError> {
         let mut read = vec![false; sums.files.len()];
@@ -176,12 +177,12 @@ impl Kept {
             let mut wanted: Vec<bool> = read.iter().map(|read| !read).collect();
             self.series.values().flat_map(Series::files).for_each(|file| wanted[file] = false);
             read.iter_mut().zip(&wanted).for_each(|(read, wanted)| *read |= wanted);
+            let names = sums.files.names().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(name, _)| name);
             // Where all is read, all must be as it was.
             if round > 1 || !self.series.is_empty() {
-                let opened = sums.files.names().zip(&wanted).filter(|(_, wanted)| **wanted);
-                task.opens("dicom", opened.map(|(path, _)| path.to_owned()));
+                task.opens("dicom", names.clone().map(str::to_owned));
             }
-            let found = scan(task, listing, &|index| wanted[index])?;
+            let found = scan(task, &Listing::named(folder, names))?;
             let named = |file: &Found| Some((sums.named)(&file.header()?.series_uid));
             // Nothing is kept, nothing is touched: most runs are such.
             let touched: BTreeSet<String> =

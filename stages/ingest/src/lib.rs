@@ -12,7 +12,7 @@ mod summary;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ctpipe_ct::{Listing, Rules};
+use ctpipe_ct::Rules;
 use ctpipe_engine::{Finding, Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, IngestSummary};
 use ctpipe_tables::labels::{self, Label};
@@ -160,9 +160,8 @@ impl Stage for Ingest {
         };
         let known = Files::of(task);
         let sums = Sums::new(task, &known, &labels, &named);
-        let listing = Listing::named(folder, known.names());
         let mut kept = Kept::find(task, &sums);
-        let files = kept.read_the_rest(task, &listing, &sums)?;
+        let files = kept.read_the_rest(task, folder, &sums)?;
         task.check_stop()?;
         let rules = Rules {
             min_slices: config.min_slices,

@@ -246,7 +246,7 @@ fn leftovers(store: &Store, runs: &Runs, kept: &[(String, Artifact)]) -> Result<
         .flat_map(|key| key.inputs.values().map(String::as_str))
         .collect();
     let trees = disk::entries(&root.join("cache/trees"))?;
-    let known = |tree: &PathBuf| digests.contains(name(tree).trim_end_matches(".json"));
+    let known = |tree: &PathBuf| digests.contains(name(tree).as_str());
     found.extend(trees.into_iter().filter(|tree| !known(tree)));
     Ok(found)
 }

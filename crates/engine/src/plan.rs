@@ -107,6 +107,14 @@ pub(crate) struct Planner<'a> {
     diffs: RefCell<BTreeMap<(String, String), Option<TreeDiff>>>,
 }
 
+/// Some hundred thousand names are let go by another thread: a process that ends does not wait for it.
+impl Drop for Planner<'_> {
+    fn drop(&mut self) {
+        let seen = std::mem::take(&mut self.seen);
+        rayon::spawn(move || drop(seen));
+    }
+}
+
 impl<'a> Planner<'a> {
     pub(crate) fn new(
         pipeline: &'a Pipeline,
@@ -311,7 +319,7 @@ impl<'a> Planner<'a> {
             Source::Stage(_) => None,
         });
         let new = of_paths.or_else(|| self.store.recall_tree(new).map(Arc::new))?;
-        Some(new.diff(&self.store.recall_tree(old)?))
+        new.diff_from(&self.store.tree_bytes(old)?)
     }
 }
 

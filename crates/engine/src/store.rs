@@ -331,16 +331,20 @@ impl Store {
     pub(crate) fn remember_tree(&self, digest: &str, tree: &Tree) -> Result<()> {
         let path = self.tree_path(digest);
         // Another one is what a power cut has left.
-        if fs::read(&path).is_ok_and(|there| blake3::hash(&there).to_hex().as_str() == digest) {
+        if self.tree_bytes(digest).is_some() {
             return Ok(());
         }
         files::write_checked(&path, &tree.to_bytes()).map_err(|e| Error::io("cannot write", &path, e))
     }
 
-    /// `None` as well where it is damaged: its name is the digest of its bytes.
     pub(crate) fn recall_tree(&self, digest: &str) -> Option<Tree> {
+        Tree::from_bytes(&self.tree_bytes(digest)?)
+    }
+
+    /// Those of a remembered tree; `None` as well where they are damaged: their name is their digest.
+    pub(crate) fn tree_bytes(&self, digest: &str) -> Option<Vec<u8>> {
         let bytes = fs::read(self.tree_path(digest)).ok()?;
-        (blake3::hash(&bytes).to_hex().as_str() == digest).then(|| Tree::from_bytes(&bytes))?
+        (blake3::hash(&bytes).to_hex().as_str() == digest).then_some(bytes)
     }
 
     fn tree_path(&self, digest: &str) -> PathBuf {

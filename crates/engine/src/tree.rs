@@ -131,21 +131,15 @@ impl Tree {
     }
 
     /// The tree of these [bytes](Tree::to_bytes); `None` where they are of no tree.
-    pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Tree> {
-        let number = |bytes: &mut &[u8]| bytes.split_off(..8)?.try_into().ok().map(u64::from_le_bytes);
-        let text = |bytes: &mut &[u8], length: usize| {
-            std::str::from_utf8(bytes.split_off(..length)?).ok().map(str::to_owned)
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Tree> {
+        let owned = |(path, size, digest): Line<'_>| {
+            (path.to_owned(), FileDigest { size, digest: digest.to_owned() })
         };
-        let mut files = Vec::new();
-        while !bytes.is_empty() {
-            let length = usize::try_from(number(&mut bytes)?).ok()?;
-            let path = text(&mut bytes, length)?;
-            let size = number(&mut bytes)?;
-            let length =
-                if bytes.starts_with(MISSING.as_bytes()) { MISSING.len() } else { 2 * blake3::OUT_LEN };
-            files.push((path, FileDigest { size, digest: text(&mut bytes, length)? }));
-        }
-        Some(Tree { files: files.into_iter().collect() })
+        Some(Tree { files: lines(bytes)?.into_iter().map(owned).collect() })
+    }
+
+    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.files.iter().map(|(path, file)| (path.as_str(), file.size, file.digest.as_str()))
     }
 
     /// Total size in bytes.
@@ -155,24 +149,56 @@ impl Tree {
 
     /// What has to be said to get from `old` to `self`.
     pub fn diff(&self, old: &Tree) -> TreeDiff {
-        let mut diff = TreeDiff::default();
-        // Both are sorted: side by side.
-        let (mut old, mut new) = (old.files.iter().peekable(), self.files.iter().peekable());
-        loop {
-            let order = match (old.peek(), new.peek()) {
-                (None, None) => return diff,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some((before, _)), Some((now, _))) => before.cmp(now),
-            };
-            let before = if order.is_le() { old.next() } else { None };
-            let now = if order.is_ge() { new.next() } else { None };
-            match (before, now) {
-                (Some((_, before)), Some((path, now))) if before != now => diff.changed.push(path.clone()),
-                (None, Some((path, _))) => diff.added.push(path.clone()),
-                (Some((path, _)), None) => diff.removed.push(path.clone()),
-                _ => {}
-            }
+        between(old.lines(), self.lines())
+    }
+
+    /// The same from the [bytes](Tree::to_bytes) of the old one, of which no tree is made; `None` where they are of none.
+    pub(crate) fn diff_from(&self, old: &[u8]) -> Option<TreeDiff> {
+        Some(between(lines(old)?.into_iter(), self.lines()))
+    }
+}
+
+/// Path, size and digest of a file.
+type Line<'a> = (&'a str, u64, &'a str);
+
+/// What the bytes of a tree hold.
+fn lines(mut bytes: &[u8]) -> Option<Vec<Line<'_>>> {
+    fn number(bytes: &mut &[u8]) -> Option<u64> {
+        bytes.split_off(..8)?.try_into().ok().map(u64::from_le_bytes)
+    }
+    fn text<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a str> {
+        std::str::from_utf8(bytes.split_off(..length)?).ok()
+    }
+    let mut lines = Vec::new();
+    while !bytes.is_empty() {
+        let length = usize::try_from(number(&mut bytes)?).ok()?;
+        let path = text(&mut bytes, length)?;
+        let size = number(&mut bytes)?;
+        let missing = bytes.starts_with(MISSING.as_bytes());
+        let digest = text(&mut bytes, if missing { MISSING.len() } else { 2 * blake3::OUT_LEN })?;
+        lines.push((path, size, digest));
+    }
+    Some(lines)
+}
+
+/// Both are sorted: side by side.
+fn between<'a>(old: impl Iterator<Item = Line<'a>>, new: impl Iterator<Item = Line<'a>>) -> TreeDiff {
+    let mut diff = TreeDiff::default();
+    let (mut old, mut new) = (old.peekable(), new.peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return diff,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(before), Some(now)) => before.0.cmp(now.0),
+        };
+        let before = if order.is_le() { old.next() } else { None };
+        let now = if order.is_ge() { new.next() } else { None };
+        match (before, now) {
+            (Some(before), Some(now)) if before != now => diff.changed.push(now.0.to_owned()),
+            (None, Some(now)) => diff.added.push(now.0.to_owned()),
+            (Some(before), None) => diff.removed.push(before.0.to_owned()),
+            _ => {}
         }
     }
 }

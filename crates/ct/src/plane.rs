@@ -20,8 +20,6 @@ struct Lines<'a> {
     frame: &'a Frame<'a>,
     scale: Scale,
     narrow: Option<Narrow>,
-    /// Bytes of a sample.
-    width: usize,
     /// For each row, the outputs that read it.
     inputs: &'a [Vec<(usize, f32)>],
     work: &'a mut Work,
@@ -43,13 +41,10 @@ impl pulp::WithSimd for Lines<'_> {
 
 /// The rows' bytes, and whether they are looked at for the histograms.
 #[inline(always)]
-fn rows<'a>(
-    frame: &'a Frame<'_>,
-    width: usize,
-    count: usize,
-) -> impl Iterator<Item = (usize, &'a [u8], bool)> {
+fn rows<'a>(frame: &'a Frame<'_>, count: usize) -> impl Iterator<Item = (usize, &'a [u8], bool)> {
     let every = (frame.rows / ROWS_SEEN).max(1);
-    let rows = frame.bytes.chunks_exact(frame.columns * width).take(count).enumerate();
+    let bytes_of_sample = frame.stored.allocated as usize / 8;
+    let rows = frame.bytes.chunks_exact(frame.columns * bytes_of_sample).take(count).enumerate();
     rows.map(move |(row, bytes)| (row, bytes, row % every == every / 2))
 }
 
@@ -62,7 +57,7 @@ impl Lines<'_> {
         let mut likely_padded = false;
         // The largest of the samples that wait, sign apart.
         let mut largest = narrow.air.unsigned_abs();
-        for (index, bytes, seen) in rows(self.frame, self.width, self.inputs.len()) {
+        for (index, bytes, seen) in rows(self.frame, self.inputs.len()) {
             let to = waiting.next(index);
             // Rows are mostly like the one before them.
             let measured = if likely_padded { None } else { narrow.measured(bytes, to) };
@@ -97,7 +92,7 @@ impl Lines<'_> {
     fn add_wide(self) {
         let Work { row, wide: waiting, sums, counts, .. } = &mut *self.work;
         let sums = sums.begin();
-        for (index, bytes, seen) in rows(self.frame, self.width, self.inputs.len()) {
+        for (index, bytes, seen) in rows(self.frame, self.inputs.len()) {
             row.convert(self.frame.stored, self.scale, bytes);
             waiting.next(index).copy_from_slice(&row.above);
             if seen {
@@ -171,9 +166,8 @@ impl Reduction {
         work.row.begin();
         work.narrow.begin();
         work.wide.begin();
-        let width = frame.stored.allocated as usize / 8;
         let inputs = &self.inputs;
-        pulp::Arch::new().dispatch(Lines { frame, scale, narrow, width, inputs, work: &mut *work });
+        pulp::Arch::new().dispatch(Lines { frame, scale, narrow, inputs, work: &mut *work });
         let Work { row, sums, counts, tally, .. } = work;
         counts.make_room(tally, rows * columns);
         let seen = row.min <= row.max;

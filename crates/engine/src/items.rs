@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::put;
 use crate::tree::{FileDigest, Tree};
 
 /// The list's file name in an artifact.
@@ -91,9 +92,7 @@ impl MadeFrom {
 
     /// One more thing; the order counts, and `("ab", "c")` is not `("a", "bc")`.
     pub fn add(&mut self, bytes: impl AsRef<[u8]>) {
-        let bytes = bytes.as_ref();
-        self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        self.0.extend_from_slice(bytes);
+        put(&mut self.0, bytes.as_ref());
     }
 
     /// BLAKE3 of all of it in hexadecimal.

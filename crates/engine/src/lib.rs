@@ -8,6 +8,7 @@
 //! function. What identifies a result is in [`key`]; what it looks like on disk is in [`store`].
 
 pub mod audit;
+mod bytes;
 mod command;
 pub mod compare;
 pub mod error;

@@ -6,8 +6,7 @@
 //! times showing it. The coarsest clock met in practice is FAT's, two seconds.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::{HashMap, hash_map};
 use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
 use std::io::{self, Read};
@@ -21,6 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use blake3::Hash;
 use ctpipe_disk::Room;
 
+use crate::bytes::{number, piece, put};
 use crate::error::{Error, Result};
 use crate::tree::FileDigest;
 
@@ -89,38 +89,37 @@ impl Hasher for AsItIs {
 }
 
 impl Known {
-    fn place(path: &Path) -> u64 {
+    fn hash(name: &[u8]) -> u64 {
         let mut hasher = DefaultHasher::new();
-        hasher.write(path.as_os_str().as_bytes());
+        hasher.write(name);
         hasher.finish()
     }
 
-    fn get(&self, path: &Path) -> Option<&Entry> {
-        let entry = self.entries.get(*self.places.get(&Known::place(path))?)?;
-        (&self.names[entry.name.clone()] == path.as_os_str().as_bytes()).then_some(entry)
+    fn get(&self, name: &[u8]) -> Option<&Entry> {
+        let entry = &self.entries[*self.places.get(&Known::hash(name))?];
+        (self.names[entry.name.clone()] == *name).then_some(entry)
     }
 
-    fn set(&mut self, path: &Path, stat: Stat, digest: Hash) {
-        let name = path.as_os_str().as_bytes();
-        let found = self.places.get(&Known::place(path)).and_then(|&place| self.entries.get_mut(place));
-        match found {
-            Some(entry) if self.names[entry.name.clone()] == *name => {
+    fn set(&mut self, name: &[u8], stat: Stat, digest: Hash) {
+        match self.places.entry(Known::hash(name)) {
+            hash_map::Entry::Occupied(place) => {
+                let entry = &mut self.entries[*place.get()];
+                if self.names[entry.name.clone()] != *name {
+                    return;
+                }
                 (entry.stat, entry.digest) = (stat, digest);
             }
-            Some(_) => return,
-            None => self.add(name, stat, digest),
+            hash_map::Entry::Vacant(place) => {
+                place.insert(self.entries.len());
+                let start = self.names.len();
+                self.names.extend_from_slice(name);
+                self.entries.push(Entry { name: start..self.names.len(), stat, digest });
+            }
         }
         self.news = true;
     }
 
-    fn add(&mut self, name: &[u8], stat: Stat, digest: Hash) {
-        let start = self.names.len();
-        self.names.extend_from_slice(name);
-        self.places.insert(Known::place(Path::new(OsStr::from_bytes(name))), self.entries.len());
-        self.entries.push(Entry { name: start..self.names.len(), stat, digest });
-    }
-
-    /// Each entry as its four numbers, the digest, the length of the name and the name.
+    /// Each entry as its four numbers, the digest and the name.
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.names.len() + self.entries.len() * FIXED);
         for Entry { name, stat: Stat { size, mtime_ns, ctime_ns, inode }, digest } in &self.entries {
@@ -128,8 +127,7 @@ impl Known {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
             bytes.extend_from_slice(digest.as_bytes());
-            bytes.extend_from_slice(&(name.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(&self.names[name.clone()]);
+            put(&mut bytes, &self.names[name.clone()]);
         }
         bytes
     }
@@ -143,7 +141,6 @@ impl Known {
             places: HashMap::with_capacity_and_hasher(most, BuildHasherDefault::default()),
             news: false,
         };
-        let number = |bytes: &mut &[u8]| bytes.split_off(..8)?.try_into().ok().map(u64::from_le_bytes);
         while !bytes.is_empty() {
             let [size, mtime, ctime, inode] = [(); 4].map(|()| number(&mut bytes));
             let stat = Stat {
@@ -153,10 +150,9 @@ impl Known {
                 inode: inode?,
             };
             let digest = Hash::from_bytes(bytes.split_off(..32)?.try_into().ok()?);
-            let length = usize::try_from(number(&mut bytes)?).ok()?;
-            known.add(bytes.split_off(..length)?, stat, digest);
+            known.set(piece(&mut bytes)?, stat, digest);
         }
-        Some(known)
+        Some(Known { news: false, ..known })
     }
 }
 
@@ -226,14 +222,14 @@ impl StatCache {
 
     fn recall(&self, path: &Path) -> Option<(Stat, Hash)> {
         let known = self.known.read().ok()?;
-        known.get(path).map(|entry| (entry.stat, entry.digest))
+        known.get(path.as_os_str().as_bytes()).map(|entry| (entry.stat, entry.digest))
     }
 
     fn remember(&self, path: &Path, stat: Stat, digest: Hash) {
         if self.enabled
             && let Ok(mut known) = self.known.write()
         {
-            known.set(path, stat, digest);
+            known.set(path.as_os_str().as_bytes(), stat, digest);
         }
     }
 
@@ -369,18 +365,18 @@ mod tests {
     #[test]
     fn entries_survive_a_round_trip_and_a_cut_is_found() {
         let stat = Stat { size: 5, mtime_ns: 10, ctime_ns: -11, inode: 12 };
-        let (first, second) = (Path::new("/data/a b\n.dcm"), Path::new(OsStr::from_bytes(b"/data/\xE0")));
+        let (first, second) = (&b"/data/a b\n.dcm"[..], &b"/data/\xE0"[..]);
         let mut known = Known::default();
         known.set(first, stat, Hash::from_bytes([1; 32]));
         known.set(second, stat, Hash::from_bytes([2; 32]));
         known.set(first, Stat { size: 6, ..stat }, Hash::from_bytes([3; 32]));
         let bytes = known.to_bytes();
         let read = Known::from_bytes(&bytes).unwrap();
-        let found = |path: &Path| read.get(path).map(|entry| (entry.stat, entry.digest));
+        let found = |name: &[u8]| read.get(name).map(|entry| (entry.stat, entry.digest));
         assert_eq!(found(first), Some((Stat { size: 6, ..stat }, Hash::from_bytes([3; 32]))));
         assert_eq!(found(second), Some((stat, Hash::from_bytes([2; 32]))));
-        assert_eq!((found(Path::new("/data/a b")), read.entries.len(), read.news), (None, 2, false));
-        let whole = [0, FIXED + first.as_os_str().len(), bytes.len()];
+        assert_eq!((found(b"/data/a b"), read.entries.len(), read.news), (None, 2, false));
+        let whole = [0, FIXED + first.len(), bytes.len()];
         for end in 0..=bytes.len() {
             assert_eq!(Known::from_bytes(&bytes[..end]).is_some(), whole.contains(&end), "{end}");
         }

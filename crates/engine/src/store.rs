@@ -31,7 +31,7 @@ use crate::files;
 use crate::items::ITEMS;
 use crate::manifest::{MANIFEST, Made, Manifest};
 use crate::stat_cache::StatCache;
-use crate::tree::{FileDigest, Tree};
+use crate::tree::{FileDigest, Tree, list};
 
 /// The link to what all gates have said yes to; of a profile `released@PROFILE`. With the name of the gated stage behind
 /// it (`released.evaluate`) the link to what has judged it.
@@ -386,12 +386,10 @@ pub(crate) fn intact(artifact: &Artifact, cache: &StatCache) -> Option<String> {
     }
     // A file that was put there by hand would be read by nobody, but the artifact is no longer
     // what its manifest says. What it holds does not matter.
-    let unread = |_: &str, _: &Path, metadata: &fs::Metadata| {
-        Ok(FileDigest { size: metadata.len(), digest: String::new() })
-    };
-    let found = Tree::by(&artifact.path, unread).ok()?;
+    let found = list(&artifact.path).ok()?;
     let ours = |name: &str| name == MANIFEST || (name == ITEMS && artifact.manifest.items.is_some());
-    found.files.into_keys().find(|name| !ours(name) && !expected.contains_key(name))
+    let stray = |name: &String| !ours(name) && !expected.contains_key(name);
+    found.into_iter().map(|(name, _)| name).filter(stray).min()
 }
 
 /// Flushes every file and folder, and makes the files read-only (folders stay writable, so that

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use crate::bytes::{number, piece, put};
 use crate::error::{Error, Result};
 use crate::stat_cache::StatCache;
 
@@ -121,9 +122,7 @@ impl Tree {
         let length = self.files.iter().map(|(path, file)| path.len() + 16 + file.digest.len()).sum();
         let mut bytes = Vec::with_capacity(length);
         for (path, file) in &self.files {
-            // Length first, so that no choice of names can imitate another tree.
-            bytes.extend_from_slice(&(path.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(path.as_bytes());
+            put(&mut bytes, path.as_bytes());
             bytes.extend_from_slice(&file.size.to_le_bytes());
             bytes.extend_from_slice(file.digest.as_bytes());
         }
@@ -163,20 +162,13 @@ type Line<'a> = (&'a str, u64, &'a str);
 
 /// What the bytes of a tree hold.
 fn lines(mut bytes: &[u8]) -> Option<Vec<Line<'_>>> {
-    fn number(bytes: &mut &[u8]) -> Option<u64> {
-        bytes.split_off(..8)?.try_into().ok().map(u64::from_le_bytes)
-    }
-    fn text<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a str> {
-        std::str::from_utf8(bytes.split_off(..length)?).ok()
-    }
     let mut lines = Vec::new();
     while !bytes.is_empty() {
-        let length = usize::try_from(number(&mut bytes)?).ok()?;
-        let path = text(&mut bytes, length)?;
+        let path = str::from_utf8(piece(&mut bytes)?).ok()?;
         let size = number(&mut bytes)?;
         let missing = bytes.starts_with(MISSING.as_bytes());
-        let digest = text(&mut bytes, if missing { MISSING.len() } else { 2 * blake3::OUT_LEN })?;
-        lines.push((path, size, digest));
+        let length = if missing { MISSING.len() } else { 2 * blake3::OUT_LEN };
+        lines.push((path, size, str::from_utf8(bytes.split_off(..length)?).ok()?));
     }
     Some(lines)
 }
@@ -204,7 +196,10 @@ fn between<'a>(old: impl Iterator<Item = Line<'a>>, new: impl Iterator<Item = Li
 }
 
 /// Every file under `folder` as (relative path, full path), nearly in order.
-fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+///
+/// # Errors
+/// When a folder cannot be listed; the error names it.
+pub(crate) fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let failed = |e| Error::io("cannot list", folder, e);
     let mut entries: Vec<_> = fs::read_dir(folder).and_then(Iterator::collect).map_err(failed)?;
     // What is nearly in order is sorted in no time, and the parts of it by several threads.

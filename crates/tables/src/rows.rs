@@ -1,5 +1,6 @@
 //! The rows of every table that passes between stages. Says what each column is; computes nothing.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -106,6 +107,18 @@ table! {
         slice_index: Option<u32>,
         /// Why the header could not be read; null where it could.
         problem: Option<String>,
+    }
+}
+
+impl InstanceRow {
+    /// The rows of each series by its UID, in the table's order.
+    pub fn by_series(rows: &[InstanceRow]) -> HashMap<&str, Vec<&InstanceRow>> {
+        let mut by_series: HashMap<&str, Vec<&InstanceRow>> = HashMap::new();
+        // Those of a series mostly follow each other.
+        for own in rows.chunk_by(|a, b| a.series_uid == b.series_uid) {
+            by_series.entry(&own[0].series_uid).or_default().extend(own);
+        }
+        by_series
     }
 }
 

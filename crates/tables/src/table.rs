@@ -8,7 +8,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::arrow_writer::{ArrowWriter, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -73,34 +75,27 @@ pub trait Table: Sized {
 /// All columns, or those that are named.
 fn read<T: Table + Send>(folder: &Path, columns: Option<&[&str]>) -> Result<Vec<T>> {
     let path = folder.join(T::FILE);
-    let open = || {
-        let file = File::open(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| Error::format(&path, e))?;
-        Ok(match columns {
-            Some(columns) => {
-                let mask = ProjectionMask::columns(reader.parquet_schema(), columns.iter().copied());
-                reader.with_projection(mask)
-            }
-            None => reader,
-        })
+    let open = || File::open(&path).map_err(|e| Error::io("cannot read", &path, e));
+    let described = ArrowReaderMetadata::load(&open()?, ArrowReaderOptions::new());
+    let described = described.map_err(|e| Error::format(&path, e))?;
+    check(&T::schema(), described.schema(), &path)?;
+    let mask = match columns {
+        Some(columns) => ProjectionMask::columns(described.parquet_schema(), columns.iter().copied()),
+        None => ProjectionMask::all(),
     };
-    let reader = open()?;
-    check(&T::schema(), reader.schema(), &path)?;
-    let count = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
-    let read = |reader: ParquetRecordBatchReaderBuilder<File>| {
+    let count = usize::try_from(described.metadata().file_metadata().num_rows()).unwrap_or_default();
+    let part = count.div_ceil(rayon::current_num_threads()).max(CHUNK);
+    let read = |first: usize| {
+        // Every thread has a file of its own: those that are cloned share a place in it.
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(open()?, described.clone());
+        let reader = reader.with_projection(mask.clone()).with_offset(first).with_limit(part);
         let mut rows = Vec::new();
         for batch in reader.build().map_err(|e| Error::format(&path, e))? {
             rows.extend(T::from_batch(&batch.map_err(|e| Error::format(&path, e))?));
         }
         Ok(rows)
     };
-    if count <= CHUNK {
-        return read(reader);
-    }
-    // Every thread has a file of its own: those that are cloned share a place in it.
-    let part = count.div_ceil(rayon::current_num_threads()).max(CHUNK);
-    let parts = (0..count).into_par_iter().step_by(part);
-    let parts = parts.map(|first| read(open()?.with_offset(first).with_limit(part)));
+    let parts = (0..count).into_par_iter().step_by(part).map(read);
     Ok(parts.collect::<Result<Vec<Vec<T>>>>()?.into_iter().flatten().collect())
 }
 

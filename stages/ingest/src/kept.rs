@@ -65,12 +65,7 @@ impl<'a> Sums<'a> {
         joined: &Joined,
         mut known: BTreeMap<String, String>,
     ) -> BTreeMap<String, String> {
-        let mut rows: HashMap<&str, Vec<&InstanceRow>> = HashMap::new();
-        for own in joined.instances.chunk_by(|a, b| a.series_uid == b.series_uid) {
-            if !known.contains_key(&*own[0].series_uid) {
-                rows.entry(&own[0].series_uid).or_default().extend(own);
-            }
-        }
+        let rows = InstanceRow::by_series(&joined.instances);
         for row in joined.series.iter().filter(|row| !row.series_uid.is_empty()) {
             let uid = row.series_uid.as_str();
             let own = rows.get(uid).into_iter().flatten();

@@ -1,7 +1,7 @@
 //! What is to be done: the accepted series with their files in order, and which of them an earlier
 //! artifact has already. Reads no pixels.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,13 +81,9 @@ const COLUMNS: [&str; 8] =
 pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Item>, StageError> {
     let series = task.input("series")?;
     let instances = InstanceRow::read_columns(series, &COLUMNS).map_err(StageError::failed)?;
-    let mut slices: HashMap<&str, Vec<&InstanceRow>> = HashMap::new();
-    // Those of a series mostly follow each other.
-    for rows in instances.chunk_by(|a, b| a.series_uid == b.series_uid) {
-        let placed = rows.iter().filter(|row| row.slice_index.is_some());
-        slices.entry(&rows[0].series_uid).or_default().extend(placed);
-    }
+    let mut slices = InstanceRow::by_series(&instances);
     for slices in slices.values_mut() {
+        slices.retain(|row| row.slice_index.is_some());
         slices.sort_by_key(|row| row.slice_index);
     }
     let rows = SeriesRow::read(series).map_err(StageError::failed)?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::event::{Event, Level, Observer};
+use crate::inputs::Files;
 use crate::items::{Items, Previous};
 use crate::matrix::compare;
 use crate::param::{Param, Params};
@@ -278,12 +279,9 @@ impl Task<'_> {
         inputs
     }
 
-    /// The files of an input when the run began, each with its digest, sorted by name: paths below it with `/`, bytes
-    /// that are no UTF-8 as U+FFFD and two hexadecimal digits, and the empty name where the input is a file itself. One
-    /// of several inputs is `port@label`.
-    pub fn files(&self, port: &str) -> impl Iterator<Item = (&str, &str)> {
-        let files = self.trees.get(port).into_iter().flat_map(|tree| &tree.files);
-        files.map(|(name, file)| (name.as_str(), file.digest.as_str()))
+    /// The files of an input; none of one that is not wired. One of several inputs is `port@label`.
+    pub fn files(&self, port: &str) -> Files<'_> {
+        self.trees.get(port).map(|tree| Files::of(tree)).unwrap_or_default()
     }
 
     /// Digest of one of these [files](Task::files): known without reading it again. `None` when it was not there when

@@ -81,10 +81,7 @@ fn stages() -> Vec<Arc<dyn Stage>> {
 
 /// Reads one file of a folder; another hand writes to the file that it names meanwhile, or takes it away.
 fn meddle(task: &Task<'_>, named: &str) -> Result<String, StageError> {
-    assert_eq!(
-        task.files("in").map(|(name, _)| name).collect::<Vec<_>>(),
-        ["other", "out.txt", "\u{FFFD}ff"]
-    );
+    assert_eq!(task.files("in").names().collect::<Vec<_>>(), ["other", "out.txt", "\u{FFFD}ff"]);
     let folder = task.input("in")?;
     match named {
         "nothing" => Ok(()),

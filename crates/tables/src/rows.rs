@@ -1,6 +1,5 @@
 //! The rows of every table that passes between stages. Says what each column is; computes nothing.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -78,8 +77,9 @@ impl FromStr for Part {
 }
 
 table! {
-    /// One DICOM file, or one frame of a multi-frame file, written by ingest.
-    InstanceRow in "instances.parquet" {
+    /// One DICOM file, or one frame of a multi-frame file, written by ingest: those of a series one after the other,
+    /// by path, and within an archive in its order.
+    InstanceRow in "instances.parquet" by series_uid, unique path sop_instance_uid {
         /// Path below the DICOM folder, with `/`; bytes that are no UTF-8 as U+FFFD and two hexadecimal digits.
         path: String,
         /// Name of the member, where the file is a zip archive.
@@ -107,18 +107,6 @@ table! {
         slice_index: Option<u32>,
         /// Why the header could not be read; null where it could.
         problem: Option<String>,
-    }
-}
-
-impl InstanceRow {
-    /// The rows of each series by its UID, in the table's order.
-    pub fn by_series(rows: &[InstanceRow]) -> HashMap<&str, Vec<&InstanceRow>> {
-        let mut by_series: HashMap<&str, Vec<&InstanceRow>> = HashMap::new();
-        // Those of a series mostly follow each other.
-        for own in rows.chunk_by(|a, b| a.series_uid == b.series_uid) {
-            by_series.entry(&own[0].series_uid).or_default().extend(own);
-        }
-        by_series
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -11,38 +10,46 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
-use parquet::arrow::arrow_writer::{ArrowWriter, compute_leaves};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::row_groups::write_rows;
 
 /// Rows that are kept in Parquet.
 pub trait Table: Sized {
     /// The file's name in an artifact.
     const FILE: &'static str;
+    /// The column that it is sorted by; empty where its rows stand as they are given.
+    const KEY: &'static str = "";
+    /// Columns in which hardly any two rows have the same: a dictionary of them would be all of them.
+    const UNIQUE: &'static [&'static str] = &[];
+    /// What stands in the column of the key.
+    #[allow(clippy::unnecessary_literal_bound)] // with a key it is the row's
+    fn key(&self) -> &str {
+        ""
+    }
     /// Its columns.
     fn schema() -> Schema;
-    /// All rows as one batch.
+    /// These rows as one batch.
     ///
     /// # Errors
     /// When Arrow refuses, which the schema rules out.
     fn to_batch(
-        rows: &[Self],
+        rows: &[&Self],
         schema: SchemaRef,
     ) -> std::result::Result<RecordBatch, arrow::error::ArrowError>;
     /// The rows of a batch that has this schema.
     fn from_batch(batch: &RecordBatch) -> Vec<Self>;
 
-    /// Writes the rows to `folder/FILE`.
+    /// Writes the rows to `folder/FILE`, sorted by the key where there is one.
     ///
     /// # Errors
     /// When the file cannot be written.
-    fn write(rows: &[Self], folder: &Path) -> Result<()> {
-        let path = folder.join(Self::FILE);
-        let file = File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
-        write(rows, file, GROUP).map_err(|e| Error::io("cannot write", &path, std::io::Error::other(e)))
+    fn write(rows: &[Self], folder: &Path) -> Result<()>
+    where
+        Self: Send + Sync,
+    {
+        write_rows(rows, folder)
     }
 
     /// Reads `folder/FILE`.
@@ -64,11 +71,21 @@ pub trait Table: Sized {
     where
         Self: Send,
     {
-        if let Some(column) = columns.iter().find(|column| Self::schema().index_of(column).is_err()) {
-            let (path, problem) = (folder.join(Self::FILE), "is none of this table".to_owned());
-            return Err(Error::Column { path, column: (*column).to_owned(), problem });
-        }
+        known::<Self>(columns, &folder.join(Self::FILE))?;
         read(folder, Some(columns))
+    }
+}
+
+/// Refuses a name that is none of the table's columns.
+pub(crate) fn known<T: Table>(columns: &[&str], path: &Path) -> Result<()> {
+    let schema = T::schema();
+    match columns.iter().find(|column| schema.index_of(column).is_err()) {
+        Some(column) => Err(Error::Column {
+            path: path.to_owned(),
+            column: (*column).to_owned(),
+            problem: "is none of this table".to_owned(),
+        }),
+        None => Ok(()),
     }
 }
 
@@ -84,7 +101,7 @@ fn read<T: Table + Send>(folder: &Path, columns: Option<&[&str]>) -> Result<Vec<
         None => ProjectionMask::all(),
     };
     let count = usize::try_from(described.metadata().file_metadata().num_rows()).unwrap_or_default();
-    let part = count.div_ceil(rayon::current_num_threads()).max(CHUNK);
+    let part = count.div_ceil(rayon::current_num_threads()).max(PART);
     let read = |first: usize| {
         // Every thread has a file of its own: those that are cloned share a place in it.
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(open()?, described.clone());
@@ -99,44 +116,10 @@ fn read<T: Table + Send>(folder: &Path, columns: Option<&[&str]>) -> Result<Vec<
     Ok(parts.collect::<Result<Vec<Vec<T>>>>()?.into_iter().flatten().collect())
 }
 
-/// Rows that are copied to Arrow at a time: a table is not to be in memory twice.
-const CHUNK: usize = 1 << 14;
-/// Rows of a row group.
-const GROUP: usize = 1 << 20;
+/// Rows that are read at a time, at least: less is not worth a thread.
+const PART: usize = 1 << 14;
 
-/// What [`ArrowWriter`] writes, several columns at a time: so many rows in a row group.
-fn write<T: Table>(rows: &[T], file: File, group: usize) -> parquet::errors::Result<()> {
-    let schema = Arc::new(T::schema());
-    let (mut file, columns) =
-        ArrowWriter::try_new(file, schema.clone(), Some(properties()))?.into_serialized_writer()?;
-    for (index, rows) in rows.chunks(group).enumerate() {
-        let mut writers = columns.create_column_writers(index)?;
-        for rows in rows.chunks(CHUNK) {
-            let batch = T::to_batch(rows, schema.clone())?;
-            // No column is a struct, so each has one writer.
-            let columns = writers.par_iter_mut().zip(schema.fields().as_ref()).zip(batch.columns());
-            columns.try_for_each(|((writer, field), column)| {
-                compute_leaves(field, column)?.iter().try_for_each(|leaf| writer.write(leaf))
-            })?;
-        }
-        let mut group = file.next_row_group()?;
-        for writer in writers {
-            writer.close()?.append_to_row_group(&mut group)?;
-        }
-        group.close()?;
-    }
-    file.close().map(drop)
-}
-
-/// No version of the writer and no statistics of its mood in the file.
-fn properties() -> WriterProperties {
-    WriterProperties::builder()
-        .set_created_by("ctpipe".to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .build()
-}
-
-fn check(expected: &Schema, found: &Schema, path: &Path) -> Result<()> {
+pub(crate) fn check(expected: &Schema, found: &Schema, path: &Path) -> Result<()> {
     for field in expected.fields() {
         let complain = |problem: String| {
             Err(Error::Column { path: path.to_path_buf(), column: field.name().clone(), problem })
@@ -156,13 +139,18 @@ fn check(expected: &Schema, found: &Schema, path: &Path) -> Result<()> {
 
 /// Declares a struct of columns and makes it a [`Table`].
 macro_rules! table {
-    ($(#[$meta:meta])* $name:ident in $file:literal { $($(#[$doc:meta])* $field:ident: $type:ty,)+ }) => {
+    ($(#[$meta:meta])* $name:ident in $file:literal $(by $key:ident, unique $($unique:ident)+)? { $($(#[$doc:meta])* $field:ident: $type:ty,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
         pub struct $name { $($(#[$doc])* pub $field: $type,)+ }
 
         impl $crate::table::Table for $name {
             const FILE: &'static str = $file;
+            $(const KEY: &'static str = stringify!($key);
+            const UNIQUE: &'static [&'static str] = &[$(stringify!($unique)),+];
+            fn key(&self) -> &str {
+                &self.$key
+            })?
             fn schema() -> arrow::datatypes::Schema {
                 arrow::datatypes::Schema::new(vec![$(arrow::datatypes::Field::new(
                     stringify!($field),
@@ -171,7 +159,7 @@ macro_rules! table {
                 )),+])
             }
             fn to_batch(
-                rows: &[Self],
+                rows: &[&Self],
                 schema: arrow::datatypes::SchemaRef,
             ) -> std::result::Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
                 arrow::array::RecordBatch::try_new(schema, vec![$(
@@ -239,27 +227,8 @@ mod tests {
         let some = SeriesRow::read_columns(dir.path(), &["slices", "reasons"]).unwrap();
         let left = |row: &SeriesRow| SeriesRow { series_uid: String::new(), label: None, ..row.clone() };
         assert!(some == rows.iter().map(left).collect::<Vec<_>>());
-        // Row groups that do not end where the threads' parts do.
-        write(&rows, File::create(dir.path().join(SeriesRow::FILE)).unwrap(), 9_000).unwrap();
-        assert!(SeriesRow::read(dir.path()).unwrap() == rows);
         let error = SeriesRow::read_columns(dir.path(), &["slice"]).unwrap_err().to_string();
         assert!(error.contains("column \"slice\" is none"), "{error}");
-    }
-
-    /// As arrow's own writer does, of which this one is the parts.
-    #[test]
-    fn the_bytes_are_those_of_arrows_writer() {
-        let dir = tempfile::tempdir().unwrap();
-        let rows: Vec<SeriesRow> = series().into_iter().cycle().take(40_000).collect();
-        SeriesRow::write(&rows, dir.path()).unwrap();
-        let schema = Arc::new(SeriesRow::schema());
-        let mut bytes = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties())).unwrap();
-        for rows in rows.chunks(CHUNK) {
-            writer.write(&SeriesRow::to_batch(rows, schema.clone()).unwrap()).unwrap();
-        }
-        writer.close().unwrap();
-        assert!(std::fs::read(dir.path().join(SeriesRow::FILE)).unwrap() == bytes);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Stage ingest: DICOM headers and the labels CSV to `instances.parquet`, `series.parquet` and
 //! `summary.json`. Reads no pixels, but of slices that seem to be there twice.
 
-mod files;
 mod join;
 mod kept;
 mod patient;
@@ -22,7 +21,6 @@ use serde_json::Value;
 
 pub use patient::PatientIs;
 
-use crate::files::Files;
 use crate::kept::{Kept, Sums};
 
 /// The stage.
@@ -101,7 +99,7 @@ impl Stage for Ingest {
         "ingest"
     }
     fn version(&self) -> u32 {
-        5
+        6
     }
     fn doc(&self) -> &'static str {
         "reads DICOM headers and labels, and judges which series can be used"
@@ -158,8 +156,8 @@ impl Stage for Ingest {
                 uid.to_owned()
             }
         };
-        let known = Files::of(task);
-        let sums = Sums::new(task, &known, &labels, &named);
+        let listed = task.files("dicom");
+        let sums = Sums::new(task, &listed, &labels, &named);
         let mut kept = Kept::find(task, &sums);
         let files = kept.read_the_rest(task, folder, &sums)?;
         task.check_stop()?;
@@ -177,7 +175,7 @@ impl Stage for Ingest {
                 a.source(folder, frame_a).same_pixels(&b.source(folder, frame_b))
             },
         };
-        let (others, not_dicom) = kept.files(task, folder);
+        let (others, not_dicom) = kept.files(task, folder, &listed);
         let counts = summary::Counts::of(&files).and(others, not_dicom);
         let other_labels: Vec<&Label> =
             labels.iter().filter(|label| !kept.has(&named(&label.series_uid))).collect();
@@ -185,15 +183,16 @@ impl Stage for Ingest {
         if config.pseudonymize_uids {
             pseudonym::pseudonymize(&mut joined, &hasher);
         }
+        kept.write(&joined.instances, task.out()).map_err(StageError::failed)?;
         let reused = kept.len() as u64;
-        let made_from = kept.merge(&mut joined, &known);
-        task.keep_items(sums.of(&joined, made_from), reused);
+        let mut made_from = sums.of(&joined);
+        kept.merge(&mut joined.series, &mut made_from);
+        task.keep_items(made_from, reused);
         let summary = summary::summarise(&counts, &labels, &joined.series, &patient_is);
         for note in &summary.notes {
             task.log(Level::Warning, note.text.clone());
         }
         task.log(Level::Info, summary::sentence(&summary));
-        InstanceRow::write(&joined.instances, task.out()).map_err(StageError::failed)?;
         SeriesRow::write(&joined.series, task.out()).map_err(StageError::failed)?;
         json::write(&summary, &task.out().join(IngestSummary::FILE)).map_err(StageError::failed)?;
         if summary.accepted == 0 {

@@ -1,13 +1,15 @@
 //! What is to be done: the accepted series with their files in order, and which of them an earlier
 //! artifact has already. Reads no pixels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ctpipe_ct::geometry::{Directions, Stack};
 use ctpipe_ct::{Request, Source, Volume, VolumeError, build, to_path};
-use ctpipe_engine::{MadeFrom, Previous, StageError, Task};
+use ctpipe_engine::{Files, MadeFrom, Previous, StageError, Task};
+use ctpipe_tables::instances::Instance;
+use ctpipe_tables::row_groups::{Grouped, Run};
 use ctpipe_tables::shards::{FOLDER, ShardReader};
 use ctpipe_tables::{InstanceRow, SeriesRow, Status, Table, VolumeRow};
 use rayon::prelude::*;
@@ -74,23 +76,22 @@ impl Earlier {
 }
 
 /// What is read of the instances.
-const COLUMNS: [&str; 8] =
-    ["path", "member", "frame", "series_uid", "position_x", "position_y", "position_z", "slice_index"];
+const COLUMNS: [&str; 7] =
+    ["path", "member", "frame", "position_x", "position_y", "position_z", "slice_index"];
 
 /// Accepted series with their files in order, sorted by shard and UID.
 pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Item>, StageError> {
     let series = task.input("series")?;
-    let instances = InstanceRow::read_columns(series, &COLUMNS).map_err(StageError::failed)?;
-    let mut slices = InstanceRow::by_series(&instances);
-    for slices in slices.values_mut() {
-        slices.retain(|row| row.slice_index.is_some());
-        slices.sort_by_key(|row| row.slice_index);
-    }
+    let instances = Grouped::<InstanceRow>::read(series, &COLUMNS).map_err(StageError::failed)?;
+    let instances: HashMap<&str, Run<'_>> = instances.runs().map(|run| (run.key, run)).collect();
     let rows = SeriesRow::read(series).map_err(StageError::failed)?;
+    let files = task.files("dicom");
     let accepted = rows.par_iter().filter(|row| row.status == Status::Accepted.as_str());
     let item = |row: &SeriesRow| {
-        let slices = slices.get(row.series_uid.as_str()).map_or(&[][..], Vec::as_slice);
-        item(task, row, slices, earlier)
+        let instances = instances.get(row.series_uid.as_str()).into_iter().flat_map(Run::instances);
+        let mut slices: Vec<Instance<'_>> = instances.filter(|slice| slice.slice_index.is_some()).collect();
+        slices.sort_by_key(|slice| slice.slice_index);
+        item(task, &files, row, &slices, earlier)
     };
     let mut items = accepted.map(item).collect::<Result<Vec<Item>, StageError>>()?;
     items.sort_by(|a, b| (&a.shard, &a.series_uid).cmp(&(&b.shard, &b.series_uid)));
@@ -99,8 +100,9 @@ pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Ite
 
 fn item(
     task: &Task<'_>,
+    files: &Files<'_>,
     row: &SeriesRow,
-    instances: &[&InstanceRow],
+    slices: &[Instance<'_>],
     earlier: Option<&Earlier>,
 ) -> Result<Item, StageError> {
     let dicom = task.input("dicom")?;
@@ -109,37 +111,36 @@ fn item(
     let [a, b, c] = along_row.map(Option::unwrap_or_default);
     let [d, e, f] = along_column.map(Option::unwrap_or_default);
     let pixel_spacing = [row.row_spacing, row.column_spacing].map(Option::unwrap_or_default);
-    let position =
-        |row: &InstanceRow| [row.position_x, row.position_y, row.position_z].map(Option::unwrap_or_default);
+    let position = |slice: &Instance<'_>| slice.position.map(Option::unwrap_or_default);
     let mut made_from = MadeFrom::new();
     made_from.add(row.rows.to_le_bytes());
     made_from.add(row.columns.to_le_bytes());
     for number in [a, b, c, d, e, f].into_iter().chain(pixel_spacing) {
         made_from.add(number.to_le_bytes());
     }
-    let mut all_known = true;
-    for row in instances {
-        match task.digest("dicom", &row.path) {
-            Some(digest) => made_from.add(digest),
+    let (mut all_known, mut last) = (true, 0);
+    for slice in slices {
+        match files.place_near(slice.path, &mut last) {
+            Some(place) => made_from.add(files.digest(place)),
             None => all_known = false,
         }
-        made_from.add(row.member.as_deref().unwrap_or_default());
-        made_from.add(row.frame.to_le_bytes());
-        for number in position(row) {
+        made_from.add(slice.member.unwrap_or_default());
+        made_from.add(slice.frame.to_le_bytes());
+        for number in position(slice) {
             made_from.add(number.to_le_bytes());
         }
     }
     let made_from = all_known.then(|| made_from.digest());
     let kept = made_from.as_ref().and_then(|made_from| earlier?.row(&row.series_uid, made_from));
     // What is kept is not opened.
-    let opened = if kept.is_none() { instances } else { &[] };
+    let opened = if kept.is_none() { slices } else { &[] };
     // Where all is read, all must be as it was.
     if earlier.is_some() {
-        task.opens("dicom", opened.iter().map(|row| row.path.clone()));
+        task.opens("dicom", opened.iter().map(|slice| slice.path.to_owned()));
     }
-    let slice = |row: &&InstanceRow| {
-        let path = dicom.join(to_path(&row.path));
-        (Source { path, member: row.member.clone(), frame: row.frame as usize }, position(row))
+    let slice = |slice: &Instance<'_>| {
+        let (path, member) = (dicom.join(to_path(slice.path)), slice.member.map(str::to_owned));
+        (Source { path, member, frame: slice.frame as usize }, position(slice))
     };
     Ok(Item {
         shard: shard_of(&row.series_uid),

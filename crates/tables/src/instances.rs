@@ -1,0 +1,45 @@
+//! Instances as they lie in columns: a hundred thousand are looked at without a row being made of each.
+
+use arrow::array::{ArrayAccessor, AsArray};
+use arrow::datatypes::{Float64Type, UInt32Type};
+
+use crate::row_groups::Run;
+
+/// One instance; what is said of no column that was read is empty. The fields are those of
+/// [`InstanceRow`](crate::InstanceRow).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Instance<'a> {
+    /// Path below the DICOM folder.
+    pub path: &'a str,
+    /// Name of the member of an archive.
+    pub member: Option<&'a str>,
+    /// Frame, from 0.
+    pub frame: u32,
+    /// (0020,0032) x, y and z, mm.
+    pub position: [Option<f64>; 3],
+    /// Place in the stack, from 0.
+    pub slice_index: Option<u32>,
+}
+
+impl<'a> Run<'a> {
+    /// The instances of a series, in the table's order.
+    pub fn instances(&self) -> impl Iterator<Item = Instance<'a>> + Clone + use<'a> {
+        let column = |name| self.columns.column_by_name(name);
+        let [path, member] = ["path", "member"].map(|name| column(name)?.as_string_opt::<i32>());
+        let [frame, slice_index] =
+            ["frame", "slice_index"].map(|name| column(name)?.as_primitive_opt::<UInt32Type>());
+        let position = ["position_x", "position_y", "position_z"]
+            .map(|name| column(name)?.as_primitive_opt::<Float64Type>());
+        self.rows.clone().map(move |row| Instance {
+            path: value(path, row).unwrap_or_default(),
+            member: value(member, row),
+            frame: value(frame, row).unwrap_or_default(),
+            position: position.map(|axis| value(axis, row)),
+            slice_index: value(slice_index, row),
+        })
+    }
+}
+
+fn value<A: ArrayAccessor>(column: Option<A>, row: usize) -> Option<A::Item> {
+    column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
+}

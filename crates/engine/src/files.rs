@@ -18,6 +18,18 @@ pub(crate) fn write_checked(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, false)
 }
 
+/// Puts bytes behind those of a file. A kill or a power cut may leave a part of them, so it is for what is held against
+/// digests as well.
+pub(crate) fn append_checked(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fault::point()?;
+    let mut file = File::options().append(true).open(path)?;
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    file.write_all(first)?;
+    fault::point()?;
+    file.write_all(second)?;
+    fault::point()
+}
+
 fn replace(path: &Path, bytes: &[u8], lasting: bool) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fault::point()?;

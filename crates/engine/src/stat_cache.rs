@@ -6,7 +6,7 @@
 //! times showing it. The coarsest clock met in practice is FAT's, two seconds.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, hash_map};
+use std::collections::{BTreeSet, HashMap, hash_map};
 use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
 use std::io::{self, Read};
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::tree::FileDigest;
 
 const SETTLED: Duration = Duration::from_secs(2);
-const HEADER: &[u8] = b"ctpipe stat cache 3\n";
+const HEADER: &[u8] = b"ctpipe stat cache 4\n";
 
 /// All that tells one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +66,8 @@ struct Known {
     entries: Vec<Entry>,
     /// By a hash of the name. Two names of one hash are one place: the file of the second is read every time.
     places: HashMap<u64, usize, BuildHasherDefault<AsItIs>>,
-    /// Is there anything that the file does not have from which this was read?
-    news: bool,
+    /// Those that the file does not have from which this was read.
+    fresh: BTreeSet<usize>,
 }
 
 /// The hash of what is a hash already.
@@ -100,47 +100,62 @@ impl Known {
         (self.names[entry.name.clone()] == *name).then_some(entry)
     }
 
-    fn set(&mut self, name: &[u8], stat: Stat, digest: Hash) {
+    /// The place of the entry that this made or changed.
+    fn set(&mut self, name: &[u8], stat: Stat, digest: Hash) -> Option<usize> {
         match self.places.entry(Known::hash(name)) {
             hash_map::Entry::Occupied(place) => {
                 let entry = &mut self.entries[*place.get()];
-                if self.names[entry.name.clone()] != *name {
-                    return;
-                }
-                (entry.stat, entry.digest) = (stat, digest);
+                let is_news =
+                    self.names[entry.name.clone()] == *name && (entry.stat, entry.digest) != (stat, digest);
+                is_news.then(|| {
+                    (entry.stat, entry.digest) = (stat, digest);
+                    *place.get()
+                })
             }
             hash_map::Entry::Vacant(place) => {
                 place.insert(self.entries.len());
                 let start = self.names.len();
                 self.names.extend_from_slice(name);
                 self.entries.push(Entry { name: start..self.names.len(), stat, digest });
+                Some(self.entries.len() - 1)
             }
         }
-        self.news = true;
     }
 
-    /// Each entry as its four numbers, the digest and the name.
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.names.len() + self.entries.len() * FIXED);
-        for Entry { name, stat: Stat { size, mtime_ns, ctime_ns, inode }, digest } in &self.entries {
+    /// Bytes of all entries.
+    fn length(&self) -> usize {
+        self.names.len() + self.entries.len() * FIXED
+    }
+
+    /// Puts a part of the file behind `bytes`: the BLAKE3 of these entries, their length, and each as its four numbers,
+    /// the digest and the name.
+    fn put_part<'a>(&self, bytes: &mut Vec<u8>, entries: impl Iterator<Item = &'a Entry>) {
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; HEAD]);
+        for Entry { name, stat: Stat { size, mtime_ns, ctime_ns, inode }, digest } in entries {
             for number in [*size, mtime_ns.cast_unsigned(), ctime_ns.cast_unsigned(), *inode] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
             bytes.extend_from_slice(digest.as_bytes());
-            put(&mut bytes, &self.names[name.clone()]);
+            put(bytes, &self.names[name.clone()]);
         }
-        bytes
+        let (head, entries) = bytes[start..].split_at_mut(HEAD);
+        let (sum, length) = head.split_at_mut(blake3::OUT_LEN);
+        sum.copy_from_slice(blake3::hash(entries).as_bytes());
+        length.copy_from_slice(&(entries.len() as u64).to_le_bytes());
     }
 
-    /// `None` where the bytes end within an entry.
-    fn from_bytes(mut bytes: &[u8]) -> Option<Known> {
+    /// Adds the entries of the part that these bytes begin with; what follows it, or `None` where it is damaged.
+    fn add_part<'a>(&mut self, mut rest: &'a [u8]) -> Option<&'a [u8]> {
+        let sum = rest.split_off(..blake3::OUT_LEN)?;
+        let mut bytes = piece(&mut rest)?;
+        if blake3::hash(bytes).as_bytes() != sum {
+            return None;
+        }
         let most = bytes.len() / FIXED;
-        let mut known = Known {
-            names: Vec::with_capacity(bytes.len() - most * FIXED),
-            entries: Vec::with_capacity(most),
-            places: HashMap::with_capacity_and_hasher(most, BuildHasherDefault::default()),
-            news: false,
-        };
+        self.names.reserve(bytes.len() - most * FIXED);
+        self.entries.reserve(most);
+        self.places.reserve(most);
         while !bytes.is_empty() {
             let [size, mtime, ctime, inode] = [(); 4].map(|()| number(&mut bytes));
             let stat = Stat {
@@ -149,23 +164,27 @@ impl Known {
                 ctime_ns: ctime?.cast_signed(),
                 inode: inode?,
             };
-            let digest = Hash::from_bytes(bytes.split_off(..32)?.try_into().ok()?);
-            known.set(piece(&mut bytes)?, stat, digest);
+            let digest = Hash::from_bytes(bytes.split_off(..blake3::OUT_LEN)?.try_into().ok()?);
+            self.set(piece(&mut bytes)?, stat, digest);
         }
-        Some(Known { news: false, ..known })
+        Some(rest)
     }
 }
 
 /// Bytes of an entry but for its name.
-const FIXED: usize = 4 * 8 + 32 + 8;
+const FIXED: usize = 4 * 8 + blake3::OUT_LEN + 8;
+/// Bytes of a part before its entries.
+const HEAD: usize = blake3::OUT_LEN + 8;
 
-/// Path to stat and digest, read from and written to one file: a header, the BLAKE3 of what follows, and the
-/// entries. What this process finds stands in the same place as what an earlier one left: a run looks at its inputs
-/// again after each stage, and must not read them again.
+/// Path to stat and digest, read from and written to one file: a header and parts, each with its BLAKE3, of which a
+/// later one's entries take the place of an earlier one's. What this process finds stands in the same place as what an
+/// earlier one left: a run looks at its inputs again after each stage, and must not read them again.
 #[derive(Debug, Default)]
 pub struct StatCache {
     enabled: bool,
     known: RwLock<Known>,
+    /// Length of the file from which this was read, where all of it was good: more can be put behind it.
+    good: Option<usize>,
 }
 
 impl StatCache {
@@ -174,15 +193,16 @@ impl StatCache {
         StatCache::default()
     }
 
-    /// Reads the cache; a missing, unreadable or damaged one is an empty one, since it only saves time. A digest in which
-    /// a bit has flipped would stand in keys.
+    /// Reads the cache; a missing or unreadable one is an empty one, since it only saves time, and so is all that stands
+    /// behind what is damaged: a digest in which a bit has flipped would stand in keys.
     pub fn load(path: &Path) -> StatCache {
         let bytes = fs::read(path).unwrap_or_default();
-        let checked = || {
-            let (sum, body) = bytes.strip_prefix(HEADER)?.split_at_checked(32)?;
-            (*blake3::hash(body).as_bytes() == *sum).then(|| Known::from_bytes(body))?
-        };
-        StatCache { enabled: true, known: RwLock::new(checked().unwrap_or_default()) }
+        let mut known = Known::default();
+        let mut rest = bytes.strip_prefix(HEADER);
+        while let Some(bytes) = rest.filter(|rest| !rest.is_empty()) {
+            rest = known.add_part(bytes);
+        }
+        StatCache { enabled: true, known: RwLock::new(known), good: rest.map(|_| bytes.len()) }
     }
 
     /// Digest of the file at `path`, whose metadata the caller has at hand.
@@ -229,12 +249,13 @@ impl StatCache {
         if self.enabled
             && let Ok(mut known) = self.known.write()
         {
-            known.set(path.as_os_str().as_bytes(), stat, digest);
+            let news = known.set(path.as_os_str().as_bytes(), stat, digest);
+            known.fresh.extend(news);
         }
     }
 
-    /// Writes what this process knows, atomically. Entries of files that were not asked for are
-    /// kept, so that `status` of one profile does not forget the files of another.
+    /// Writes what this process knows. Entries of files that were not asked for are kept, so that `status` of one profile
+    /// does not forget the files of another. What is new is put behind the rest, until half of the file is out of date.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -242,11 +263,20 @@ impl StatCache {
         let Ok(known) = self.known.read() else {
             return Ok(());
         };
-        if !self.enabled || !known.news {
+        if !self.enabled || known.fresh.is_empty() {
             return Ok(());
         }
-        let body = known.to_bytes();
-        crate::files::write_checked(path, &[HEADER, blake3::hash(&body).as_bytes(), &body].concat())
+        let mut fresh = Vec::new();
+        known.put_part(&mut fresh, known.fresh.iter().map(|&place| &known.entries[place]));
+        let there = fs::metadata(path).ok().and_then(|metadata| usize::try_from(metadata.len()).ok());
+        let is_long = |good: usize| good + fresh.len() > 2 * (HEADER.len() + HEAD + known.length());
+        if self.good.is_some_and(|good| there == Some(good) && !is_long(good)) {
+            return crate::files::append_checked(path, &fresh);
+        }
+        let mut all = Vec::with_capacity(HEADER.len() + HEAD + known.length());
+        all.extend_from_slice(HEADER);
+        known.put_part(&mut all, known.entries.iter());
+        crate::files::write_checked(path, &all)
     }
 }
 
@@ -284,6 +314,8 @@ fn hash(path: &Path) -> io::Result<(u64, Hash)> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -325,24 +357,63 @@ mod tests {
         assert_eq!(cache.digest(&file, &metadata).unwrap().digest, seen);
     }
 
+    /// In the first part all is lost, in the second what stands there; the first is as good as it was.
     #[test]
-    fn a_flipped_bit_anywhere_makes_it_an_empty_one() {
+    fn what_stands_behind_a_flipped_bit_is_not_believed() {
         let dir = tempfile::tempdir().unwrap();
         let (file, saved) = (dir.path().join("f"), dir.path().join("cache"));
         fs::write(&file, "bytes").unwrap();
-        let cache = StatCache::load(&saved);
         let digest = StatCache::disabled().digest(&file, &fs::metadata(&file).unwrap()).unwrap();
-        cache.vouch(&file, &digest);
-        cache.save(&saved).unwrap();
+        let vouch = |name: &str| {
+            let (file, cache) = (dir.path().join(name), StatCache::load(&saved));
+            fs::write(&file, "bytes").unwrap();
+            cache.vouch(&file, &digest);
+            cache.save(&saved).unwrap();
+            fs::read(&saved).unwrap()
+        };
         let known = || StatCache::load(&saved).known.read().unwrap().entries.len();
-        assert_eq!(known(), 1);
-        let good = fs::read(&saved).unwrap();
+        let first = vouch("f");
+        let good = vouch("g");
+        assert_eq!((known(), &good[..first.len()]), (2, &first[..]));
         for at in 0..good.len() {
             let mut flipped = good.clone();
             flipped[at] ^= 1 << (at % 8);
             fs::write(&saved, flipped).unwrap();
-            assert_eq!(known(), 0, "byte {at}");
+            assert_eq!(known(), usize::from(at >= first.len()), "byte {at}");
         }
+        for end in 0..good.len() {
+            fs::write(&saved, &good[..end]).unwrap();
+            assert_eq!(known(), usize::from(end >= first.len()), "cut at {end}");
+            // What is cut off is not built on.
+            if end != HEADER.len() && end != first.len() {
+                vouch("h");
+                assert_eq!(known(), 1 + usize::from(end >= first.len()), "after a cut at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_new_is_put_behind_the_rest_until_half_is_out_of_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let saved = dir.path().join("cache");
+        let save = |changed: Range<u64>, inode: u64| {
+            let cache = StatCache::load(&saved);
+            for file in changed {
+                let stat = Stat { size: 5, mtime_ns: 10, ctime_ns: 11, inode };
+                cache.remember(Path::new(&format!("/data/{file:03}")), stat, Hash::from_bytes([1; 32]));
+            }
+            cache.save(&saved).unwrap();
+            fs::read(&saved).unwrap()
+        };
+        let first = save(0..100, 1);
+        assert_eq!(save(0..100, 1), first, "nothing new");
+        let second = save(0..60, 2);
+        assert!(second.starts_with(&first) && second.len() > first.len());
+        let third = save(0..60, 3);
+        assert_eq!(third.len(), first.len(), "all of it anew");
+        let known = StatCache::load(&saved).known.into_inner().unwrap();
+        let inodes: Vec<u64> = known.entries.iter().map(|entry| entry.stat.inode).collect();
+        assert_eq!(inodes, [vec![3; 60], vec![1; 40]].concat());
     }
 
     #[test]
@@ -363,22 +434,20 @@ mod tests {
     }
 
     #[test]
-    fn entries_survive_a_round_trip_and_a_cut_is_found() {
+    fn entries_survive_a_round_trip() {
+        let dir = tempfile::tempdir().unwrap();
         let stat = Stat { size: 5, mtime_ns: 10, ctime_ns: -11, inode: 12 };
         let (first, second) = (&b"/data/a b\n.dcm"[..], &b"/data/\xE0"[..]);
-        let mut known = Known::default();
-        known.set(first, stat, Hash::from_bytes([1; 32]));
-        known.set(second, stat, Hash::from_bytes([2; 32]));
-        known.set(first, Stat { size: 6, ..stat }, Hash::from_bytes([3; 32]));
-        let bytes = known.to_bytes();
-        let read = Known::from_bytes(&bytes).unwrap();
-        let found = |name: &[u8]| read.get(name).map(|entry| (entry.stat, entry.digest));
-        assert_eq!(found(first), Some((Stat { size: 6, ..stat }, Hash::from_bytes([3; 32]))));
-        assert_eq!(found(second), Some((stat, Hash::from_bytes([2; 32]))));
-        assert_eq!((found(b"/data/a b"), read.entries.len(), read.news), (None, 2, false));
-        let whole = [0, FIXED + first.len(), bytes.len()];
-        for end in 0..=bytes.len() {
-            assert_eq!(Known::from_bytes(&bytes[..end]).is_some(), whole.contains(&end), "{end}");
-        }
+        let cache = StatCache::load(&dir.path().join("cache"));
+        let path = |name| Path::new(OsStr::from_bytes(name));
+        cache.remember(path(first), stat, Hash::from_bytes([1; 32]));
+        cache.remember(path(second), stat, Hash::from_bytes([2; 32]));
+        cache.remember(path(first), Stat { size: 6, ..stat }, Hash::from_bytes([3; 32]));
+        cache.save(&dir.path().join("cache")).unwrap();
+        let read = StatCache::load(&dir.path().join("cache"));
+        assert_eq!(read.recall(path(first)), Some((Stat { size: 6, ..stat }, Hash::from_bytes([3; 32]))));
+        assert_eq!(read.recall(path(second)), Some((stat, Hash::from_bytes([2; 32]))));
+        let known = read.known.into_inner().unwrap();
+        assert_eq!((known.get(b"/data/a b").is_none(), known.entries.len(), known.fresh.len()), (true, 2, 0));
     }
 }

@@ -12,6 +12,10 @@ const MARK: char = '\u{FFFD}';
 /// A path as text; bytes that are no UTF-8, and those of U+FFFD itself, as U+FFFD and two hexadecimal
 /// digits: two paths are never the same text.
 pub fn to_text(path: &Path) -> String {
+    // As nearly all are.
+    if let Some(text) = path.to_str().filter(|text| !text.contains(MARK)) {
+        return text.to_owned();
+    }
     let mut text = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
         let (mut marked, mut bytes) = (chunk.valid().split(MARK), [0; MARK.len_utf8()]);

@@ -4,14 +4,10 @@ use crate::tree::Tree;
 
 /// Names and digests when the run began, sorted by name: paths below the input with `/`, bytes that are no UTF-8 as
 /// U+FFFD and two hexadecimal digits, and the empty name where the input is a file itself.
-#[derive(Debug, Clone, Default)]
-pub struct Files<'a>(Vec<(&'a str, &'a str)>);
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a>(pub(crate) &'a Tree);
 
 impl<'a> Files<'a> {
-    pub(crate) fn of(tree: &'a Tree) -> Files<'a> {
-        Files(tree.files.iter().map(|(name, file)| (name.as_str(), file.digest.as_str())).collect())
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -24,57 +20,75 @@ impl<'a> Files<'a> {
 
     /// All names.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &'a str> + Clone {
-        self.0.iter().map(|(name, _)| *name)
+        self.0.paths()
     }
 
     /// The name of the file that stands there.
     pub fn name(&self, place: usize) -> &'a str {
-        self.0[place].0
+        self.0.path(place)
     }
 
     /// What it holds, as BLAKE3 in hexadecimal: known without reading it again.
     pub fn digest(&self, place: usize) -> &'a str {
-        self.0[place].1
+        self.0.at(place).digest
     }
 
     /// Where the file of that name stands; `None` when it was not there.
     pub fn place(&self, name: &str) -> Option<usize> {
-        self.0.binary_search_by(|(other, _)| (*other).cmp(name)).ok()
+        self.0.place(name)
     }
 
-    /// The same of names of which one mostly stands beside the one before it, forwards or backwards: `last` is where
-    /// that was found.
-    pub fn place_near(&self, name: &str, last: &mut usize) -> Option<usize> {
-        let is_there = |place: usize| self.0.get(place).is_some_and(|(other, _)| *other == name);
-        let near = [*last, last.wrapping_add(1), last.wrapping_sub(1)];
-        let found = near.into_iter().find(|&place| is_there(place)).or_else(|| self.place(name));
-        *last = found.unwrap_or(*last);
+    /// The same of names that mostly follow each other, forwards or backwards.
+    pub fn place_near(&self, name: &str, near: &mut Near) -> Option<usize> {
+        let is_there = |step: &isize| {
+            let place = near.place.wrapping_add_signed(*step);
+            place < self.len() && self.name(place) == name
+        };
+        // Where it was last, most often.
+        let found = match [near.step, 1, 0, -1].into_iter().find(is_there) {
+            Some(step) => {
+                near.step = step;
+                Some(near.place.wrapping_add_signed(step))
+            }
+            None => self.place(name),
+        };
+        near.place = found.unwrap_or(near.place);
         found
     }
+}
+
+/// Where a name was found, and how far that was from the one before it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Near {
+    place: usize,
+    step: isize,
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::tree::FileDigest;
 
     #[test]
     fn a_file_is_found_wherever_the_one_before_it_was() {
         let names = ["", "a", "a b/1", "a/1", "b"];
-        let files = names.map(|name| (name.to_owned(), FileDigest { size: 1, digest: name.to_uppercase() }));
-        let tree = Tree { files: files.into() };
-        let files = Files::of(&tree);
+        let mut tree = Tree::default();
+        for name in names {
+            tree.push(name, 1, &name.to_uppercase());
+        }
+        let files = Files(&tree);
         assert_eq!(files.names().collect::<Vec<_>>(), names);
         for start in 0..names.len() {
             for (place, name) in names.iter().enumerate() {
-                let mut last = start;
-                assert_eq!((files.place_near(name, &mut last), last), (Some(place), place));
+                for step in [-1, 0, 1] {
+                    let mut near = Near { place: start, step };
+                    assert_eq!((files.place_near(name, &mut near), near.place), (Some(place), place));
+                }
                 assert_eq!((files.name(place), files.digest(place)), (*name, &*name.to_uppercase()));
             }
-            let mut last = start;
-            assert_eq!((files.place_near("c", &mut last), last), (None, start));
+            let mut near = Near { place: start, step: 1 };
+            assert_eq!((files.place_near("c", &mut near), near.place), (None, start));
         }
-        assert_eq!(Files::default().place_near("a", &mut 0), None);
+        assert_eq!(Files(&Tree::default()).place_near("a", &mut Near::default()), None);
     }
 }

@@ -67,11 +67,11 @@ impl Previous {
     }
 
     /// What the output `name` holds, if the file at `path` is a link to it.
-    pub(crate) fn shared(&self, name: &str, path: &Path) -> Option<&FileDigest> {
-        let file = self.outputs.files.get(name)?;
+    pub(crate) fn shared(&self, name: &str, path: &Path) -> Option<FileDigest> {
+        let file = self.outputs.get(name)?;
         let [ours, theirs] = [path, &self.folder.join(name)].map(std::fs::symlink_metadata);
         let (ours, theirs) = (ours.ok()?, theirs.ok()?);
-        (ours.dev() == theirs.dev() && ours.ino() == theirs.ino()).then_some(file)
+        (ours.dev() == theirs.dev() && ours.ino() == theirs.ino()).then(|| file.to_digest())
     }
 
     /// Has it this item, made from the same?

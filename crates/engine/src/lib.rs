@@ -55,7 +55,7 @@ mod work;
 pub use error::{Error, Result};
 pub use event::{Event, Level, Observer, Outcome};
 pub use graph::{Node, Pipeline, Source};
-pub use inputs::Files;
+pub use inputs::{Files, Near};
 pub use items::{MadeFrom, Previous, Reuse};
 pub use manifest::{MANIFEST, Maker, Manifest};
 pub use matrix::Instance;

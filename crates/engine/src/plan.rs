@@ -1,7 +1,7 @@
 //! Decides what has to be done for one stage, and says why in the same walk. Runs nothing.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -105,14 +105,8 @@ pub(crate) struct Planner<'a> {
     keys: OnceCell<BTreeMap<String, Vec<Key>>>,
     /// What lies between two digests of an input that several stages read.
     diffs: RefCell<BTreeMap<(String, String), Option<TreeDiff>>>,
-}
-
-/// Some hundred thousand names are let go by another thread: a process that ends does not wait for it.
-impl Drop for Planner<'_> {
-    fn drop(&mut self) {
-        let seen = std::mem::take(&mut self.seen);
-        rayon::spawn(move || drop(seen));
-    }
+    /// Digests of what is remembered as it should be.
+    remembered: BTreeSet<String>,
 }
 
 impl<'a> Planner<'a> {
@@ -131,6 +125,7 @@ impl<'a> Planner<'a> {
             homes: OnceCell::new(),
             keys: OnceCell::new(),
             diffs: RefCell::default(),
+            remembered: BTreeSet::new(),
         }
     }
 
@@ -147,6 +142,15 @@ impl<'a> Planner<'a> {
         }
         self.seen.insert(given.to_owned(), input.clone());
         Ok(input)
+    }
+
+    /// Remembers what an input held, so that a later difference can name files.
+    pub(crate) fn remember(&mut self, digest: &str, tree: &Tree) -> Result<()> {
+        if !self.remembered.contains(digest) {
+            self.store.remember_tree(digest, tree)?;
+            self.remembered.insert(digest.to_owned());
+        }
+        Ok(())
     }
 
     /// Decides on one stage, given what is known of those before it.

@@ -281,14 +281,14 @@ impl Task<'_> {
 
     /// The files of an input; none of one that is not wired. One of several inputs is `port@label`.
     pub fn files(&self, port: &str) -> Files<'_> {
-        self.trees.get(port).map(|tree| Files::of(tree)).unwrap_or_default()
+        static NONE: Tree = Tree::EMPTY;
+        Files(self.trees.get(port).map_or(&NONE, Arc::as_ref))
     }
 
     /// Digest of one of these [files](Task::files): known without reading it again. `None` when it was not there when
     /// the run began.
     pub fn digest(&self, port: &str, name: &str) -> Option<&str> {
-        let file = self.trees.get(port)?.files.get(name)?;
-        Some(&file.digest)
+        Some(self.trees.get(port)?.get(name)?.digest)
     }
 
     /// Says that of an input only the [files](Task::files) of these names (and of those named before) are opened, and that its folder is not listed: then only

@@ -31,7 +31,7 @@ use crate::files;
 use crate::items::ITEMS;
 use crate::manifest::{MANIFEST, Made, Manifest};
 use crate::stat_cache::StatCache;
-use crate::tree::{FileDigest, Tree, list};
+use crate::tree::{Tree, list};
 
 /// The link to what all gates have said yes to; of a profile `released@PROFILE`. With the name of the gated stage behind
 /// it (`released.evaluate`) the link to what has judged it.
@@ -168,8 +168,8 @@ impl Store {
     ) -> Result<Artifact> {
         let draft = self.begin(stage)?;
         let (from, manifest) = (&other.path, &other.manifest);
-        let items = manifest.items.is_some().then(|| ITEMS.to_owned());
-        for name in manifest.outputs.files.keys().chain(&items) {
+        let items = manifest.items.is_some().then_some(ITEMS);
+        for name in manifest.outputs.paths().chain(items) {
             let path = draft.path().join(name);
             let folder = path.parent().unwrap_or(draft.path());
             // A copy where the file system has no links.
@@ -372,24 +372,24 @@ fn open(path: PathBuf) -> Result<Artifact> {
 
 /// The first output that is not as the manifest says, or `None`.
 pub(crate) fn intact(artifact: &Artifact, cache: &StatCache) -> Option<String> {
-    let expected = &artifact.manifest.outputs.files;
-    let differs = |(name, file): &(&String, &FileDigest)| {
-        let path = artifact.path.join(name);
+    let expected = &artifact.manifest.outputs;
+    let differs = |&place: &usize| {
+        let (path, file) = (artifact.path.join(expected.path(place)), expected.at(place));
         let found = fs::symlink_metadata(&path)
             .ok()
             .filter(|metadata| metadata.is_file() && metadata.len() == file.size)
             .and_then(|metadata| cache.digest(&path, &metadata).ok());
-        found.as_ref() != Some(*file)
+        found.is_none_or(|found| file != found)
     };
-    if let Some((name, _)) = expected.par_iter().find_first(differs) {
-        return Some(name.clone());
+    if let Some(place) = (0..expected.len()).into_par_iter().find_first(differs) {
+        return Some(expected.path(place).to_owned());
     }
     // A file that was put there by hand would be read by nobody, but the artifact is no longer
     // what its manifest says. What it holds does not matter.
     let found = list(&artifact.path).ok()?;
     let ours = |name: &str| name == MANIFEST || (name == ITEMS && artifact.manifest.items.is_some());
-    let stray = |name: &String| !ours(name) && !expected.contains_key(name);
-    found.into_iter().map(|(name, _)| name).filter(stray).min()
+    let stray = |name: &String| !ours(name) && expected.get(name).is_none();
+    found.into_iter().filter(stray).min()
 }
 
 /// Flushes every file and folder, and makes the files read-only (folders stay writable, so that

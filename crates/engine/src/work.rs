@@ -109,10 +109,9 @@ pub(crate) fn prepare(
         (_, _, key) => {
             let key = key.ok_or_else(|| Error::Usage(format!("stage {} has no inputs", node.name)))?;
             let trees = input_trees(planner, node, upstream)?;
-            // So that the next decision can name the files that changed.
             for (port, tree) in &trees {
                 if let Some(digest) = key.inputs.get(port) {
-                    place.store.remember_tree(digest, tree)?;
+                    planner.remember(digest, tree)?;
                 }
             }
             if forced {
@@ -238,11 +237,11 @@ fn execute(place: Place<'_>, node: &Node, work: &Work, gpus: &[String]) -> Resul
     let (outcome, artifact) = store.keep(draft, manifest)?;
     store.forget_work(&node.name, &key_hash)?;
     // All of it has been read in this run. What it shares with the previous one has new times there, too.
-    for (name, file) in &artifact.manifest.outputs.files {
+    for (name, file) in artifact.manifest.outputs.files() {
         let path = artifact.path.join(name);
-        cache.vouch(&path, file);
+        cache.vouch(&path, &file.to_digest());
         if let Some(previous) = previous.as_ref().filter(|p| p.shared(name, &path).is_some()) {
-            cache.vouch(&previous.folder().join(name), file);
+            cache.vouch(&previous.folder().join(name), &file.to_digest());
         }
     }
     if outcome == Outcome::Different {
@@ -362,7 +361,7 @@ fn collect(node: &Node, out: &Path, previous: Option<&Previous>) -> Result<Tree>
         }
     }
     // What was linked from the previous artifact was found as its manifest says when the stage asked for it.
-    let known = |name: &str, path: &Path| previous?.shared(name, path).cloned();
+    let known = |name: &str, path: &Path| previous?.shared(name, path);
     Tree::by(out, |name, path, metadata| match known(name, path) {
         Some(file) => Ok(file),
         None => StatCache::disabled().digest(path, metadata),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use ctpipe_ct::{Found, Listing, in_order, members, to_path};
-use ctpipe_engine::{Files, MadeFrom, StageError, Task};
+use ctpipe_engine::{Files, MadeFrom, Near, StageError, Task};
 use ctpipe_tables::labels::Label;
 use ctpipe_tables::row_groups::{Grouped, Run};
 use ctpipe_tables::{InstanceRow, SeriesRow, Table};
@@ -16,7 +16,7 @@ use crate::scan::scan;
 
 /// Sums up what the rows of a series are made from.
 pub(crate) struct Sums<'a> {
-    files: &'a Files<'a>,
+    files: Files<'a>,
     patient_key: Option<&'a str>,
     /// By the series' UID as it stands in the tables.
     labels: BTreeMap<String, Vec<&'a Label>>,
@@ -27,7 +27,7 @@ impl<'a> Sums<'a> {
     /// `named` makes of a series' UID what stands for it in the tables.
     pub(crate) fn new(
         task: &'a Task<'a>,
-        files: &'a Files<'a>,
+        files: Files<'a>,
         labels: &'a [Label],
         named: &'a (dyn Fn(&str) -> String + Sync),
     ) -> Sums<'a> {
@@ -67,8 +67,8 @@ impl<'a> Sums<'a> {
         }
         let sum = |row: &SeriesRow| {
             let own = rows.get(row.series_uid.as_str()).into_iter().flatten();
-            let mut last = 0;
-            let sum = self.sum(&row.series_uid, own.map(|row| self.files.place_near(&row.path, &mut last)));
+            let mut near = Near::default();
+            let sum = self.sum(&row.series_uid, own.map(|row| self.files.place_near(&row.path, &mut near)));
             Some((row.series_uid.clone(), sum?))
         };
         joined.series.par_iter().filter(|row| !row.series_uid.is_empty()).filter_map(sum).collect()
@@ -90,10 +90,10 @@ struct Series {
 
 impl Series {
     /// What the earlier table has of it.
-    fn look(&mut self, run: &Run<'_>, files: &Files<'_>) {
-        let mut last = self.files.last().copied().unwrap_or_default();
+    fn look(&mut self, run: &Run<'_>, files: Files<'_>) {
+        let mut near = Near::default();
         for instance in run.instances() {
-            let Some(place) = files.place_near(instance.path, &mut last) else {
+            let Some(place) = files.place_near(instance.path, &mut near) else {
                 self.has_lost = true;
                 continue;
             };
@@ -143,9 +143,8 @@ impl Kept {
         {
             series.entry(String::new()).or_default().look(run, sums.files);
         }
-        let same = |uid: &str, made_from: &String| previous.has(uid, made_from);
         let changed = series.iter().filter(|(uid, series)| {
-            let is_same = series.made_from.as_ref().is_some_and(|made_from| same(uid, made_from));
+            let is_same = series.made_from.as_ref().is_some_and(|made_from| previous.has(uid, made_from));
             uid.is_empty() || series.has_lost || !is_same
         });
         let changed: BTreeSet<String> = changed.map(|(uid, _)| uid.clone()).collect();
@@ -158,8 +157,9 @@ impl Kept {
     fn let_go(&mut self, mut uids: BTreeSet<String>) {
         while !uids.is_empty() {
             let gone: Vec<Series> = uids.iter().filter_map(|uid| self.series.remove(uid)).collect();
-            let lost: HashSet<usize> = gone.into_iter().flat_map(|series| series.files).collect();
-            let shares = |series: &Series| series.files.iter().any(|file| lost.contains(file));
+            let lost: BTreeSet<usize> =
+                gone.into_iter().flat_map(|series| series.archives.into_keys()).collect();
+            let shares = |series: &Series| series.archives.keys().any(|archive| lost.contains(archive));
             uids = self.series.iter().filter(|(_, s)| shares(s)).map(|(uid, _)| uid.clone()).collect();
         }
     }
@@ -178,8 +178,8 @@ impl Kept {
             let mut wanted: Vec<bool> = read.iter().map(|read| !read).collect();
             self.series.values().flat_map(|series| &series.files).for_each(|&file| wanted[file] = false);
             read.iter_mut().zip(&wanted).for_each(|(read, wanted)| *read |= wanted);
-            let names = sums.files.names().zip(&wanted).filter(|(_, wanted)| **wanted);
-            let mut names: Vec<&str> = names.map(|(name, _)| name).collect();
+            let wanted = wanted.iter().enumerate().filter(|(_, wanted)| **wanted);
+            let mut names: Vec<&str> = wanted.map(|(place, _)| sums.files.name(place)).collect();
             names.sort_by(|a, b| in_order(a, b));
             // Where all is read, all must be as it was.
             if round > 1 || !self.series.is_empty() {
@@ -212,7 +212,7 @@ impl Kept {
     }
 
     /// Files behind these series, and how many beside them in the same archives are none of DICOM.
-    pub(crate) fn files(&self, task: &Task<'_>, folder: &Path, listed: &Files<'_>) -> (u64, u64) {
+    pub(crate) fn files(&self, task: &Task<'_>, folder: &Path, listed: Files<'_>) -> (u64, u64) {
         let (mut files, mut archives) = (0, BTreeMap::<usize, usize>::new());
         for series in self.series.values() {
             files += (series.files.len() - series.archives.len()) as u64;

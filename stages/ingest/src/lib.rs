@@ -157,7 +157,7 @@ impl Stage for Ingest {
             }
         };
         let listed = task.files("dicom");
-        let sums = Sums::new(task, &listed, &labels, &named);
+        let sums = Sums::new(task, listed, &labels, &named);
         let mut kept = Kept::find(task, &sums);
         let files = kept.read_the_rest(task, folder, &sums)?;
         task.check_stop()?;
@@ -175,7 +175,7 @@ impl Stage for Ingest {
                 a.source(folder, frame_a).same_pixels(&b.source(folder, frame_b))
             },
         };
-        let (others, not_dicom) = kept.files(task, folder, &listed);
+        let (others, not_dicom) = kept.files(task, folder, listed);
         let counts = summary::Counts::of(&files).and(others, not_dicom);
         let other_labels: Vec<&Label> =
             labels.iter().filter(|label| !kept.has(&named(&label.series_uid))).collect();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ctpipe_ct::geometry::{Directions, Stack};
 use ctpipe_ct::{Request, Source, Volume, VolumeError, build, to_path};
-use ctpipe_engine::{Files, MadeFrom, Previous, StageError, Task};
+use ctpipe_engine::{Files, MadeFrom, Near, Previous, StageError, Task};
 use ctpipe_tables::instances::Instance;
 use ctpipe_tables::row_groups::{Grouped, Run};
 use ctpipe_tables::shards::{FOLDER, ShardReader};
@@ -91,7 +91,7 @@ pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Ite
         let instances = instances.get(row.series_uid.as_str()).into_iter().flat_map(Run::instances);
         let mut slices: Vec<Instance<'_>> = instances.filter(|slice| slice.slice_index.is_some()).collect();
         slices.sort_by_key(|slice| slice.slice_index);
-        item(task, &files, row, &slices, earlier)
+        item(task, files, row, &slices, earlier)
     };
     let mut items = accepted.map(item).collect::<Result<Vec<Item>, StageError>>()?;
     items.sort_by(|a, b| (&a.shard, &a.series_uid).cmp(&(&b.shard, &b.series_uid)));
@@ -100,7 +100,7 @@ pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Ite
 
 fn item(
     task: &Task<'_>,
-    files: &Files<'_>,
+    files: Files<'_>,
     row: &SeriesRow,
     slices: &[Instance<'_>],
     earlier: Option<&Earlier>,
@@ -118,9 +118,9 @@ fn item(
     for number in [a, b, c, d, e, f].into_iter().chain(pixel_spacing) {
         made_from.add(number.to_le_bytes());
     }
-    let (mut all_known, mut last) = (true, 0);
+    let (mut all_known, mut near) = (true, Near::default());
     for slice in slices {
-        match files.place_near(slice.path, &mut last) {
+        match files.place_near(slice.path, &mut near) {
             Some(place) => made_from.add(files.digest(place)),
             None => all_known = false,
         }

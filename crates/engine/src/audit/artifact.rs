@@ -96,14 +96,13 @@ pub(super) fn check(
     let listed = there.keys().cloned().collect::<Vec<_>>();
     let files = there.into_iter().map(|(name, (path, metadata))| (name, path, metadata)).collect();
     let found = reading.digests(ground, files, report)?;
-    let mut expected = manifest.outputs.files.clone();
-    for (name, file) in &expected {
+    for (name, file) in manifest.outputs.files() {
         match found.get(name) {
             None => {
                 let text = "the manifest has it, and it is not there".to_owned();
                 report.finding(FindingKind::Missing, format!("{place}/{name}"), text, RESTORE);
             }
-            Some(Some(now)) if now != file => {
+            Some(Some(now)) if file != *now => {
                 let text = format!(
                     "it holds other bytes: {} of them, BLAKE3 {}; the manifest says {}, {}",
                     now.size, now.digest, file.size, file.digest
@@ -113,7 +112,6 @@ pub(super) fn check(
             Some(_) => {}
         }
     }
-    expected.remove(MANIFEST);
     match (&manifest.items, found.get(ITEMS)) {
         (Some(wanted), Some(Some(now))) if *wanted != now.digest => {
             let text = "it is not the list of items that the manifest speaks of".to_owned();
@@ -126,7 +124,7 @@ pub(super) fn check(
         _ => {}
     }
     let ours = |name: &str| name == MANIFEST || (name == ITEMS && manifest.items.is_some());
-    for name in listed.iter().filter(|name| !ours(name) && !expected.contains_key(*name)) {
+    for name in listed.iter().filter(|name| !ours(name) && manifest.outputs.get(name).is_none()) {
         let text = "no manifest speaks of it".to_owned();
         let advice = "find out who put it there, and move it away";
         report.finding(FindingKind::ExtraFile, format!("{place}/{name}"), text, advice);

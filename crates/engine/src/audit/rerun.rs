@@ -100,7 +100,7 @@ pub(super) fn rerun(
             Ok(made) => {
                 let difference = first_difference(artifact, &made)?;
                 let same = difference.is_none();
-                let files = artifact.manifest.outputs.files.len();
+                let files = artifact.manifest.outputs.len();
                 let key_hash = artifact.manifest.key_hash.clone();
                 report.reruns.push(Rerun {
                     stage: stage.clone(),
@@ -257,13 +257,13 @@ fn first_difference(artifact: &Artifact, made: &Made) -> Result<Option<String>> 
     let out = made.scratch.path().join("out");
     let now = Tree::of(&out, &StatCache::disabled())?;
     let before = &artifact.manifest.outputs;
-    let names: BTreeSet<&String> = before.files.keys().chain(now.files.keys()).collect();
-    let mut differing = names.into_iter().filter(|name| before.files.get(*name) != now.files.get(*name));
+    let names: BTreeSet<&str> = before.paths().chain(now.paths()).collect();
+    let mut differing = names.into_iter().filter(|name| before.get(name) != now.get(name));
     let Some(first) = differing.next() else {
         let other = (made.items != artifact.manifest.items).then(|| format!("{ITEMS} is another"));
         return Ok(other);
     };
-    let mut text = match (before.files.get(first), now.files.get(first)) {
+    let mut text = match (before.get(first), now.get(first)) {
         (Some(_), None) => format!("{first} was not written"),
         (None, _) => format!("{first} was not there before"),
         (Some(old), Some(new)) => {

@@ -162,24 +162,41 @@ def headers(ctpipe, work, wanted):
 
 
 def incremental(ctpipe, work):
-    """One changed series among those of `headers`: what it costs beside all of them, and beside a run that does nothing."""
-    place = work / "headers"
-    whole, _ = command(ctpipe, "run", "--force", "--to", "preprocess", cwd=place)
-    changed = sorted((place / "training_data").rglob("*.dcm"))[0]
-    seconds, idle = [], []
-    for _ in range(3):
-        with open(changed, "r+b") as file:
-            file.seek(-50, 2)
-            byte = file.read(1)[0]
-            file.seek(-50, 2)
-            file.write(bytes([(byte + 1) % 256]))
+    """One series more than a thousand, of those of `headers`: what it costs beside all of them, beside a run that does
+    nothing, and beside that series alone."""
+    source, place, alone = work / "headers", work / "incremental", work / "alone"
+    folders = sorted({file.parent.relative_to(source) for file in (source / "training_data").rglob("*.dcm")})[:1001]
+    added = folders[len(folders) // 2]
+    head, *labels = (source / "training_data.csv").read_text().splitlines()
+    for to, some in ((place, folders), (alone, [added])):
+        shutil.rmtree(to, ignore_errors=True)
+        for folder in some:
+            shutil.copytree(source / folder, to / folder, copy_function=os.link)
+        series = {folder.name for folder in some}
+        rows = [row for row in labels if row.split(",")[head.split(",").index("series_uid")] in series]
+        (to / "training_data.csv").write_text("\n".join([head, *rows]) + "\n")
+        (to / "patient.key").write_text("a key of this benchmark, not a secret at all\n")
+        (to / "pipeline.yaml").write_text(PIPELINE)
+    times = {"one": [], "idle": [], "alone": []}
+    for turn in range(ROUNDS):
+        shutil.rmtree(place / added)
+        command(ctpipe, "run", "--to", "preprocess", cwd=place)
+        # Another byte each time: what was made once would only be made current again.
+        for to in (place, alone):
+            shutil.rmtree(to / added, ignore_errors=True)
+            shutil.copytree(source / added, to / added)
+            first = sorted((to / added).glob("*.dcm"))[0]
+            content = first.read_bytes()
+            first.write_bytes(content[:-50] + bytes([content[-50] ^ (turn + 1)]) + content[-49:])
         # Files that have just been written are not trusted to stay as they are.
         time.sleep(2.5)
-        seconds.append(command(ctpipe, "run", "--to", "preprocess", cwd=place)[0])
-        idle.append(command(ctpipe, "run", "--to", "preprocess", cwd=place)[0])
-    one, nothing = statistics.median(seconds), statistics.median(idle)
-    say("incremental_all_s", whole, f"{whole:.1f} s for every series, forced")
-    say("incremental_one_s", one, f"{one:.2f} s after one series changed, {nothing:.2f} s when nothing has")
+        for name, to in (("one", place), ("idle", place), ("alone", alone)):
+            times[name].append(command(ctpipe, "run", "--to", "preprocess", cwd=to)[0])
+    whole, _ = command(ctpipe, "run", "--force", "--to", "preprocess", cwd=place)
+    one, idle, only = (statistics.median(times[name]) for name in ("one", "idle", "alone"))
+    say("incremental_all_s", whole, f"{whole:.1f} s for {len(folders)} series, forced")
+    say("incremental_one_s", one, f"{one:.2f} s after one was added, {idle:.2f} s when nothing was, {only:.2f} s for it alone")
+    say("incremental_times", one / (idle + only), f"{one / (idle + only):.2f} times one series and the stat walk")
 
 
 def thick_study(folder, uid, template, frames):

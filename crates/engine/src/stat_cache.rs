@@ -255,7 +255,8 @@ impl StatCache {
     }
 
     /// Writes what this process knows. Entries of files that were not asked for are kept, so that `status` of one profile
-    /// does not forget the files of another. What is new is put behind the rest, until half of the file is out of date.
+    /// does not forget the files of another. What is new is put behind the rest, until half of the file is out of date. Once a process: what it
+    /// has saved is new to it still.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -270,8 +271,10 @@ impl StatCache {
         known.put_part(&mut fresh, known.fresh.iter().map(|&place| &known.entries[place]));
         let there = fs::metadata(path).ok().and_then(|metadata| usize::try_from(metadata.len()).ok());
         let is_long = |good: usize| good + fresh.len() > 2 * (HEADER.len() + HEAD + known.length());
-        if self.good.is_some_and(|good| there == Some(good) && !is_long(good)) {
-            return crate::files::append_checked(path, &fresh);
+        let is_good = self.good.is_some_and(|good| there == Some(good) && !is_long(good));
+        // A file that this user may not write to can be replaced all the same.
+        if is_good && crate::files::append_checked(path, &fresh).is_ok() {
+            return Ok(());
         }
         let mut all = Vec::with_capacity(HEADER.len() + HEAD + known.length());
         all.extend_from_slice(HEADER);

@@ -28,7 +28,7 @@ pub struct FileDigest {
 }
 
 /// The same of a file of a [`Tree`], in which it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Held<'a> {
     /// Length of the file in bytes.
     pub size: u64,
@@ -282,7 +282,7 @@ impl Tree {
 /// As a map from path to size and digest.
 impl Serialize for Tree {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_map(self.files().map(|(path, file)| (path, file.to_digest())))
+        serializer.collect_map(self.files())
     }
 }
 

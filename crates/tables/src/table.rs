@@ -6,7 +6,6 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
@@ -60,19 +59,7 @@ pub trait Table: Sized {
     where
         Self: Send,
     {
-        read(folder, None)
-    }
-
-    /// Reads these columns of `folder/FILE`; what the rows have of the others is empty.
-    ///
-    /// # Errors
-    /// When it is missing, not Parquet, has other columns, or there is no column of such a name.
-    fn read_columns(folder: &Path, columns: &[&str]) -> Result<Vec<Self>>
-    where
-        Self: Send,
-    {
-        known::<Self>(columns, &folder.join(Self::FILE))?;
-        read(folder, Some(columns))
+        read(folder)
     }
 }
 
@@ -89,23 +76,18 @@ pub(crate) fn known<T: Table>(columns: &[&str], path: &Path) -> Result<()> {
     }
 }
 
-/// All columns, or those that are named.
-fn read<T: Table + Send>(folder: &Path, columns: Option<&[&str]>) -> Result<Vec<T>> {
+fn read<T: Table + Send>(folder: &Path) -> Result<Vec<T>> {
     let path = folder.join(T::FILE);
     let open = || File::open(&path).map_err(|e| Error::io("cannot read", &path, e));
     let described = ArrowReaderMetadata::load(&open()?, ArrowReaderOptions::new());
     let described = described.map_err(|e| Error::format(&path, e))?;
     check(&T::schema(), described.schema(), &path)?;
-    let mask = match columns {
-        Some(columns) => ProjectionMask::columns(described.parquet_schema(), columns.iter().copied()),
-        None => ProjectionMask::all(),
-    };
     let count = usize::try_from(described.metadata().file_metadata().num_rows()).unwrap_or_default();
     let part = count.div_ceil(rayon::current_num_threads()).max(PART);
     let read = |first: usize| {
         // Every thread has a file of its own: those that are cloned share a place in it.
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(open()?, described.clone());
-        let reader = reader.with_projection(mask.clone()).with_offset(first).with_limit(part);
+        let reader = reader.with_offset(first).with_limit(part);
         let mut rows = Vec::new();
         for batch in reader.build().map_err(|e| Error::format(&path, e))? {
             rows.extend(T::from_batch(&batch.map_err(|e| Error::format(&path, e))?));
@@ -212,7 +194,7 @@ mod tests {
 
     /// More than are read by one thread, and than one writer's chunk has.
     #[test]
-    fn many_rows_come_back_in_order_and_columns_that_are_not_asked_for_are_empty() {
+    fn many_rows_come_back_in_order() {
         let dir = tempfile::tempdir().unwrap();
         let row = |k: u32| SeriesRow {
             series_uid: format!("1.{k}"),
@@ -224,11 +206,6 @@ mod tests {
         let rows: Vec<SeriesRow> = (0..50_000).map(row).collect();
         SeriesRow::write(&rows, dir.path()).unwrap();
         assert!(SeriesRow::read(dir.path()).unwrap() == rows);
-        let some = SeriesRow::read_columns(dir.path(), &["slices", "reasons"]).unwrap();
-        let left = |row: &SeriesRow| SeriesRow { series_uid: String::new(), label: None, ..row.clone() };
-        assert!(some == rows.iter().map(left).collect::<Vec<_>>());
-        let error = SeriesRow::read_columns(dir.path(), &["slice"]).unwrap_err().to_string();
-        assert!(error.contains("column \"slice\" is none"), "{error}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod reason {
     pub(super) const SERIES_UID_MISSING: &str = "series_uid_missing";
 }
 
-/// The stage's two tables.
+/// The rows of the stage's two tables.
 pub(crate) struct Joined {
     pub(crate) instances: Vec<InstanceRow>,
     pub(crate) series: Vec<SeriesRow>,
@@ -47,7 +47,7 @@ pub(crate) struct Join<'a> {
 }
 
 impl Join<'_> {
-    /// Rows of both tables: instances by path and frame, series by UID.
+    /// Rows of both tables: instances as their files come, series by UID.
     ///
     /// The files are taken, so that each is let go when its row is made: a hundred thousand of both need
     /// twice the memory.

@@ -1,7 +1,7 @@
 //! The rows of series that an earlier artifact has already, because their files and labels are the
 //! same. Reads no header: what has to be read is everything else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use ctpipe_ct::{Found, Listing, in_order, members, to_path};
@@ -81,8 +81,8 @@ struct Series {
     row: SeriesRow,
     /// The places of its files.
     files: Vec<usize>,
-    /// Of those that are archives: its members.
-    archives: BTreeMap<usize, HashSet<String>>,
+    /// Of those that are archives: how many of its members are of this series.
+    archives: BTreeMap<usize, usize>,
     /// Has it a file that is no longer there?
     has_lost: bool,
     made_from: Option<String>,
@@ -91,19 +91,21 @@ struct Series {
 impl Series {
     /// What the earlier table has of it.
     fn look(&mut self, run: &Run<'_>, files: Files<'_>) {
-        let mut near = Near::default();
+        let (mut near, mut last) = (Near::default(), None);
         for instance in run.instances() {
             let Some(place) = files.place_near(instance.path, &mut near) else {
                 self.has_lost = true;
                 continue;
             };
-            // Frames and members of one file come one after the other.
+            // Frames and members of one file come one after the other, and so do frames of a member.
             if self.files.last() != Some(&place) {
                 self.files.push(place);
             }
-            if let Some(member) = instance.member {
-                self.archives.entry(place).or_default().insert(member.to_owned());
+            let member = instance.member.map(|member| (place, member));
+            if member.is_some() && last != member {
+                *self.archives.entry(place).or_default() += 1;
             }
+            last = member;
         }
     }
 }
@@ -157,8 +159,7 @@ impl Kept {
     fn let_go(&mut self, mut uids: BTreeSet<String>) {
         while !uids.is_empty() {
             let gone: Vec<Series> = uids.iter().filter_map(|uid| self.series.remove(uid)).collect();
-            let lost: BTreeSet<usize> =
-                gone.into_iter().flat_map(|series| series.archives.into_keys()).collect();
+            let lost: BTreeSet<usize> = gone.into_iter().flat_map(|series| series.files).collect();
             let shares = |series: &Series| series.archives.keys().any(|archive| lost.contains(archive));
             uids = self.series.iter().filter(|(_, s)| shares(s)).map(|(uid, _)| uid.clone()).collect();
         }
@@ -216,8 +217,8 @@ impl Kept {
         let (mut files, mut archives) = (0, BTreeMap::<usize, usize>::new());
         for series in self.series.values() {
             files += (series.files.len() - series.archives.len()) as u64;
-            for (&archive, own) in &series.archives {
-                *archives.entry(archive).or_default() += own.len();
+            for (&archive, &own) in &series.archives {
+                *archives.entry(archive).or_default() += own;
             }
         }
         let path = |archive: &usize| listed.name(*archive);

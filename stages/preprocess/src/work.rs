@@ -83,12 +83,14 @@ const COLUMNS: [&str; 7] =
 pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Item>, StageError> {
     let series = task.input("series")?;
     let instances = Grouped::<InstanceRow>::read(series, &COLUMNS).map_err(StageError::failed)?;
-    let instances: HashMap<&str, Run<'_>> = instances.runs().map(|run| (run.key, run)).collect();
+    // In a table that another hand has made those of a series may stand apart.
+    let mut runs: HashMap<&str, Vec<Run<'_>>> = HashMap::new();
+    instances.runs().for_each(|run| runs.entry(run.key).or_default().push(run));
     let rows = SeriesRow::read(series).map_err(StageError::failed)?;
     let files = task.files("dicom");
     let accepted = rows.par_iter().filter(|row| row.status == Status::Accepted.as_str());
     let item = |row: &SeriesRow| {
-        let instances = instances.get(row.series_uid.as_str()).into_iter().flat_map(Run::instances);
+        let instances = runs.get(row.series_uid.as_str()).into_iter().flatten().flat_map(Run::instances);
         let mut slices: Vec<Instance<'_>> = instances.filter(|slice| slice.slice_index.is_some()).collect();
         slices.sort_by_key(|slice| slice.slice_index);
         item(task, files, row, &slices, earlier)

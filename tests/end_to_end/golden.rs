@@ -12,7 +12,7 @@ fn the_same_phantoms_give_the_same_bytes_as_ever() {
     let sandbox = Sandbox::new();
     sandbox.ctpipe(&["run", "--to", "split"]).expect(0);
     let golden = [
-        ("ingest", 6, "99eaf45e6a3f8c4f77c57ddad204b1d80251c16d5fb719fde1c2430db2af5115"),
+        ("ingest", 6, "9e8ee4f962a05e7f4b3ea2303716773e9af8c8c24d84048564af4fdad2de34b4"),
         ("preprocess", 5, "79147eedcc5d5267ac2f07c28ccc7bec0949bf61718e7617509e71c4f6489721"),
         ("split", 3, "f3c8af8d53805810cd4316a3d3210d225837bc68150611fa17664bcec31eabf3"),
     ];

@@ -319,17 +319,18 @@ fn encode<T: Table>(
 /// Who changes these, or takes a parquet or zstd that writes other bytes, raises the version of the stages that copy:
 /// an earlier artifact's row groups would stand beside those of now.
 fn properties<T: Table>() -> WriterProperties {
-    let mut properties = WriterProperties::builder()
-        .set_created_by("ctpipe".to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::default()));
+    let (zstd, properties) = (Compression::ZSTD(ZstdLevel::default()), WriterProperties::builder());
+    let mut properties = properties.set_created_by("ctpipe".to_owned());
+    if T::KEY.is_empty() {
+        return properties.set_compression(zstd).build();
+    }
     for &column in T::UNIQUE {
-        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+        let column = ColumnPath::from(column);
+        properties = properties.set_column_dictionary_enabled(column.clone(), false);
+        properties = properties.set_column_compression(column, zstd);
     }
-    if !T::KEY.is_empty() {
-        properties =
-            properties.set_statistics_enabled(EnabledStatistics::Chunk).set_offset_index_disabled(true);
-    }
-    properties.build()
+    // What has a dictionary is short, and making zstd ready for each such piece takes longer than reading it.
+    properties.set_statistics_enabled(EnabledStatistics::Chunk).set_offset_index_disabled(true).build()
 }
 
 #[cfg(test)]

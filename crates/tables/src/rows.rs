@@ -79,7 +79,7 @@ impl FromStr for Part {
 table! {
     /// One DICOM file, or one frame of a multi-frame file, written by ingest: those of a series one after the other,
     /// by path, and within an archive in its order.
-    InstanceRow in "instances.parquet" by series_uid, unique path sop_instance_uid {
+    InstanceRow in "instances.parquet" by series_uid, unique path sop_instance_uid position_z {
         /// Path below the DICOM folder, with `/`; bytes that are no UTF-8 as U+FFFD and two hexadecimal digits.
         path: String,
         /// Name of the member, where the file is a zip archive.

@@ -82,11 +82,12 @@ const COLUMNS: [&str; 7] =
 /// Accepted series with their files in order, sorted by shard and UID.
 pub(crate) fn work(task: &Task<'_>, earlier: Option<&Earlier>) -> Result<Vec<Item>, StageError> {
     let series = task.input("series")?;
-    let instances = Grouped::<InstanceRow>::read(series, &COLUMNS).map_err(StageError::failed)?;
+    let (rows, instances) =
+        rayon::join(|| SeriesRow::read(series), || Grouped::<InstanceRow>::read(series, &COLUMNS));
+    let (rows, instances) = (rows.map_err(StageError::failed)?, instances.map_err(StageError::failed)?);
     // In a table that another hand has made those of a series may stand apart.
     let mut runs: HashMap<&str, Vec<Run<'_>>> = HashMap::new();
     instances.runs().for_each(|run| runs.entry(run.key).or_default().push(run));
-    let rows = SeriesRow::read(series).map_err(StageError::failed)?;
     let files = task.files("dicom");
     let accepted = rows.par_iter().filter(|row| row.status == Status::Accepted.as_str());
     let item = |row: &SeriesRow| {

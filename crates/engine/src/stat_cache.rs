@@ -255,7 +255,7 @@ impl StatCache {
     }
 
     /// Writes what this process knows. Entries of files that were not asked for are kept, so that `status` of one profile
-    /// does not forget the files of another. What is new is put behind the rest, until half of the file is out of date. Once a process: what it
+    /// does not forget the files of another. What is new is put behind the rest, until a fifth of the file is out of date. Once a process: what it
     /// has saved is new to it still.
     ///
     /// # Errors
@@ -270,7 +270,7 @@ impl StatCache {
         let mut fresh = Vec::new();
         known.put_part(&mut fresh, known.fresh.iter().map(|&place| &known.entries[place]));
         let there = fs::metadata(path).ok().and_then(|metadata| usize::try_from(metadata.len()).ok());
-        let is_long = |good: usize| good + fresh.len() > 2 * (HEADER.len() + HEAD + known.length());
+        let is_long = |good: usize| 4 * (good + fresh.len()) > 5 * (HEADER.len() + HEAD + known.length());
         let is_good = self.good.is_some_and(|good| there == Some(good) && !is_long(good));
         // A file that this user may not write to can be replaced all the same.
         if is_good && crate::files::append_checked(path, &fresh).is_ok() {
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_is_put_behind_the_rest_until_half_is_out_of_date() {
+    fn what_is_new_is_put_behind_the_rest_until_a_fifth_is_out_of_date() {
         let dir = tempfile::tempdir().unwrap();
         let saved = dir.path().join("cache");
         let save = |changed: Range<u64>, inode: u64| {
@@ -410,13 +410,13 @@ mod tests {
         };
         let first = save(0..100, 1);
         assert_eq!(save(0..100, 1), first, "nothing new");
-        let second = save(0..60, 2);
+        let second = save(0..20, 2);
         assert!(second.starts_with(&first) && second.len() > first.len());
-        let third = save(0..60, 3);
+        let third = save(0..20, 3);
         assert_eq!(third.len(), first.len(), "all of it anew");
         let known = StatCache::load(&saved).known.into_inner().unwrap();
         let inodes: Vec<u64> = known.entries.iter().map(|entry| entry.stat.inode).collect();
-        assert_eq!(inodes, [vec![3; 60], vec![1; 40]].concat());
+        assert_eq!(inodes, [vec![3; 20], vec![1; 80]].concat());
     }
 
     #[test]

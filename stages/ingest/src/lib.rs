@@ -204,7 +204,8 @@ impl Stage for Ingest {
 
 fn look_at_folder(folder: &Path) -> Finding {
     if !folder.is_dir() {
-        return Finding::error(format!("{} is not a folder of DICOM files", folder.display()));
+        let hint = "name the folder that the files are in; archives are read where they are";
+        return Finding::error(format!("{} is not a folder of DICOM files: {hint}", folder.display()));
     }
     let first = walkdir::WalkDir::new(folder)
         .follow_links(true)

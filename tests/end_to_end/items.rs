@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use ctpipe_tables::{InstanceRow, SeriesRow, Table};
 use serde_json::Value;
 
 use crate::dicom::zipped;
@@ -148,4 +152,41 @@ fn a_change_of_the_data_costs_the_series_that_it_touches() {
     ];
     assert_eq!(costs(&[]), expected);
     assert_eq!(costs(&["--set", "ingest.pseudonymize_uids=true"]), expected);
+}
+
+/// The table of instances as another hand may leave it: in no order of series.
+struct Shuffled(InstanceRow);
+
+impl Table for Shuffled {
+    const FILE: &'static str = InstanceRow::FILE;
+
+    fn schema() -> Schema {
+        InstanceRow::schema()
+    }
+
+    fn to_batch(rows: &[&Self], schema: SchemaRef) -> Result<RecordBatch, ArrowError> {
+        InstanceRow::to_batch(&rows.iter().map(|row| &row.0).collect::<Vec<_>>(), schema)
+    }
+
+    fn from_batch(batch: &RecordBatch) -> Vec<Self> {
+        InstanceRow::from_batch(batch).into_iter().map(Shuffled).collect()
+    }
+}
+
+#[test]
+fn slices_that_stand_apart_in_a_table_of_ones_own_are_all_found() {
+    let sandbox = Sandbox::new();
+    sandbox.ctpipe(&["run", "--to", "preprocess"]).expect(0);
+    let volumes = sandbox.manifest("preprocess")["content"].clone();
+    let (made, own) = (sandbox.path("artifacts/ingest"), sandbox.path("own"));
+    fs::create_dir(&own).unwrap();
+    copy(&made.join(SeriesRow::FILE), &own.join(SeriesRow::FILE));
+    let mut rows = InstanceRow::read(&made).unwrap();
+    rows.sort_by(|a, b| a.sop_instance_uid.cmp(&b.sop_instance_uid));
+    let runs = rows.chunk_by(|a, b| a.series_uid == b.series_uid).count();
+    let series = SeriesRow::read(&made).unwrap().len();
+    assert!(runs > 2 * series, "{runs} runs of {series} series are no disorder");
+    Shuffled::write(&rows.into_iter().map(Shuffled).collect::<Vec<_>>(), &own).unwrap();
+    sandbox.ctpipe(&["run", "preprocess", "--set", "preprocess.series=own"]).expect(0);
+    assert_eq!(sandbox.manifest("preprocess")["content"], volumes);
 }

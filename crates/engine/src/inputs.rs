@@ -33,12 +33,8 @@ impl<'a> Files<'a> {
         self.0.at(place).digest
     }
 
-    /// Where the file of that name stands; `None` when it was not there.
-    pub fn place(&self, name: &str) -> Option<usize> {
-        self.0.place(name)
-    }
-
-    /// The same of names that mostly follow each other, forwards or backwards.
+    /// Where the file of that name stands, of names that mostly follow each other, forwards or backwards; `None` when it
+    /// was not there.
     pub fn place_near(&self, name: &str, near: &mut Near) -> Option<usize> {
         let is_there = |step: &isize| {
             let place = near.place.wrapping_add_signed(*step);
@@ -50,7 +46,7 @@ impl<'a> Files<'a> {
                 near.step = step;
                 Some(near.place.wrapping_add_signed(step))
             }
-            None => self.place(name),
+            None => self.0.place(name),
         };
         near.place = found.unwrap_or(near.place);
         found

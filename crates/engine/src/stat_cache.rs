@@ -267,16 +267,18 @@ impl StatCache {
         if !self.enabled || known.fresh.is_empty() {
             return Ok(());
         }
-        let mut fresh = Vec::new();
-        known.put_part(&mut fresh, known.fresh.iter().map(|&place| &known.entries[place]));
+        let length = HEADER.len() + HEAD + known.length();
         let there = fs::metadata(path).ok().and_then(|metadata| usize::try_from(metadata.len()).ok());
-        let is_long = |good: usize| 4 * (good + fresh.len()) > 5 * (HEADER.len() + HEAD + known.length());
-        let is_good = self.good.is_some_and(|good| there == Some(good) && !is_long(good));
-        // A file that this user may not write to can be replaced all the same.
-        if is_good && crate::files::append_checked(path, &fresh).is_ok() {
-            return Ok(());
+        if let Some(good) = self.good.filter(|good| there == Some(*good)) {
+            let mut fresh = Vec::new();
+            known.put_part(&mut fresh, known.fresh.iter().map(|&place| &known.entries[place]));
+            let is_long = 4 * (good + fresh.len()) > 5 * length;
+            // A file that this user may not write to can be replaced all the same.
+            if !is_long && crate::files::append_checked(path, &fresh).is_ok() {
+                return Ok(());
+            }
         }
-        let mut all = Vec::with_capacity(HEADER.len() + HEAD + known.length());
+        let mut all = Vec::with_capacity(length);
         all.extend_from_slice(HEADER);
         known.put_part(&mut all, known.entries.iter());
         crate::files::write_checked(path, &all)

@@ -28,7 +28,7 @@ use parquet::schema::types::ColumnPath;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::table::{Table, check, known};
+use crate::table::{Table, describe, known, open};
 
 /// Rows that are copied to Arrow at a time: a table is not to be in memory twice.
 const CHUNK: usize = 1 << 14;
@@ -75,9 +75,7 @@ impl<T: Table> Grouped<T> {
         known::<T>(columns, &path)?;
         // What is copied is copied with all that is said of it.
         let options = ArrowReaderOptions::new().with_encoding_stats_as_mask(false);
-        let described = ArrowReaderMetadata::load(&open(&path)?, options);
-        let described = described.map_err(|e| Error::format(&path, e))?;
-        check(&T::schema(), described.schema(), &path)?;
+        let described = describe::<T>(&path, options)?;
         let columns = columns.iter().copied().chain([T::KEY]);
         let mask = ProjectionMask::columns(described.parquet_schema(), columns);
         let mut table = Grouped { path, described, groups: Vec::new(), table: PhantomData };
@@ -170,10 +168,6 @@ impl<T: Table> Grouped<T> {
             to.append_column(from, close)
         })
     }
-}
-
-fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|e| Error::io("cannot read", path, e))
 }
 
 fn keys<'a>(columns: &'a RecordBatch, key: &str) -> Option<&'a StringArray> {
@@ -288,9 +282,9 @@ fn made_of<T: Table + Sync>(
             let all = T::from_batch(&earlier.columns(*group, ProjectionMask::all())?);
             taken.extend(all.into_iter().filter(|row| keys.contains(row.key())));
         }
+        rows.extend(&taken);
+        rows.sort_by(|a, b| a.key().cmp(b.key()));
     }
-    rows.extend(&taken);
-    rows.sort_by(|a, b| a.key().cmp(b.key()));
     encode(&rows, columns).map_err(|e| Error::format(Path::new(T::FILE), e))
 }
 

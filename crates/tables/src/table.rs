@@ -20,7 +20,7 @@ pub trait Table: Sized {
     const FILE: &'static str;
     /// The column that it is sorted by; empty where its rows stand as they are given.
     const KEY: &'static str = "";
-    /// Columns in which hardly any two rows have the same: a dictionary of them would be all of them.
+    /// Columns of so many values that a dictionary of them would be nearly all of them.
     const UNIQUE: &'static [&'static str] = &[];
     /// What stands in the column of the key.
     #[allow(clippy::unnecessary_literal_bound)] // with a key it is the row's
@@ -59,7 +59,23 @@ pub trait Table: Sized {
     where
         Self: Send,
     {
-        read(folder)
+        let path = folder.join(Self::FILE);
+        let described = describe::<Self>(&path, ArrowReaderOptions::new())?;
+        let count = usize::try_from(described.metadata().file_metadata().num_rows()).unwrap_or_default();
+        let part = count.div_ceil(rayon::current_num_threads()).max(PART);
+        let read = |first: usize| {
+            // Every thread has a file of its own: those that are cloned share a place in it.
+            let file = open(&path)?;
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, described.clone());
+            let reader = reader.with_offset(first).with_limit(part);
+            let mut rows = Vec::new();
+            for batch in reader.build().map_err(|e| Error::format(&path, e))? {
+                rows.extend(Self::from_batch(&batch.map_err(|e| Error::format(&path, e))?));
+            }
+            Ok(rows)
+        };
+        let parts = (0..count).into_par_iter().step_by(part).map(read);
+        Ok(parts.collect::<Result<Vec<Vec<Self>>>>()?.into_iter().flatten().collect())
     }
 }
 
@@ -76,32 +92,21 @@ pub(crate) fn known<T: Table>(columns: &[&str], path: &Path) -> Result<()> {
     }
 }
 
-fn read<T: Table + Send>(folder: &Path) -> Result<Vec<T>> {
-    let path = folder.join(T::FILE);
-    let open = || File::open(&path).map_err(|e| Error::io("cannot read", &path, e));
-    let described = ArrowReaderMetadata::load(&open()?, ArrowReaderOptions::new());
-    let described = described.map_err(|e| Error::format(&path, e))?;
-    check(&T::schema(), described.schema(), &path)?;
-    let count = usize::try_from(described.metadata().file_metadata().num_rows()).unwrap_or_default();
-    let part = count.div_ceil(rayon::current_num_threads()).max(PART);
-    let read = |first: usize| {
-        // Every thread has a file of its own: those that are cloned share a place in it.
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(open()?, described.clone());
-        let reader = reader.with_offset(first).with_limit(part);
-        let mut rows = Vec::new();
-        for batch in reader.build().map_err(|e| Error::format(&path, e))? {
-            rows.extend(T::from_batch(&batch.map_err(|e| Error::format(&path, e))?));
-        }
-        Ok(rows)
-    };
-    let parts = (0..count).into_par_iter().step_by(part).map(read);
-    Ok(parts.collect::<Result<Vec<Vec<T>>>>()?.into_iter().flatten().collect())
+pub(crate) fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| Error::io("cannot read", path, e))
+}
+
+/// What the footer of a table's file says, of which the columns are the table's.
+pub(crate) fn describe<T: Table>(path: &Path, options: ArrowReaderOptions) -> Result<ArrowReaderMetadata> {
+    let described = ArrowReaderMetadata::load(&open(path)?, options).map_err(|e| Error::format(path, e))?;
+    check(&T::schema(), described.schema(), path)?;
+    Ok(described)
 }
 
 /// Rows that are read at a time, at least: less is not worth a thread.
 const PART: usize = 1 << 14;
 
-pub(crate) fn check(expected: &Schema, found: &Schema, path: &Path) -> Result<()> {
+fn check(expected: &Schema, found: &Schema, path: &Path) -> Result<()> {
     for field in expected.fields() {
         let complain = |problem: String| {
             Err(Error::Column { path: path.to_path_buf(), column: field.name().clone(), problem })

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""DICOM in to shards out beside SimpleITK, pydicom and pylibjpeg: the same files, in the same run, warm page cache.
+"""Compares the way from DICOM to shards with SimpleITK, pydicom and pylibjpeg: the same files, in
+the same run, with a warm page cache.
 
-    dicom.py --ctpipe target/debug/ctpipe --decode target/debug/examples/decode --work target/bench/dicom
+    dicom.py --ctpipe target/release/ctpipe --decode target/release/examples/decode --work target/bench/dicom
 
-Ours is the whole command `ctpipe run --force preprocess`, process start, statistics and shards included. SimpleITK has
-two processes, already started, that read each series and resample it linearly to 64 x 64 x 64 (which aliases; ours
-averages), and writes nothing. Codecs are timed on one core, a frame of a file that has been read and parsed. Ratios are theirs over ours: above 1, ours is faster. The last line is one JSON object.
+Ours is the whole command `ctpipe run --force preprocess`, including process start, statistics and
+shards. SimpleITK has two processes, already started, which read each series, resample it linearly
+to 64 x 64 x 64 (which aliases; ours averages) and write nothing. Codecs are timed on one core, for
+a frame of a file that has been read and parsed. Ratios are theirs over ours: above 1, ours is
+faster. The last line is one JSON object.
 """
 import argparse
 import json
@@ -43,8 +46,8 @@ def say(name, value, text):
 
 
 def command(*parts, cwd=None):
-    """Seconds of a command, and the peak memory in MB that it tells of itself (what the kernel counts for a child
-    begins with the memory of this program)."""
+    """Seconds of a command, and the peak memory in MB that it reports itself (what the kernel
+    counts for a child starts with the memory of this program)."""
     started = time.perf_counter()
     child = subprocess.Popen([str(part) for part in parts], cwd=cwd, stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE)
@@ -85,7 +88,7 @@ def series_folders(root):
 
 
 def beside_itk(name, place, ctpipe):
-    """Preprocess of what is below `place` beside two processes of SimpleITK."""
+    """Times preprocess on the files below `place`, and two processes of SimpleITK."""
     folders = series_folders(place / "training_data")
     size = sum(path.stat().st_size for path in (place / "training_data").rglob("*.dcm"))
     (place / "pipeline.yaml").write_text(PIPELINE)
@@ -116,7 +119,7 @@ def phantoms(ctpipe, place, *arguments):
         command(ctpipe, "synth", place, *arguments)
 
 
-# Files of the test data by codec, and what decodes them there.
+# The codecs of the test files, by transfer syntax.
 CODECS = {
     "1.2.840.10008.1.2.5": "rle", "1.2.840.10008.1.2.4.50": "jpeg8", "1.2.840.10008.1.2.4.51": "jpeg12",
     "1.2.840.10008.1.2.4.57": "jpeg_lossless_57", "1.2.840.10008.1.2.4.70": "jpeg_lossless_70",
@@ -126,7 +129,7 @@ CODECS = {
 
 
 def codecs(decode, repeats=20):
-    """Both sides in turns, so that what else the machine does meets both."""
+    """Times both sides in turns, so that other load on the machine affects both."""
     for path in sorted((DATA / "codecs").rglob("*.dcm")):
         dataset = pydicom.dcmread(path, force=True)
         name = CODECS.get(str(dataset.file_meta.get("TransferSyntaxUID", "")))
@@ -162,8 +165,8 @@ def headers(ctpipe, work, wanted):
 
 
 def incremental(ctpipe, work):
-    """One series more than a thousand, of those of `headers`: what it costs beside all of them, beside a run that does
-    nothing, and beside that series alone."""
+    """The cost of adding one series to a thousand (of those of `headers`), compared with all of
+    them, with a run that has nothing to do, and with that series alone."""
     source, place, alone = work / "headers", work / "incremental", work / "alone"
     folders = sorted({file.parent.relative_to(source) for file in (source / "training_data").rglob("*.dcm")})[:1001]
     added = folders[len(folders) // 2]
@@ -181,14 +184,15 @@ def incremental(ctpipe, work):
     for turn in range(ROUNDS):
         shutil.rmtree(place / added)
         command(ctpipe, "run", "--to", "preprocess", cwd=place)
-        # Another byte each time: what was made once would only be made current again.
+        # One byte changes each time, because an artifact that already exists would only be made
+        # current.
         for to in (place, alone):
             shutil.rmtree(to / added, ignore_errors=True)
             shutil.copytree(source / added, to / added)
             first = sorted((to / added).glob("*.dcm"))[0]
             content = first.read_bytes()
             first.write_bytes(content[:-50] + bytes([content[-50] ^ (turn + 1)]) + content[-49:])
-        # Files that have just been written are not trusted to stay as they are.
+        # ctpipe does not trust the modification times of files that have just been written.
         time.sleep(2.5)
         for name, to in (("one", place), ("idle", place), ("alone", alone)):
             times[name].append(command(ctpipe, "run", "--to", "preprocess", cwd=to)[0])
@@ -200,7 +204,7 @@ def incremental(ctpipe, work):
 
 
 def thick_study(folder, uid, template, frames):
-    """A series of 512 x 512 x 700, as files or as one file of many frames."""
+    """Writes a series of 512 x 512 x 700, as many files or as one file with many frames."""
     folder.mkdir(parents=True)
     dataset = pydicom.dcmread(template)
     dataset.SeriesInstanceUID = dataset.StudyInstanceUID = uid
@@ -246,13 +250,14 @@ def main():
     parser.add_argument("--ctpipe", type=pathlib.Path, required=True)
     parser.add_argument("--decode", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--patients", type=int, default=8, help="of the phantoms of 512 x 512; three times as many without a codec")
-    parser.add_argument("--headers", type=int, default=100_000, help="files whose headers are read")
+    parser.add_argument("--patients", type=int, default=8, help="number of phantom patients at 512 x 512; three times as many without a codec")
+    parser.add_argument("--headers", type=int, default=100_000, help="number of files whose headers are read")
     args = parser.parse_args()
     ctpipe, decode, work = args.ctpipe.resolve(), args.decode.resolve(), args.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     say("numpy", np.__version__, f"numpy {np.__version__}, SimpleITK {SimpleITK.Version.VersionString()}")
-    # What needs no decoding is a gigabyte: of less, starting the command would be a third of the time.
+    # The series without a codec are a gigabyte: with less, starting the command would take a third
+    # of the time.
     for name, patients in (("explicit", 3 * args.patients), ("jpeg-lossless", args.patients),
                            ("rle", args.patients), ("jpeg-ls", args.patients)):
         place = work / name

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""The engine beside DVC and find, on one tree of 100 000 files of 1 KiB: the same files, in the same run, warm page cache.
+"""Compares the engine with DVC and find on one tree of 100 000 files of 1 KiB: the same files, in
+the same run, with a warm page cache.
 
-    engine.py --ctpipe target/debug/ctpipe --work target/bench/engine
+    engine.py --ctpipe target/release/ctpipe --work target/bench/engine
 
-One stage reads the tree and writes how many files it has. Measured are the first run, what is said when nothing has
-changed (`status`, and the run itself), and the same after one file has changed. `find -printf` asks for size, time and
-inode of each file and hashes nothing: no tool that looks at every file can be faster. DVC comes from PyPI into a
-virtual environment below --work. Medians; the last line is one JSON object.
+One stage reads the tree and writes the number of its files. This measures the first run, `status`
+and a run when nothing has changed, and a run after one file has changed. `find -printf` asks for
+size, time and inode of each file and hashes nothing: no tool that looks at every file can be
+faster. DVC is installed from PyPI into a virtual environment below --work. Figures are medians; the
+last line is one JSON object.
 """
 import argparse
 import json
@@ -51,7 +53,7 @@ def seconds(*parts, cwd, codes=(0,)):
 
 
 def tree(folder):
-    """The files, which are written once and kept: other bytes in each, from one seed."""
+    """Writes the files once and keeps them; each has different bytes, all from one seed."""
     done = folder.parent / "data.done"
     if done.exists():
         return
@@ -66,7 +68,7 @@ def tree(folder):
 
 
 def change(folder):
-    """Other bytes in one file; then as long as it takes until its time is trusted."""
+    """Changes one file, then waits until its modification time is old enough to be trusted."""
     path = folder / "050" / "050500.bin"
     path.write_bytes(random.randbytes(SIZE))
     time.sleep(2.5)
@@ -103,14 +105,14 @@ def main():
     (place / "pipeline.yaml").write_text(OURS)
     (place / "dvc.yaml").write_text(THEIRS)
     seconds(their, "init", "--no-scm", cwd=place)
-    # What DVC does when it is done (asking for a newer version) is no part of what is measured.
+    # What DVC does when it is done, such as asking for a newer version, must not be measured.
     seconds(their, "config", "core.check_update", "false", cwd=place)
     seconds(their, "config", "core.analytics", "false", cwd=place)
 
     find = ["find", "data", "-type", "f", "-printf", "%p %s %T@ %i\n"]
     seconds(*find, cwd=place)
     say("files", FILES, f"{FILES} files of {SIZE} bytes")
-    # Warm, and nothing of other programs left to flush: neither is what is measured.
+    # The cache is warmed and other programs' writes are flushed, so that neither is measured.
     for file in (place / "data").rglob("*"):
         if file.is_file():
             file.read_bytes()

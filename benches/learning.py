@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Does it learn as PyTorch does? AdrenalMNIST3D at 64^3, width 16, 12 epochs, three seeds, both sides.
+"""Does ctpipe learn as well as PyTorch? AdrenalMNIST3D at 64^3, width 16, 12 epochs, three seeds on
+both sides.
 
-    learning.py --ctpipe target/debug/ctpipe --work target/bench/learning [--epochs 12] [--seeds 42 43 44]
+    learning.py --ctpipe target/release/ctpipe --work target/bench/learning [--epochs 12]
+        [--seeds 42 43 44]
 
-Data: adrenal64_train_val.npz and npz_to_dicom.py from $CTPIPE_TEST_DATA and the tools beside it. The peer's runs
-are kept in --work by their settings, since they take an hour; ours are always made. The last line is JSON.
+The data are adrenal64_train_val.npz from $CTPIPE_TEST_DATA, and npz_to_dicom.py from the tools
+beside it. The peer's runs are kept in --work by their settings, because they take an hour; ours are
+always run again. The last line is JSON.
 """
 import argparse
 import json
@@ -22,7 +25,8 @@ DATA = pathlib.Path(os.environ.get("CTPIPE_TEST_DATA", PROJECT.parent / "shared"
 NPZ = DATA / "adrenal64_train_val.npz"
 PEER = pathlib.Path(__file__).with_name("pytorch_peer.py")
 
-# What the peer does: cross entropy, both classes drawn alike, Adam with an L2 of 1e-4, no schedule.
+# The same settings as the peer: cross entropy, both classes drawn equally often, Adam with an L2 of
+# 1e-4, no schedule.
 PIPELINE = """\
 seed: {seed}
 stages:

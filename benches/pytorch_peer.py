@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""CNN3D in PyTorch: the peer that ctpipe's training is measured and checked against.
+"""CNN3D in PyTorch: the peer with which ctpipe's training is compared and checked.
 
     pytorch_peer.py speed train|infer --width 64 --batch 8 --steps 6 --mode channels_last [--residual] [--compile] [--device cuda]
     pytorch_peer.py train IMAGES.npz --width 16 --epochs 12 --lr 3e-4 --batch 16 --seed 42
@@ -7,8 +7,9 @@
     pytorch_peer.py init OUT.safetensors --width 4 --hidden 64 [--residual]
     pytorch_peer.py predict MODEL.safetensors VOLUMES.npy --width 4 --hidden 64 [--residual]
 
-`step` writes weights, input, target, logits, loss, gradients and the weights after one step of Adam; `predict` loads
-a model.safetensors and prints the probabilities of volumes [N, 64, 64, 64] of 16-bit voxels. One JSON object comes last.
+`step` writes weights, input, target, logits, loss, gradients and the weights after one step of
+Adam. `predict` loads a model.safetensors and prints the probabilities of volumes [N, 64, 64, 64] of
+16-bit voxels. The last line is one JSON object.
 """
 import argparse
 import json
@@ -62,7 +63,7 @@ def speed(a):
     x = torch.rand(a.batch, 1, 64, 64, 64, device=a.device).to(memory_format=memory_format(a.mode))
     y = torch.arange(a.batch, device=a.device) % 2
     if cuda:
-        # Its fastest: the best algorithm for each shape, products of 32 bits by way of TF32.
+        # PyTorch's fastest settings: the best algorithm for each shape, f32 products in TF32.
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     finish = torch.cuda.synchronize if cuda else lambda: None

@@ -1,8 +1,10 @@
-"""Times the report of 10 000 series: the tables of a finished run, repeated under new UIDs, and `ctpipe run` on them.
+"""Times the report of 10 000 series: repeats the tables of a finished run under new UIDs and runs
+`ctpipe run` on them.
 
-    python3 benches/report.py --ctpipe target/debug/ctpipe --artifacts artifacts
+    python3 benches/report.py --ctpipe target/release/ctpipe --artifacts artifacts
 
-Needs a finished run, such as the demonstration. The volumes are not repeated, so no examples are drawn.
+Needs a finished run, such as the demonstration. The volumes are not repeated, so no examples are
+drawn.
 """
 import argparse
 import pathlib
@@ -27,7 +29,7 @@ stages:
 
 
 def repeated(path, rows):
-    """The same rows under other UIDs and patients, until there are so many."""
+    """Repeats the rows under other UIDs and patients until there are `rows` of them."""
     table = pyarrow.parquet.read_table(path)
     copies = []
     for copy in range(-(-rows // table.num_rows)):
@@ -37,7 +39,7 @@ def repeated(path, rows):
             index = table.schema.get_field_index(name)
             again = again.set_column(index, table.schema.field(name), pyarrow.array(renamed))
         copies.append(again)
-    # arrow names the elements of lists otherwise when it writes, and compresses by snappy.
+    # By default, pyarrow names the elements of lists differently and compresses with snappy.
     strings = pyarrow.list_(pyarrow.field("item", pyarrow.string()))
     fields = [pyarrow.field(f.name, strings if pyarrow.types.is_list(f.type) else f.type, f.nullable) for f in table.schema]
     grown = pyarrow.concat_tables(copies).slice(0, rows).cast(pyarrow.schema(fields))

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A training step and an inference beside PyTorch, in the same run, on the CPU.
+"""Compares a training step and an inference with PyTorch, in the same run, on the CPU.
 
-    train.py --ours target/debug/examples/speed [--rounds 3] [--widths 64 16]
+    train.py --ours target/release/examples/speed [--rounds 3] [--widths 64 16]
 
-First every mode of PyTorch is timed once (f32, channels_last, bf16 autocast, and the last two under torch.compile);
-then ours and its best mode take turns, and the medians over the turns are compared. A ratio is our time over
-PyTorch's best. Peak memory is that of the whole process at batch 32, a step each. The last line is one JSON object.
+First, every mode of PyTorch is timed once (f32, channels_last, bf16 autocast, and the last two with
+torch.compile). Then ours and its best mode take turns, and the medians over the turns are compared.
+A ratio is our time divided by PyTorch's best. Peak memory is that of the whole process at batch 32.
+The last line is one JSON object.
 """
 import argparse
 import json
@@ -17,7 +18,8 @@ import sys
 
 PEER = pathlib.Path(__file__).with_name("pytorch_peer.py")
 MODES = [("f32", False), ("channels_last", False), ("bf16", False), ("channels_last", True), ("bf16", True)]
-# What the `gemm` crate reaches on 2 cores with AVX-512: the floor of a step that computes convolutions by definition.
+# What the `gemm` crate reaches on 2 cores with AVX-512. It gives the minimum time of a step that
+# computes convolutions by definition.
 FLOOR_GFLOPS = 300.0
 
 
@@ -42,7 +44,8 @@ def ours(binary, what, width, batch, steps, residual, isa=None):
 
 
 def gflop(what, width):
-    """Multiplications and additions by definition; a backward pass costs two forward ones, the first block's one."""
+    """Multiplications and additions by definition. A backward pass costs two forward passes; that
+    of the first block costs one."""
     blocks = [2 * 27 * i * o * edge**3 / 1e9 for i, o, edge in ((1, width, 64), (width, 2 * width, 32), (2 * width, 4 * width, 16))]
     linear = 2 * 4 * width * 512 * 512 / 1e9
     return sum(blocks) + linear if what == "infer" else 3 * (sum(blocks) + linear) - blocks[0]
@@ -101,7 +104,7 @@ def main():
     if not a.no_memory:
         for width in a.widths:
             mine = ours(a.ours, "train", width, 32, 4, True)["peak_mb"]
-            # Whichever needs least, without the compiler, whose own memory would count.
+            # The mode that needs least, without the compiler, whose own memory would count.
             peer = min(theirs("train", width, 32, 2, True, mode, False)["peak_mb"] for mode, compiled in MODES if not compiled)
             result |= {f"peak_mb_w{width}_b32": mine, f"pytorch_peak_mb_w{width}_b32": peer, f"ratio_memory_w{width}_b32": mine / peer}
             print(f"peak memory, width {width}, batch 32: ours {mine:.0f} MB, PyTorch {peer:.0f} MB", flush=True)

@@ -1,5 +1,5 @@
-"""What run.sh measures: compare, speed beside PyTorch's best mode, layers, peak memory. One JSON and one table, written anew after
-each measurement."""
+"""The measurements of run.sh: agreement with the CPU, speed beside PyTorch's best mode, layers and
+peak memory. One JSON file and one table are rewritten after each measurement."""
 import datetime
 import json
 import pathlib
@@ -9,7 +9,7 @@ import threading
 
 PEER = pathlib.Path(__file__).resolve().parents[1] / "pytorch_peer.py"
 WIDTH, BATCH, STEPS = 64, 32, 30
-# What the products of a step at width 64 take at 790 TFLOP/s of bf16.
+# Time per volume that the matrix products of a step at width 64 take at 790 TFLOP/s of bf16.
 FLOOR_MICROSECONDS = 85
 
 
@@ -20,7 +20,7 @@ def ask(query):
 
 
 class Peak:
-    """Most memory that the GPU has in use while the block runs, in MB."""
+    """The peak of the GPU's memory in use while the block runs, in MB."""
 
     def __enter__(self):
         self.most, self.over = 0, threading.Event()
@@ -38,7 +38,7 @@ class Peak:
 
 
 def run(command, most_seconds=900):
-    """The JSON of its last line, the GPU's peak memory, or why there is none."""
+    """The JSON of the command's last line with the GPU's peak memory, or why the command failed."""
     command = [str(part) for part in command]
     print("+", " ".join(command), flush=True)
     with Peak() as peak:
@@ -73,7 +73,7 @@ def main():
             row = run([binary, "speed", WIDTH, BATCH, STEPS, precision, form, *augment])
             result["ours"].append({"form": form, "precision": precision, "augment": bool(augment)} | row)
             keep()
-    # `bf16` is channels_last_3d, too; `channels_last` multiplies TF32.
+    # `bf16` also uses channels_last_3d; `channels_last` multiplies in TF32.
     for mode, flags in (("bf16", []), ("bf16", ["--compile"]), ("channels_last", [])):
         for form in ("plain", "residual"):
             command = [sys.executable, PEER, "speed", "train", "--device", "cuda", "--width", WIDTH, "--batch", BATCH]

@@ -1,20 +1,21 @@
-//! What the targets share: a coded frame in a file around it, and the bounds that every file must keep.
+//! What the targets share: a file around a coded frame, and the bounds that every file must keep.
 
 use std::time::{Duration, Instant};
 
 use ctpipe_ct::{Image, Room};
 
-/// Rows and columns of a coded frame: those of the fixtures that the corpus begins with.
+/// Rows and columns of a coded frame: those of the fixtures that the corpus starts from.
 const ROWS: u16 = 40;
 const COLUMNS: u16 = 48;
 
-/// The fuzzer's own hook ends the process at every panic. Those of a codec crate that is guarded
-/// (`catch_unwind`) are no fault; those that come through to the target still end it.
+/// The fuzzer's own hook ends the process at every panic. A panic inside a codec crate that is
+/// guarded by `catch_unwind` is not a fault; one that reaches the target still ends the process.
 pub fn caught_panics_are_none() {
     std::panic::set_hook(Box::new(|_| {}));
 }
 
-/// Decodes a file's first frames; `bytes` that are no file are a coded frame of a transfer syntax.
+/// Decodes a file's first frames. `bytes` that are not a file are taken as a coded frame of the
+/// transfer syntax.
 pub fn decode(bytes: &[u8], transfer_syntax: &str) {
     let file =
         if bytes.get(128..132) == Some(b"DICM") { bytes.to_vec() } else { wrapped(bytes, transfer_syntax) };
@@ -24,11 +25,11 @@ pub fn decode(bytes: &[u8], transfer_syntax: &str) {
         let mut room = Room::default();
         for index in 0..image.frames().min(4) {
             let Ok(frame) = image.frame(index, &mut room) else { break };
-            assert!(frame.bytes.len() >= frame.rows * frame.columns, "a frame that is not whole");
+            assert!(frame.bytes.len() >= frame.rows * frame.columns, "an incomplete frame");
             decoded += frame.bytes.len();
         }
     }
-    // Twenty times what is promised: the instrumented build is slower.
+    // Twenty times the promised limit, because the instrumented build is slower.
     let limit = Duration::from_secs_f64(20.0 * (1.0 + decoded as f64 / 50e6));
     assert!(started.elapsed() < limit, "{decoded} bytes took {:?}", started.elapsed());
 }
@@ -58,7 +59,7 @@ fn wrapped(frame: &[u8], transfer_syntax: &str) -> Vec<u8> {
     file
 }
 
-/// Puts bytes into a folder as a file of that name and has it read.
+/// Writes bytes to a file of that name in a temporary folder and calls `read` on it.
 pub fn with_file(name: &str, bytes: &[u8], read: impl FnOnce(&std::path::Path)) {
     let Ok(folder) = tempfile::tempdir() else { return };
     let path = folder.path().join(name);

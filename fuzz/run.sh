@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs each target for so many seconds (default 60), from the fixtures and, where they are, the test data.
+# Runs each target for SECONDS (default 60). The corpus starts from the fixtures and, where present,
+# the test data.
 #   fuzz/run.sh [SECONDS] [TARGET...]
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,20 +1,21 @@
-//! What the commands share: the stages that there are, the pipeline that is meant, who we are, and
-//! the signals.
+//! What the commands share: the built-in stages, the selected pipeline, the creator of artifacts,
+//! and the signals.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
-use ctpipe_engine::{Maker, Pipeline, Spec, Stage};
+use ctpipe_engine::{Pipeline, Spec};
+use ctpipe_stage::{Maker, Stage};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::cli::Global;
 
-/// The exit code of a process that was asked to stop.
+/// The exit code of an interrupted process.
 const INTERRUPTED: i32 = 130;
 
-/// Every built-in stage, in the order of a pipeline.
+/// Every built-in stage, in pipeline order.
 pub(crate) fn stages() -> Vec<Arc<dyn Stage>> {
     vec![
         Arc::new(ctpipe_ingest::Ingest),
@@ -28,14 +29,14 @@ pub(crate) fn stages() -> Vec<Arc<dyn Stage>> {
     ]
 }
 
-/// The pipeline that the arguments mean.
+/// The pipeline that the arguments select.
 pub(crate) fn pipeline(global: &Global) -> anyhow::Result<Pipeline> {
     let spec = Spec::load(&global.pipeline, global.profile.as_deref(), &global.set)
         .map_err(ctpipe_engine::Error::from)?;
     Ok(Pipeline::new(&spec, &stages())?)
 }
 
-/// Who makes artifacts.
+/// The version, commit, compiler and instruction set that artifacts record.
 pub(crate) fn maker() -> Maker {
     Maker {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -45,8 +46,8 @@ pub(crate) fn maker() -> Maker {
     }
 }
 
-/// The first SIGINT or SIGTERM sets the flag, so that the work in hand ends cleanly; the second ends
-/// the process at once, which loses nothing that was kept.
+/// The first SIGINT or SIGTERM sets the flag, so that the current work ends cleanly. The second
+/// ends the process at once, which loses nothing that is already stored.
 pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {

@@ -1,19 +1,22 @@
-//! The command line of ctpipe: reads arguments, calls the engine, turns the outcome into an exit code.
+//! The command line of ctpipe: reads the arguments, calls the engine, returns the exit code.
 
-// They panic where the reader went away, and a run must not end by that: `say!` and `tell!` do not.
+// These macros panic if the reader has gone, which must not end a run: `say!` and `tell!` do not.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod cli;
 mod commands;
 mod context;
 mod notify;
+mod printed;
+mod reference;
+mod schemas;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-/// How we call ourselves to decode frames (see `ctpipe_ct::isolate_decoders`); nobody types it.
+/// The hidden command that decodes frames in a child process (see `ctpipe_ct::isolate_decoders`).
 const DECODER: &str = "__decode";
 
 fn main() -> ExitCode {
@@ -26,7 +29,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match commands::dispatch(&cli) {
         Ok(code) => ExitCode::from(code),
-        // Whoever read our output (`head`, say) has seen enough.
+        // The reader of the output (such as `head`) has seen enough.
         Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(&error);

@@ -1,6 +1,6 @@
-//! Tells somebody of a run that failed, or of which a gate said no: a command of the user's, a webhook. Bounded in time,
-//! and never the run's failure. What leaves the machine names stages, gates and numbers: error texts, which may name
-//! files, stay in the run's record.
+//! Sends a notice of a run that failed, or in which a gate failed, to a command or a webhook of the
+//! user. It is limited in time and never makes the run fail. What leaves the machine names stages,
+//! gates and numbers; error texts, which may name files, stay in the run's record.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use ctpipe_engine::gates::Judged;
+use ctpipe_engine::event::Judged;
 use ctpipe_engine::spec::Notify;
 use ctpipe_engine::{Error, Event, Observer, Pipeline};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -19,18 +19,18 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::terminal::tell;
 
-/// A webhook that does not answer is given up.
+/// The time limit for the answer of a webhook.
 const WEBHOOK: Duration = Duration::from_secs(10);
-/// And so is a command.
+/// The time limit for a command.
 const COMMAND: Duration = Duration::from_mins(1);
-/// How often it is looked whether the command has ended.
+/// The interval between checks whether the command has ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// Exit codes that nobody needs to be told of: done, and interrupted by whoever sits there.
+/// Exit codes without a notice: done, and interrupted by the user.
 const NO_NEWS: [u8; 2] = [0, 130];
-/// A variable holds no more bytes than this: a few hundred thousand are too many for a program to be started with.
+/// The most bytes of a variable: with a few hundred thousand a program cannot be started.
 const LONGEST: usize = 16_384;
 
-/// Passes on what happens, and keeps what a notice is made of.
+/// Passes events on, and keeps the parts of a notice.
 pub(crate) struct Watch<'a> {
     next: &'a dyn Observer,
     seen: Mutex<Seen>,
@@ -48,11 +48,12 @@ impl<'a> Watch<'a> {
         Watch { next, seen: Mutex::default() }
     }
 
-    /// Tells whom the pipeline names, where the run that ended with this code is worth it.
+    /// Sends the notice if the run ended with an exit code that calls for one.
     pub(crate) fn tell(&self, pipeline: &Pipeline, exit_code: u8, error: Option<&Error>) {
         let Ok(seen) = self.seen.lock() else { return };
         let begun = !seen.run.is_empty();
-        // What keeps a run from beginning (a merge of the lock, say) must not stop the nights unnoticed.
+        // An error before the start of a run (such as a merge conflict in the lock) must be
+        // noticed, too.
         if NO_NEWS.contains(&exit_code) || !begun && error.is_none_or(Error::is_no_news) {
             return;
         }
@@ -68,15 +69,16 @@ impl<'a> Watch<'a> {
             let text = match told {
                 Ok(()) => "told".to_owned(),
                 Err(error) => {
-                    let text = format!("the {who} was not told of this run: {error:#}");
-                    // Not among the events, of which that the run is over is the last.
+                    let text = format!("could not notify the {who}: {error:#}");
+                    // This is not an event: the end of the run is the last event.
                     tell!("warning: {text}");
                     text
                 }
             };
             record[who] = text.into();
         }
-        // Beside the run's record, which is closed. What cannot be written here has been said above.
+        // A file beside the run's record, which is closed. If it cannot be written, the error was
+        // printed above.
         if begun && (command.is_some() || webhook.is_some()) {
             let text = serde_json::to_string_pretty(&record).unwrap_or_default();
             let _ = std::fs::write(page.with_file_name("notice.json"), text + "\n");
@@ -99,30 +101,30 @@ impl Observer for Watch<'_> {
 
 impl Seen {
     fn notice(&self, exit_code: u8, error: Option<&Error>) -> Value {
-        let said_no: Vec<&Judged> = self.gates.iter().filter(|judged| !judged.passed).collect();
-        let what = match (self.failed.as_slice(), said_no.as_slice()) {
+        let failed_gates: Vec<&Judged> = self.gates.iter().filter(|judged| !judged.passed).collect();
+        let what = match (self.failed.as_slice(), failed_gates.as_slice()) {
             _ if self.run.is_empty() => {
-                // Without the error's own text, which may hold a file's name.
+                // The error's own text is left out: it may contain a file name.
                 let why = match error {
-                    Some(Error::Conflict(_)) => ": the lock holds the conflict of a merge",
-                    Some(Error::Damaged { .. }) => ": the lock is not as it was written",
-                    Some(Error::Later { .. }) => ": a later ctpipe has been here",
+                    Some(Error::Conflict(_)) => ": the lock contains a merge conflict",
+                    Some(Error::Damaged { .. }) => ": the lock was altered",
+                    Some(Error::Later { .. }) => ": a later ctpipe wrote here",
                     _ => "",
                 };
-                format!("it could not begin, exit code {exit_code}{why}")
+                format!("it could not start, exit code {exit_code}{why}")
             }
             ([], []) => format!("it ended with exit code {exit_code}"),
-            ([], gates) => format!("{} gate(s) said no", gates.len()),
+            ([], gates) => format!("{} gate(s) failed", gates.len()),
             (failed, _) => format!("{} failed", failed.join(", ")),
         };
         let run = format!("ctpipe run {}", self.run);
         json!({
-            // What chats show.
+            // The field that chats show.
             "text": format!("{}: {what}", run.trim_end()),
             "run": self.run,
             "exit_code": exit_code,
             "failed": self.failed,
-            "gates": said_no.iter().map(|judged| json!({
+            "gates": failed_gates.iter().map(|judged| json!({
                 "stage": judged.stage, "gate": judged.gate, "found": judged.found,
             })).collect::<Vec<_>>(),
         })
@@ -140,14 +142,14 @@ fn post(address: &str, notice: &Value) -> anyhow::Result<()> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(WEBHOOK))
         .http_status_as_error(false)
-        // Where one leads, the notice itself would not be sent again.
+        // A redirect would not send the notice again.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .tls_config(tls)
         .build()
         .into();
     let request = agent.post(&address).header("content-type", "application/json");
-    // The address is often a secret, and ureq's errors do not hold it.
+    // The address is often a secret; ureq's errors do not contain it.
     let answer = request.send(notice.to_string()).map_err(|e| anyhow!("the webhook did not answer: {e}"))?;
     let status = answer.status();
     if !status.is_success() {
@@ -156,7 +158,7 @@ fn post(address: &str, notice: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With the notice as JSON on its standard input, and its main parts as variables.
+/// Runs the command with the notice as JSON on its standard input, and its main parts as variables.
 fn run_command(line: &str, pipeline: &Pipeline, notice: &Value, page: &Path) -> anyhow::Result<()> {
     let names = |list: &Value, name: &str| {
         let items = list.as_array().map_or(&[][..], Vec::as_slice).iter();
@@ -176,7 +178,7 @@ fn run_command(line: &str, pipeline: &Pipeline, notice: &Value, page: &Path) -> 
         .env("CTPIPE_EXIT_CODE", notice["exit_code"].to_string())
         .env("CTPIPE_FAILED", short(&names(&notice["failed"], "")))
         .env("CTPIPE_GATES", short(&names(&notice["gates"], "gate")))
-        // Of a run that could not begin there is none.
+        // A run that could not start has no page.
         .env("CTPIPE_PAGE", if page.exists() { std::path::absolute(page)? } else { PathBuf::new() })
         .stdin(Stdio::piped())
         // Standard output may be an event stream.
@@ -188,11 +190,11 @@ fn run_command(line: &str, pipeline: &Pipeline, notice: &Value, page: &Path) -> 
     let mut group = Group(child);
     if let Some(mut stdin) = group.0.stdin.take() {
         let notice = notice.to_string();
-        // One that does not read it is in its right, and keeps nobody: it ends with the command, or the program.
+        // The command need not read the notice. The thread ends with the command or the program.
         std::thread::spawn(move || stdin.write_all(notice.as_bytes()));
     }
     loop {
-        match group.0.try_wait().context("the notify command is lost")? {
+        match group.0.try_wait().context("the notify command did not end")? {
             Some(status) if status.success() => return Ok(()),
             Some(status) => bail!("the notify command ended with {status}"),
             None if Instant::now() >= deadline => {
@@ -203,13 +205,13 @@ fn run_command(line: &str, pipeline: &Pipeline, notice: &Value, page: &Path) -> 
     }
 }
 
-/// The command and all that it has started, killed when it is let go.
+/// The command and all its child processes, which are killed on drop.
 struct Group(Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = Pid::from_raw(self.0.id().cast_signed()) {
-            // There may be nobody left.
+            // The group may have ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.0.wait();

@@ -1,14 +1,16 @@
-//! What people see: lines and bars on standard error, JSON on standard output. Decides nothing.
+//! The output: text and progress bars on standard error, JSON on standard output.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ctpipe_engine::{Event, Level, Observer, Outcome, describe};
+use ctpipe_engine::{Event, Observer, Outcome, describe};
+use ctpipe_stage::Level;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A line on standard error. A reader that went away (`2>&1 | head`) is no failure, and no reason to stop a run.
+/// Prints a line on standard error. A reader that has gone (`2>&1 | head`) is not an error, and
+/// does not stop a run.
 macro_rules! tell {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -17,12 +19,12 @@ macro_rules! tell {
 }
 pub(crate) use tell;
 
-/// The error and its causes, one a line, on standard error.
+/// Prints the error and its causes on standard error, one per line.
 pub(crate) fn complain(error: &anyhow::Error) {
     let mut last = String::new();
     for (depth, cause) in error.chain().enumerate() {
         let text = cause.to_string();
-        // Transparent wrappers repeat what they wrap.
+        // Transparent wrappers repeat the error that they wrap.
         if text != last {
             tell!("{}{text}", if depth == 0 { "error: " } else { "  because: " });
         }
@@ -33,8 +35,8 @@ pub(crate) fn complain(error: &anyhow::Error) {
     }
 }
 
-/// What the user can do about a failure of the system. Libraries pass on its text and not its kind, and the
-/// standard library ends that with its number.
+/// A hint for a failure of the system. Libraries pass on its text but not its kind; the text of the
+/// standard library ends with the error number.
 fn advice(text: &str) -> Option<&'static str> {
     let (_, rest) = text.split_once("(os error ")?;
     let (number, _) = rest.split_once(')')?;
@@ -43,14 +45,14 @@ fn advice(text: &str) -> Option<&'static str> {
             Some("free some space and run again; what was finished is kept")
         }
         ErrorKind::ReadOnlyFilesystem => {
-            Some("its file system is mounted read-only; mount it writable, or work in a folder that is")
+            Some("its file system is mounted read-only; mount it writable, or use a folder that is writable")
         }
-        ErrorKind::PermissionDenied => Some("give this user the right to it (see ls -l) and run again"),
+        ErrorKind::PermissionDenied => Some("give this user permission (see ls -l) and run again"),
         _ => None,
     }
 }
 
-/// A line on standard output. A reader that went away (`| head`) is no failure.
+/// Prints a line on standard output. A reader that has gone (`| head`) is not an error.
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -65,35 +67,35 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints a text as it is on standard output.
+/// Prints a text unchanged on standard output.
 pub(crate) fn print_bytes(bytes: &[u8]) {
-    // A reader that went away is no failure.
+    // A reader that has gone is not an error.
     let _ = std::io::stdout().lock().write_all(bytes);
 }
 
-/// One event a line on standard output, for programs.
+/// Prints one event per line on standard output, for programs.
 pub(crate) struct JsonLines;
 
 impl Observer for JsonLines {
     fn event(&self, event: &Event) {
         if let Ok(line) = serde_json::to_string(event) {
-            // A reader that went away is no reason to fail a run.
+            // A reader that has gone does not make a run fail.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         }
     }
 }
 
-/// Lines on standard error, and a bar for each stage at work where that is a terminal.
+/// Prints lines on standard error, and a bar for each running stage if that is a terminal.
 pub(crate) struct People {
     width: usize,
-    /// All bars, of which none is drawn over another.
+    /// All bars; it keeps them from being drawn over each other.
     screen: MultiProgress,
     bars: Mutex<BTreeMap<String, ProgressBar>>,
     terminal: bool,
 }
 
 impl People {
-    /// `width`: of the longest stage name, so that the texts line up.
+    /// `width` is the length of the longest stage name, so that the texts line up.
     pub(crate) fn new(width: usize) -> People {
         let terminal = std::io::stderr().is_terminal();
         People { width, screen: MultiProgress::new(), bars: Mutex::default(), terminal }
@@ -102,7 +104,7 @@ impl People {
     fn line(&self, stage: &str, text: &str) {
         let line = format!("{stage:width$}  {text}", width = self.width);
         let line = line.trim_end();
-        // Without a terminal the screen swallows what it is given.
+        // Without a terminal, `screen` discards the lines.
         if !self.terminal || self.screen.println(line).is_err() {
             tell!("{line}");
         }
@@ -112,7 +114,8 @@ impl People {
         if !self.terminal {
             return;
         }
-        // Drawn by nobody before it is one of the screen's: what is drawn outside stays there.
+        // The bar is hidden until it belongs to the screen: what is drawn outside stays on the
+        // terminal.
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         bar.set_style(style(SPINNER));
         bar.set_prefix(format!("{stage:width$}", width = self.width));
@@ -144,11 +147,11 @@ impl People {
     }
 }
 
-/// How often a bar is drawn anew.
+/// The interval at which a bar is redrawn.
 const TICK: Duration = Duration::from_millis(200);
-/// How far work is whose size is known.
+/// The progress of work of known size.
 const BAR: &str = "{prefix}  [{bar:24}] {pos}/{len} {msg} ({elapsed}, {eta} left)";
-/// That work goes on, before its size is known.
+/// The progress of work of unknown size.
 const SPINNER: &str = "{prefix}  {spinner} {elapsed}";
 
 fn style(template: &str) -> ProgressStyle {
@@ -157,7 +160,7 @@ fn style(template: &str) -> ProgressStyle {
         .progress_chars("=> ")
 }
 
-/// A bar on standard error; invisible where that is no terminal.
+/// A bar on standard error; hidden if that is not a terminal.
 pub(crate) fn new_bar(prefix: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     bar.set_style(style(BAR));
@@ -198,10 +201,11 @@ impl Observer for People {
                 self.line(stage, &text);
             }
             Event::GateJudged { judged } => self.line(&judged.stage, &judged.to_string()),
+            Event::Released { released } => self.line("run", &released.to_string()),
             Event::LockDiffers { difference } => {
                 self.line("", &format!("{}{difference}", mark(Level::Error)));
             }
-            // The error itself is told once, at the end.
+            // The error itself is printed once, at the end.
             Event::StageFailed { stage, .. } => {
                 self.end(stage);
                 self.line(stage, "failed");

@@ -1,9 +1,11 @@
-//! End to end, through the binary: what a user types and what comes of it.
+//! End-to-end tests through the binary: the commands of a user and their results.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)] // tests
 #![allow(clippy::disallowed_methods)] // tests read the environment
 
 #[path = "end_to_end/bad_input.rs"]
 mod bad_input;
+#[path = "end_to_end/book.rs"]
+mod book;
 #[path = "end_to_end/caching.rs"]
 mod caching;
 #[path = "end_to_end/commands.rs"]
@@ -38,6 +40,8 @@ mod lock_file;
 mod matrix;
 #[path = "end_to_end/network.rs"]
 mod network;
+#[path = "end_to_end/outputs.rs"]
+mod outputs;
 #[path = "end_to_end/past.rs"]
 mod past;
 #[path = "end_to_end/proof.rs"]
@@ -48,5 +52,7 @@ mod real_series;
 mod shells;
 #[path = "end_to_end/training.rs"]
 mod training;
+#[path = "end_to_end/upgrade.rs"]
+mod upgrade;
 #[path = "end_to_end/whole.rs"]
 mod whole;

@@ -1,5 +1,5 @@
 #![no_main]
-//! RLE lossless.
+//! RLE Lossless.
 
 libfuzzer_sys::fuzz_target!(init: ctpipe_fuzz::caught_panics_are_none(), |bytes: &[u8]| {
     ctpipe_fuzz::decode(bytes, "1.2.840.10008.1.2.5");

@@ -1,5 +1,5 @@
 #![no_main]
-//! An archive: its members are found, and read again by name.
+//! A zip archive: its members are listed, and read again by name.
 
 use ctpipe_ct::{Image, Listing, Room};
 

@@ -1,15 +1,13 @@
-//! `ctpipe audit`: is everything that was made still what it was, and does it come from what it says?
+//! `ctpipe audit`: checks that every artifact is as it was written and comes from its recorded
+//! inputs.
 
-use ctpipe_engine::Observer;
 use ctpipe_engine::audit::{Again, Finding, Options, Report, audit as engine_audit};
+use ctpipe_engine::{Observer, exit_code};
 
 use crate::cli::{Audit, Global};
 use crate::commands::status;
 use crate::context;
 use crate::terminal::{People, print_json, say, tell};
-
-/// The exit code for "something does not match".
-const MISMATCH: u8 = 4;
 
 pub(crate) fn audit(global: &Global, args: &Audit) -> anyhow::Result<u8> {
     let pipeline = context::pipeline(global)?;
@@ -36,7 +34,7 @@ pub(crate) fn audit(global: &Global, args: &Audit) -> anyhow::Result<u8> {
         show(&report);
     }
     tell!("audit: {}", report.folder.join("audit.html").display());
-    Ok(if report.is_clean() { 0 } else { MISMATCH })
+    Ok(if report.is_clean() { exit_code::DONE } else { exit_code::MISMATCH })
 }
 
 fn show(report: &Report) {
@@ -51,7 +49,7 @@ fn show(report: &Report) {
         say!("{} run again: {result}, {} files, {:.1} s", rerun.stage, rerun.files, rerun.seconds);
     }
     let findings = match report.findings.len() {
-        0 => "all in order".to_owned(),
+        0 => "no findings".to_owned(),
         1 => "1 finding".to_owned(),
         count => format!("{count} findings"),
     };

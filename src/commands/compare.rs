@@ -1,7 +1,7 @@
-//! `ctpipe compare A B`: parameters, inputs and metrics of two runs, and where and why they part.
+//! `ctpipe compare A B`: parameters, inputs and metrics of two runs, and where and why they differ.
 
 use ctpipe_engine::Store;
-use ctpipe_engine::compare::{Comparison, Difference, compare as engine_compare};
+use ctpipe_engine::history::compare::{Comparison, Difference, compare as engine_compare};
 use ctpipe_engine::history::{RunRecord, resolve};
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::cli::{Compare, Global};
 use crate::context;
 use crate::terminal::{print_json, say, tell};
 
-/// Metrics that differ and are not key ones, as far as they are shown.
+/// The most metrics to show that differ and are not key metrics.
 const SHOWN: usize = 10;
 
 pub(crate) fn compare(global: &Global, args: &Compare) -> anyhow::Result<u8> {
@@ -31,16 +31,16 @@ pub(crate) fn compare(global: &Global, args: &Compare) -> anyhow::Result<u8> {
 fn show(comparison: &Comparison) {
     say!("{} -> {}", comparison.a, comparison.b);
     match &comparison.parts {
-        None if comparison.only.is_empty() => say!("every stage came to the same"),
+        None if comparison.only.is_empty() => say!("every stage has the same result"),
         None if comparison.common == 0 => say!("they have no stage in common"),
-        None => say!("every stage that is in both came to the same"),
+        None => say!("every stage that is in both has the same result"),
         Some(parting) => {
-            say!("they part at {}:", parting.stage);
+            say!("they first differ at {}:", parting.stage);
             for reason in &parting.reasons {
                 say!("  {reason}");
             }
             if parting.same_key {
-                say!("  the same key gave other bytes: it is not deterministic");
+                say!("  the same key gave different bytes: it is not deterministic");
             }
         }
     }
@@ -53,7 +53,7 @@ fn show(comparison: &Comparison) {
         say!("metrics");
     }
     let number = |value: Option<f64>| value.map_or("undefined".to_owned(), |value| value.to_string());
-    // Of the others a few are of use, and hundreds are not.
+    // A few of the other metrics are useful; hundreds are not.
     let (key, others): (Vec<_>, Vec<_>) = comparison.metrics.iter().partition(|metric| metric.key);
     for metric in key.iter().chain(others.iter().take(SHOWN)) {
         let change = match (metric.a, metric.b) {
@@ -64,7 +64,7 @@ fn show(comparison: &Comparison) {
         say!("  {} {}: {a} -> {b}{change}", metric.stage, metric.name);
     }
     if others.len() > SHOWN {
-        say!("  and {} more that differ: --json lists all, --metric NAME shows one", others.len() - SHOWN);
+        say!("  and {} more that differ; --json lists all, --metric NAME shows one", others.len() - SHOWN);
     }
 }
 
@@ -73,7 +73,7 @@ fn list(title: &str, differences: &[Difference]) {
         return;
     }
     say!("{title}");
-    // Digests are told apart by their beginning.
+    // The beginning of a digest is enough to tell it apart.
     let short = |value: &Value| match value.as_str() {
         Some(text) if title == "inputs" => text.get(..12).unwrap_or(text).to_owned(),
         _ if value.is_null() => "nothing".to_owned(),

@@ -1,4 +1,4 @@
-//! `ctpipe completions SHELL`: what a shell needs to complete commands and options. Knows no stage.
+//! `ctpipe completions SHELL`: the script with which a shell completes commands and options.
 
 use clap::CommandFactory;
 use clap_complete::generate;

@@ -1,37 +1,23 @@
-//! `ctpipe dag`: the pipeline as a graph, with each stage's state, why, and how long its current result took. Instances of
-//! a stage with a matrix stand together. Runs nothing.
+//! `ctpipe dag`: draws the pipeline as a graph, with the state of each stage, its reasons, and the
+//! duration of its current result. All instances of a stage with a matrix share one node. Nothing
+//! is run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use ctpipe_engine::graph::Source;
 use ctpipe_engine::history::StageRecord;
-use ctpipe_engine::locked::LockUse;
+use ctpipe_engine::html::{STYLE, escape};
+use ctpipe_engine::lock::LockUse;
 use ctpipe_engine::run::dry_run;
-use ctpipe_engine::{Decision, PAGE_STYLE, Pipeline, Selection, describe, escape};
+use ctpipe_engine::{Decision, Pipeline, Selection, describe};
 use ctpipe_plot::{Dag, Node};
-use serde::Serialize;
+use ctpipe_stage::Labelled;
 
 use crate::cli::{self, Format, Global};
 use crate::context;
+use crate::printed::DagRow;
 use crate::terminal::{print_json, say};
-
-/// A stage, all its instances together.
-#[derive(Serialize)]
-struct Row {
-    stage: String,
-    instances: usize,
-    /// Stages that it reads.
-    reads: Vec<String>,
-    /// Paths of the user's that it reads.
-    inputs: Vec<String>,
-    /// One word, or how many instances are what.
-    state: String,
-    why: String,
-    stale: bool,
-    /// What its current results took together; `None` where there is none.
-    seconds: Option<f64>,
-}
 
 pub(crate) fn dag(global: &Global, args: &cli::Dag) -> anyhow::Result<u8> {
     let pipeline = context::pipeline(global)?;
@@ -47,16 +33,16 @@ pub(crate) fn dag(global: &Global, args: &cli::Dag) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// What a run came to, for its page.
+/// The graph of a finished run, for the page of the run.
 pub(crate) fn of_run(
     pipeline: &Pipeline,
     records: &[StageRecord],
     unfinished: &BTreeMap<String, &'static str>,
 ) -> String {
-    let mut graph = Dag::new("run", "What became of each stage");
+    let mut graph = Dag::new("run", "The state of each stage");
     let mut rows = stages(pipeline, &[]);
     for row in &mut rows {
-        let is_one = |name: &str| name == row.stage || name.split('@').next() == Some(&row.stage);
+        let is_one = |name: &str| name == row.stage || Labelled::parse(name).name == row.stage;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for record in records.iter().filter(|record| is_one(&record.stage)) {
             let outcome = serde_json::to_value(record.outcome).unwrap_or_default();
@@ -70,7 +56,7 @@ pub(crate) fn of_run(
         }
         let others = row.instances.saturating_sub(done + open.len());
         if others > 0 {
-            counts.insert("not asked for".to_owned(), others);
+            counts.insert("not selected".to_owned(), others);
         }
         row.stale = !open.is_empty();
         row.state = counted(counts.iter().map(|(word, count)| (word.as_str(), *count)));
@@ -84,7 +70,7 @@ pub(crate) fn of_run(
     graph.alternative(format!("{said}.")).draw().inline()
 }
 
-/// "fresh", or how many are what.
+/// "fresh", or the number of instances in each state.
 fn counted<'a>(words: impl Iterator<Item = (&'a str, usize)> + Clone) -> String {
     if words.clone().count() == 1 {
         return words.map(|(word, _)| word.to_owned()).collect();
@@ -92,8 +78,8 @@ fn counted<'a>(words: impl Iterator<Item = (&'a str, usize)> + Clone) -> String 
     words.map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
-/// In the pipeline's order, in which each comes after what it reads.
-fn stages(pipeline: &Pipeline, decisions: &[(String, Decision)]) -> Vec<Row> {
+/// In pipeline order: each stage comes after its inputs.
+fn stages(pipeline: &Pipeline, decisions: &[(String, Decision)]) -> Vec<DagRow> {
     let decisions: BTreeMap<&str, &Decision> =
         decisions.iter().map(|(name, decision)| (name.as_str(), decision)).collect();
     let mut order: Vec<&str> = Vec::new();
@@ -125,7 +111,7 @@ fn stages(pipeline: &Pipeline, decisions: &[(String, Decision)]) -> Vec<Row> {
         let stale = of.iter().find(|decision| decision.state.is_stale());
         let made = of.iter().filter_map(|decision| decision.current.as_ref());
         let seconds: Vec<f64> = made.map(|artifact| artifact.manifest.made.seconds).collect();
-        Row {
+        DagRow {
             stage: (*name).to_owned(),
             instances: nodes.len(),
             reads: reads.into_iter().collect(),
@@ -139,7 +125,7 @@ fn stages(pipeline: &Pipeline, decisions: &[(String, Decision)]) -> Vec<Row> {
     order.iter().map(stage).collect()
 }
 
-impl Row {
+impl DagRow {
     fn title(&self) -> String {
         if self.instances > 1 {
             format!("{} ({} instances)", self.stage, self.instances)
@@ -153,7 +139,7 @@ impl Row {
     }
 }
 
-fn text(stages: &[Row]) -> String {
+fn text(stages: &[DagRow]) -> String {
     let mut text = String::new();
     let width = stages.iter().map(|stage| stage.title().len()).max().unwrap_or(0);
     for stage in stages {
@@ -167,13 +153,13 @@ fn text(stages: &[Row]) -> String {
     text
 }
 
-/// Mermaid's node names are words.
+/// The name of a node in Mermaid, which must be one word.
 fn word(index: usize) -> String {
     format!("s{index}")
 }
 
-fn mermaid(stages: &[Row]) -> String {
-    // Mermaid reads entities of its own: #quot; and the like.
+fn mermaid(stages: &[DagRow]) -> String {
+    // Mermaid has its own entities, such as #quot;.
     let quoted = |text: &str| text.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;");
     let mut text = "flowchart TD\n".to_owned();
     for (index, stage) in stages.iter().enumerate() {
@@ -188,7 +174,7 @@ fn mermaid(stages: &[Row]) -> String {
     text + "  classDef stale stroke:#b85900,stroke-dasharray:4\n"
 }
 
-fn dot(stages: &[Row]) -> String {
+fn dot(stages: &[DagRow]) -> String {
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = "digraph pipeline {\n  node [shape=box, fontname=\"sans-serif\"];\n".to_owned();
     for stage in stages {
@@ -208,16 +194,16 @@ fn dot(stages: &[Row]) -> String {
     text + "}\n"
 }
 
-fn edges(stages: &[Row]) -> Vec<(usize, usize)> {
+fn edges(stages: &[DagRow]) -> Vec<(usize, usize)> {
     let place = |name: &String| stages.iter().position(|stage| stage.stage == *name);
-    let of = |(to, stage): (usize, &Row)| -> Vec<(usize, usize)> {
+    let of = |(to, stage): (usize, &DagRow)| -> Vec<(usize, usize)> {
         stage.reads.iter().filter_map(|name| Some((place(name)?, to))).collect()
     };
     stages.iter().enumerate().flat_map(of).collect()
 }
 
-/// One page that needs nothing else.
-fn html(stages: &[Row]) -> String {
+/// A self-contained HTML page.
+fn html(stages: &[DagRow]) -> String {
     let mut graph = Dag::new("pipeline", "The pipeline");
     let (mut told, mut rows) = (Vec::new(), String::new());
     for stage in stages {
@@ -243,7 +229,7 @@ fn html(stages: &[Row]) -> String {
     let drawing = graph.alternative(format!("{}.", told.join("; "))).draw().inline();
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-<title>Pipeline</title><style>{PAGE_STYLE} th, td:not(:nth-child(3), :nth-child(5)) {{ white-space: nowrap; }}\
+<title>Pipeline</title><style>{STYLE} th, td:not(:nth-child(3), :nth-child(5)) {{ white-space: nowrap; }}\
 </style><header><h1>Pipeline</h1></header><main>{drawing}\
 <table><caption>Stages</caption><thead><tr><th scope=col>Stage<th scope=col>State<th scope=col>Why<th scope=col>Took\
 <th scope=col>Reads</tr></thead><tbody>{rows}</tbody></table></main></html>\n"

@@ -1,7 +1,7 @@
-//! `ctpipe gc`: remove what nothing refers to any more.
+//! `ctpipe gc`: removes artifacts that nothing refers to any more.
 
+use ctpipe_engine::amount::{in_bytes, size};
 use ctpipe_engine::gc::{Options, Removed, collect};
-use ctpipe_engine::limits::{in_bytes, size};
 use std::num::NonZero;
 
 use crate::cli::{Gc, Global};
@@ -38,8 +38,7 @@ pub(crate) fn gc(global: &Global, args: &Gc) -> anyhow::Result<u8> {
     }
     if report.over > 0 {
         tell!(
-            "warning: what has to stay is {} more than --max-size allows: it is current, or a lock, a tag or a kept run \
-             refers to it",
+            "warning: artifacts that must be kept exceed --max-size by {}: they are current, or a lock, a tag or a kept run uses them",
             in_bytes(report.over)
         );
     }

@@ -1,4 +1,4 @@
-//! `ctpipe inspect PATH...`: what is in DICOM files, without a pipeline.
+//! `ctpipe inspect PATH...`: shows the contents of DICOM files, without a pipeline.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,19 +9,22 @@ use anyhow::Context as _;
 use ctpipe_ct::series::slices;
 use ctpipe_ct::sheet::{Picture, contact_sheet};
 use ctpipe_ct::{
-    Assessment, Code, Fit, Found, Header, Listing, Quality, Request, Rules, Scanned, Slice, Source, Volume,
+    Assessment, Code, Fit, Found, Header, Listing, Request, Rules, Scanned, Slice, Source, Text, Volume,
     assess, build, codec_name, nifti,
 };
-use ctpipe_engine::Stage;
+use ctpipe_stage::Stage;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::cli::{Global, Inspect};
 use crate::context;
+use crate::printed::{
+    InspectedFiles, InspectedGeometry, InspectedQuality, InspectedSeries, InspectedStack, Unreadable,
+};
 use crate::terminal::{new_bar, print_json};
 
-/// What cannot be asked for.
+/// An error in the arguments.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(String);
@@ -35,7 +38,7 @@ pub(crate) fn inspect(global: &Global, args: &Inspect) -> anyhow::Result<u8> {
         if !path.exists() {
             bar.finish_and_clear();
             let text =
-                format!("there is no {}; give a DICOM file, a folder or a zip archive", path.display());
+                format!("{} does not exist; give a DICOM file, a folder or a zip archive", path.display());
             return Err(Usage(text).into());
         }
         let tell = |done: u64, total: u64| {
@@ -50,38 +53,26 @@ pub(crate) fn inspect(global: &Global, args: &Inspect) -> anyhow::Result<u8> {
         files.extend(Listing::of(path).read(&tell)?.into_iter().map(|found| (path.clone(), found)));
     }
     bar.finish_and_clear();
-    let mut by_series: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, (_, found)) in files.iter().enumerate() {
-        if let Some(header) = found.header() {
-            by_series.entry(&header.series_uid).or_default().push(index);
-        }
-    }
-    if let Some(uid) = &args.series {
-        by_series.retain(|found, _| found == uid);
-        if by_series.is_empty() {
-            return Err(Usage(format!("there is no series {uid} in what was given")).into());
-        }
-    }
+    let by_series = by_series(&files, args.series.as_deref())?;
     let inspected: Vec<Inspected<'_>> =
         by_series.into_values().map(|members| Inspected::new(&members, &files, &settings)).collect();
-    let count = |what: &dyn Fn(&Scanned) -> bool| files.iter().filter(|(_, f)| what(&f.what)).count();
-    let unreadable: Vec<(String, &str)> =
+    let unreadable: Vec<Unreadable> =
         files.iter().filter_map(|(root, found)| unreadable(root, found)).collect();
     if global.json {
-        print_json(&json!({
-            "series": inspected.iter().map(Inspected::json).collect::<Vec<_>>(),
-            "files": files.len(),
-            "not_dicom": count(&|what| matches!(what, Scanned::NotDicom)),
-            "unreadable": unreadable.iter().map(|(path, problem)| json!({"path": path, "problem": problem}))
-                .collect::<Vec<_>>(),
-        }))?;
+        let not_dicom = files.iter().filter(|(_, found)| matches!(found.what, Scanned::NotDicom));
+        print_json(&InspectedFiles {
+            series: inspected.iter().map(Inspected::printed).collect(),
+            files: files.len(),
+            not_dicom: not_dicom.count(),
+            unreadable,
+        })?;
         return write_files(args, &inspected);
     }
     for series in &inspected {
         series.print()?;
     }
     let mut out = io::stdout().lock();
-    for (path, problem) in &unreadable {
+    for Unreadable { path, problem } in &unreadable {
         writeln!(out, "unreadable: {path}: {problem}")?;
     }
     if inspected.is_empty() {
@@ -91,21 +82,41 @@ pub(crate) fn inspect(global: &Global, args: &Inspect) -> anyhow::Result<u8> {
     write_files(args, &inspected)
 }
 
-fn unreadable<'a>(root: &Path, found: &'a Found) -> Option<(String, &'a str)> {
+/// The files of each series, by index; of one series only if it is selected.
+fn by_series<'a>(
+    files: &'a [(PathBuf, Found)],
+    only: Option<&str>,
+) -> Result<BTreeMap<&'a str, Vec<usize>>, Usage> {
+    let mut by_series: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, (_, found)) in files.iter().enumerate() {
+        if let Some(header) = found.header() {
+            by_series.entry(&header.series_uid).or_default().push(index);
+        }
+    }
+    if let Some(uid) = only {
+        by_series.retain(|found, _| *found == uid);
+        if by_series.is_empty() {
+            return Err(Usage(format!("there is no series {uid} in these files")));
+        }
+    }
+    Ok(by_series)
+}
+
+fn unreadable(root: &Path, found: &Found) -> Option<Unreadable> {
     let Scanned::Unreadable(problem) = &found.what else { return None };
     let source = found.source(root, 0);
     let member = source.member.map(|m| format!(", member {m}")).unwrap_or_default();
-    Some((format!("{}{member}", source.path.display()), problem))
+    Some(Unreadable { path: format!("{}{member}", source.path.display()), problem: problem.clone() })
 }
 
-/// What ingest and preprocess would be told.
+/// The settings of ingest and preprocess.
 struct Settings {
     rules: Rules,
     request: Request,
 }
 
 impl Settings {
-    /// Defaults of the stages, with what `--set` says.
+    /// The defaults of the stages, changed by `--set`.
     fn new(set: &[String]) -> anyhow::Result<Settings> {
         let stages: [&dyn Stage; 2] = [&ctpipe_ingest::Ingest, &ctpipe_preprocess::Preprocess];
         let mut values: BTreeMap<String, Value> = BTreeMap::new();
@@ -148,15 +159,15 @@ impl Settings {
     }
 }
 
-/// One series, looked at.
+/// One inspected series.
 struct Inspected<'a> {
     first: &'a Header,
     files: usize,
     slices: usize,
-    /// In order, where there is one; otherwise as the files come.
+    /// In slice order, if there is one; otherwise in file order.
     sources: Vec<Source>,
     assessment: Assessment,
-    /// Or why there is none.
+    /// The volume, or the reason why there is none.
     volume: Result<Volume, Option<(String, &'static str)>>,
 }
 
@@ -204,52 +215,37 @@ impl<'a> Inspected<'a> {
         self.volume.as_ref().err()?.as_ref().map(|(problem, _)| problem.as_str())
     }
 
-    fn json(&self) -> Value {
+    fn printed(&self) -> InspectedSeries {
         let header = self.first;
-        let problem = self.problem();
-        json!({
-            "series_uid": &*header.series_uid,
-            "study_uid": &*header.study_uid,
-            "modality": &*header.modality,
-            "image_type": header.image_types().collect::<Vec<_>>(),
-            "manufacturer": header.manufacturer.as_deref(),
-            "model": header.model.as_deref(),
-            "kernel": header.kernel.as_deref(),
-            "kvp": header.kvp,
-            "age": header.age,
-            "sex": header.sex.as_deref(),
-            "files": self.files,
-            "slices": self.slices,
-            "transfer_syntax": &*header.transfer_syntax,
-            "codec": codec_name(&header.transfer_syntax),
-            "bits_stored": header.bits_stored,
-            "geometry": self.geometry(),
-            "quality": self.volume.as_ref().ok().map(|volume| quality(&volume.quality)),
-            "status": self.status(),
-            "reasons": self.reasons(),
-            "warnings": self.assessment.warnings.iter().map(|code| code.as_str()).collect::<Vec<_>>(),
-            "problem": problem,
-        })
-    }
-
-    fn geometry(&self) -> Value {
-        let mut geometry = Map::new();
-        geometry.insert("rows".into(), self.first.rows.into());
-        geometry.insert("columns".into(), self.first.columns.into());
-        geometry.insert("slice_thickness_mm".into(), json!(self.assessment.slice_thickness));
-        if let Some(stack) = &self.assessment.stack {
-            let [along_row, along_column, normal] = stack.directions.0;
-            let edges = stack.extent();
-            geometry.insert("orientation".into(), stack.directions.plane_name().into());
-            geometry.insert("pixel_spacing_mm".into(), json!(stack.pixel_spacing));
-            geometry.insert("slice_spacing_mm".into(), json!(stack.spacing()));
-            geometry.insert("tilt_degrees".into(), json!(stack.tilt()));
-            geometry.insert("along_row".into(), json!(along_row));
-            geometry.insert("along_column".into(), json!(along_column));
-            geometry.insert("normal".into(), json!(normal));
-            geometry.insert("extent_mm".into(), json!(edges.map(|(low, high)| high - low)));
+        let own = |text: &Option<Text>| text.as_deref().map(str::to_owned);
+        InspectedSeries {
+            series_uid: header.series_uid.to_string(),
+            study_uid: header.study_uid.to_string(),
+            modality: header.modality.to_string(),
+            image_type: header.image_types().map(str::to_owned).collect(),
+            manufacturer: own(&header.manufacturer),
+            model: own(&header.model),
+            kernel: own(&header.kernel),
+            kvp: header.kvp,
+            age: header.age,
+            sex: own(&header.sex),
+            files: self.files,
+            slices: self.slices,
+            transfer_syntax: header.transfer_syntax.to_string(),
+            codec: codec_name(&header.transfer_syntax),
+            bits_stored: header.bits_stored,
+            geometry: InspectedGeometry {
+                rows: header.rows,
+                columns: header.columns,
+                slice_thickness_mm: self.assessment.slice_thickness,
+                stack: self.assessment.stack.as_ref().map(InspectedStack::from),
+            },
+            quality: self.volume.as_ref().ok().map(|volume| InspectedQuality::from(&volume.quality)),
+            status: self.status(),
+            reasons: self.reasons(),
+            warnings: self.assessment.warnings.iter().map(|code| code.as_str()).collect(),
+            problem: self.problem().map(str::to_owned),
         }
-        Value::Object(geometry)
     }
 
     fn print(&self) -> io::Result<()> {
@@ -314,23 +310,7 @@ impl<'a> Inspected<'a> {
     }
 }
 
-fn quality(q: &Quality) -> Value {
-    json!({
-        "min_hu": q.min_hu,
-        "max_hu": q.max_hu,
-        "mean_hu": q.mean_hu,
-        "air_hu": q.air_hu,
-        "soft_tissue_hu": q.soft_tissue_hu,
-        "noise_hu": q.noise_hu,
-        "padding_share": q.padding_share,
-        "air_share": q.air_share,
-        "soft_tissue_share": q.soft_tissue_share,
-        "coverage_mm": q.coverage_mm,
-        "flags": q.flags.iter().map(|flag| flag.as_str()).collect::<Vec<_>>(),
-    })
-}
-
-/// What was asked for, once what was found has been told.
+/// Writes the selected files, after the findings have been printed.
 fn write_files(args: &Inspect, inspected: &[Inspected<'_>]) -> anyhow::Result<u8> {
     if args.nifti.is_none() && args.png.is_none() {
         return Ok(0);
@@ -345,7 +325,8 @@ fn write_files(args: &Inspect, inspected: &[Inspected<'_>]) -> anyhow::Result<u8
         })?;
         let thickness = series.assessment.slice_thickness.unwrap_or(1.0);
         let zipped = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
-        // Under another name until it is whole: a part of a volume would pass for one.
+        // The file has another name until it is complete: a partial volume could pass for a whole
+        // one.
         let part = path.with_added_extension("part");
         let create = || -> io::Result<Box<dyn Write>> {
             let file = BufWriter::new(File::create(&part)?);
@@ -374,7 +355,7 @@ fn write_files(args: &Inspect, inspected: &[Inspected<'_>]) -> anyhow::Result<u8
     Ok(0)
 }
 
-/// A gzip stream that is completed by flushing, which comes once and last.
+/// A gzip stream that ends at its only flush, which comes last.
 struct Gzip<W: Write>(GzEncoder<W>);
 
 impl<W: Write> Write for Gzip<W> {

@@ -1,4 +1,4 @@
-//! One file a command.
+//! The commands, one file for each.
 
 mod audit;
 mod compare;
@@ -8,6 +8,7 @@ mod gc;
 mod history;
 mod inspect;
 mod man;
+mod reference;
 mod report;
 mod run;
 mod show;
@@ -19,7 +20,7 @@ mod why;
 
 use crate::cli::{Cli, Command};
 
-/// Does what was typed; the exit code.
+/// Runs the command and returns the exit code.
 pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
     let global = &cli.global;
     match &cli.command {
@@ -39,10 +40,11 @@ pub(crate) fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Inspect(args) => inspect::inspect(global, args),
         Command::Completions(args) => Ok(completions::completions(args)),
         Command::Man(args) => man::man(args),
+        Command::Reference(args) => reference::reference(args),
     }
 }
 
-/// The exit code that an error stands for.
+/// The exit code for an error.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<ctpipe_engine::Error>() {
         return error.exit_code();

@@ -1,16 +1,16 @@
-//! `ctpipe report`: where the current report is; `--open` shows it.
+//! `ctpipe report`: prints the path of the current report; `--open` opens it.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use ctpipe_engine::{Pipeline, Store};
-use serde_json::json;
 
 use crate::cli::{Global, Report};
 use crate::context;
+use crate::printed::Reports;
 use crate::terminal::{print_json, say};
 
-/// What opens a page, by system: the first that there is.
+/// The programs that open a page, by system; the first that exists is used.
 const OPENERS: [&str; 3] = ["xdg-open", "open", "wslview"];
 
 /// The current reports of a pipeline.
@@ -24,10 +24,10 @@ pub(crate) fn pages(pipeline: &Pipeline) -> Vec<PathBuf> {
 pub(crate) fn report(global: &Global, args: &Report) -> anyhow::Result<u8> {
     let pages = pages(&context::pipeline(global)?);
     if pages.is_empty() {
-        anyhow::bail!("there is no report yet: `ctpipe run` makes it");
+        anyhow::bail!("there is no report yet; make one with `ctpipe run`");
     }
     if global.json {
-        print_json(&json!({ "reports": pages }))?;
+        print_json(&Reports { reports: pages.clone() })?;
     } else {
         for page in &pages {
             say!("{}", page.display());
@@ -52,5 +52,5 @@ fn open(page: &PathBuf) -> anyhow::Result<()> {
             _ => {}
         }
     }
-    anyhow::bail!("none of {} could open {}: open it in a browser", OPENERS.join(", "), page.display())
+    anyhow::bail!("none of {} could open {}; open it in a browser", OPENERS.join(", "), page.display())
 }

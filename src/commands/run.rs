@@ -1,10 +1,11 @@
-//! `ctpipe run`: bring stages up to date, or say what that would take.
+//! `ctpipe run`: brings stages up to date, or prints what would be done.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
 
 use ctpipe_engine::history::StageRecord;
-use ctpipe_engine::locked::{LockUse, foresee};
+use ctpipe_engine::lock::LockUse;
+use ctpipe_engine::run::foresee;
 use ctpipe_engine::run::{self, Summary, dry_run};
 use ctpipe_engine::{Error, Observer, Options, Selection};
 

@@ -1,11 +1,14 @@
-//! `ctpipe show RUN`: one run in full: each stage's outcome, key, content and metrics, and what failed.
+//! `ctpipe show RUN`: shows one run in full: the outcome, key, content and metrics of each stage,
+//! and the failures.
 
+use ctpipe_engine::Store;
+use ctpipe_engine::history::tags;
 use ctpipe_engine::history::{RunRecord, resolve};
-use ctpipe_engine::{Store, tags};
 use serde_json::json;
 
 use crate::cli::{Global, Show};
 use crate::context;
+use crate::printed::ShownRun;
 use crate::terminal::{print_json, say};
 
 pub(crate) fn show(global: &Global, args: &Show) -> anyhow::Result<u8> {
@@ -15,15 +18,29 @@ pub(crate) fn show(global: &Global, args: &Show) -> anyhow::Result<u8> {
     let tags: Vec<String> =
         tags::list_whole(&store).into_iter().filter(|(_, run)| *run == id).map(|(tag, _)| tag).collect();
     if global.json {
-        print_json(&json!({
-            "run": record.run, "tags": tags, "started": record.started, "seconds": record.seconds,
-            "exit_code": record.exit_code, "maker": record.maker, "whole": record.is_whole(),
-            "results": record.results(), "gates": record.gates(), "stages": record.stages,
-            "failures": record.failures().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
-        }))?;
+        let own = |(stage, text): (&str, &str)| (stage.to_owned(), text.to_owned());
+        print_json(&ShownRun {
+            run: record.run.clone(),
+            tags,
+            started: record.started.clone(),
+            seconds: record.seconds,
+            exit_code: record.exit_code,
+            maker: record.maker.clone(),
+            whole: record.is_whole(),
+            results: record.results().into_iter().map(own).collect(),
+            gates: record.gates(),
+            failures: record.failures().into_iter().map(own).collect(),
+            stages: record.stages,
+        })?;
         return Ok(0);
     }
-    say!("run {id}");
+    print(&record, &tags);
+    Ok(0)
+}
+
+/// Prints the run as text.
+fn print(record: &RunRecord, tags: &[String]) {
+    say!("run {}", record.run);
     if !tags.is_empty() {
         say!("tags {}", tags.join(", "));
     }
@@ -34,7 +51,7 @@ pub(crate) fn show(global: &Global, args: &Show) -> anyhow::Result<u8> {
         say!("warning: this record was altered after it was written");
     }
     match &record.stages {
-        None => say!("an earlier ctpipe recorded it, which did not keep what each stage came to"),
+        None => say!("an earlier ctpipe recorded it, without the results of stages"),
         Some(stages) => {
             let ran = record.ran();
             for stage in stages {
@@ -61,5 +78,4 @@ pub(crate) fn show(global: &Global, args: &Show) -> anyhow::Result<u8> {
     for (stage, error) in record.failures() {
         say!("{stage} failed: {error}");
     }
-    Ok(0)
 }

@@ -1,42 +1,36 @@
-//! `ctpipe stages`: the built-in stages with inputs, parameters, defaults, ranges and units.
-
-use ctpipe_engine::event_schema;
-use ctpipe_engine::schema::schema;
-use ctpipe_tables::json::{FoldsFile, MetricsFile, SearchFile};
-use serde_json::{Value, json};
+//! `ctpipe stages`: lists the built-in stages with inputs, parameters, defaults, ranges and units,
+//! and prints the schemas of the files that ctpipe reads and writes.
 
 use crate::cli::{Global, Stages};
 use crate::context;
+use crate::printed::BuiltIn;
+use crate::schemas;
 use crate::terminal::{print_json, say};
 
 pub(crate) fn stages(global: &Global, args: &Stages) -> anyhow::Result<u8> {
-    let stages = context::stages();
-    let schemas: [(bool, &dyn Fn() -> Value); 5] = [
-        (args.schema, &|| schema(&stages)),
-        (args.metrics_schema, &MetricsFile::schema),
-        (args.folds_schema, &FoldsFile::schema),
-        (args.search_schema, &SearchFile::schema),
-        (args.events_schema, &event_schema::schema),
+    let asked = [
+        (args.schema, "pipeline"),
+        (args.metrics_schema, "metrics"),
+        (args.folds_schema, "folds"),
+        (args.search_schema, "search"),
+        (args.events_schema, "events"),
     ];
-    if let Some((_, schema)) = schemas.iter().find(|(asked, _)| *asked) {
-        print_json(&schema())?;
+    let asked = asked.into_iter().find(|(asked, _)| *asked).map(|(_, name)| name);
+    if let Some((_, schema)) = schemas::all().into_iter().find(|(name, _)| asked == Some(name)) {
+        print_json(&schema)?;
         return Ok(0);
     }
+    let stages = context::stages();
     if global.json {
-        let all: Vec<_> = stages
-            .iter()
-            .map(|stage| {
-                json!({
-                    "stage": stage.kind(),
-                    "version": stage.version(),
-                    "doc": stage.doc(),
-                    "inputs": stage.ports(),
-                    "params": stage.params(),
-                    "outputs": stage.outputs(),
-                })
-            })
-            .collect();
-        print_json(&all)?;
+        let built_in = stages.iter().map(|stage| BuiltIn {
+            stage: stage.kind(),
+            version: stage.version(),
+            doc: stage.doc(),
+            inputs: stage.ports(),
+            params: stage.params(),
+            outputs: stage.outputs(),
+        });
+        print_json(&built_in.collect::<Vec<_>>())?;
         return Ok(0);
     }
     for stage in stages {

@@ -1,22 +1,21 @@
-//! `ctpipe status`: what is stale and why, running nothing.
+//! `ctpipe status`: shows what is stale and why, without running anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ctpipe_engine::locked::LockUse;
+use ctpipe_engine::exit_code;
+use ctpipe_engine::lock::LockUse;
 use ctpipe_engine::run::dry_run;
 use ctpipe_engine::{Decision, Node, Pipeline, Selection, describe};
-use serde_json::json;
+use ctpipe_stage::Key;
 
 use crate::cli::{Global, Status};
 use crate::context;
+use crate::printed::StatusRow;
 use crate::terminal::{print_json, say};
 
-/// The exit code for "something is stale".
-const STALE: u8 = 3;
-
-/// More instances of a stage are counted in one row.
+/// A stage with more instances than this gets one row.
 const MOST_ROWS: usize = 12;
-/// What [`describe`] may say of a stage.
+/// The words that [`describe`] uses for a stage.
 const WORDS: [&str; 4] = ["fresh", "restore", "may run", "run"];
 
 pub(crate) fn status(global: &Global, args: &Status) -> anyhow::Result<u8> {
@@ -25,7 +24,7 @@ pub(crate) fn status(global: &Global, args: &Status) -> anyhow::Result<u8> {
     show(global, &pipeline, &decisions)
 }
 
-/// One line a stage or an instance; 3 when any is stale.
+/// Prints one line for each stage or instance; the exit code is 3 if any is stale.
 pub(crate) fn show(
     global: &Global,
     pipeline: &Pipeline,
@@ -33,20 +32,13 @@ pub(crate) fn show(
 ) -> anyhow::Result<u8> {
     let nodes: BTreeMap<&str, &Node> = pipeline.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
     if global.json {
-        let stages: Vec<_> = decisions
-            .iter()
-            .map(|(name, decision)| {
-                let mut stage = json!({
-                    "stage": name,
-                    "decision": decision.state,
-                    "key": decision.key.as_ref().map(ctpipe_engine::key::Key::hash),
-                });
-                if let Some(instance) = nodes.get(name.as_str()).and_then(|node| node.instance.as_ref()) {
-                    stage["instance"] = json!(instance);
-                }
-                stage
-            })
-            .collect();
+        let row = |(name, decision): &(String, Decision)| StatusRow {
+            stage: name.clone(),
+            decision: decision.state.clone(),
+            key: decision.key.as_ref().map(Key::hash),
+            instance: nodes.get(name.as_str()).and_then(|node| node.instance.clone()),
+        };
+        let stages: Vec<StatusRow> = decisions.iter().map(row).collect();
         print_json(&stages)?;
     } else {
         let of = |name: &str| nodes.get(name).map_or_else(|| name.to_owned(), |node| node.of().to_owned());
@@ -57,10 +49,10 @@ pub(crate) fn show(
         }
     }
     let stale = decisions.iter().any(|(_, decision)| decision.state.is_stale());
-    Ok(if stale { STALE } else { 0 })
+    Ok(if stale { exit_code::STALE } else { exit_code::DONE })
 }
 
-/// What stands in each line, with many instances of a stage (`of` names it) in one.
+/// The rows; a stage with many instances (`of` gives its name) gets one row.
 fn rows(decisions: &[(String, Decision)], of: impl Fn(&str) -> String) -> Vec<(String, String)> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for (name, _) in decisions {
@@ -86,7 +78,7 @@ fn rows(decisions: &[(String, Decision)], of: impl Fn(&str) -> String) -> Vec<(S
     rows
 }
 
-/// Of the longest word that stands at the start of a line.
+/// The width of the longest word at the start of a line.
 pub(crate) fn width(pipeline: &Pipeline) -> usize {
     pipeline.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0).max("pre-flight".len())
 }

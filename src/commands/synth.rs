@@ -1,4 +1,4 @@
-//! `ctpipe synth DIR`: a demonstration set of chest phantoms.
+//! `ctpipe synth DIR`: writes a demonstration data set of chest phantoms.
 
 use std::fs;
 use std::io::Write;
@@ -8,10 +8,11 @@ use ctpipe_phantom::{Error, Options, write};
 
 use crate::cli::{Global, Synth};
 use crate::context;
+use crate::printed::Synthesised;
 use crate::terminal::{new_bar, print_json, tell};
 
-/// The demonstration's patients are invented, so their key is no secret; a fixed one makes every
-/// demonstration the same.
+/// The patients of the demonstration are invented, so their key is not a secret. A fixed key makes
+/// every demonstration the same.
 const DEMO_KEY: &str = "ctpipe demonstration key: not a secret\n";
 
 pub(crate) fn synth(global: &Global, args: &Synth) -> anyhow::Result<u8> {
@@ -25,7 +26,7 @@ pub(crate) fn synth(global: &Global, args: &Synth) -> anyhow::Result<u8> {
     };
     let key = args.dir.join("patient.key");
     if key.exists() {
-        // It may be the secret of somebody's real patients.
+        // The file may be the secret key of real patients.
         return Err(Error::Occupied(key).into());
     }
     let stop = context::stop_flag()?;
@@ -41,14 +42,14 @@ pub(crate) fn synth(global: &Global, args: &Synth) -> anyhow::Result<u8> {
     let mut file = fs::File::create_new(&key).with_context(|| format!("cannot make {}", key.display()))?;
     file.write_all(DEMO_KEY.as_bytes()).with_context(|| format!("cannot write {}", key.display()))?;
     if global.json {
-        print_json(&serde_json::json!({
-            "series": summary.series,
-            "studies": summary.studies,
-            "patients": summary.patients,
-            "files": summary.files,
-            "bytes": summary.bytes,
-            "pathological": summary.pathological,
-        }))?;
+        print_json(&Synthesised {
+            series: summary.series,
+            studies: summary.studies,
+            patients: summary.patients,
+            files: summary.files,
+            bytes: summary.bytes,
+            pathological: summary.pathological,
+        })?;
     } else {
         tell!(
             "wrote {} series ({} pathological) of {} patients, {} files, {} MB, to {}",
@@ -63,7 +64,7 @@ pub(crate) fn synth(global: &Global, args: &Synth) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// 2 for what the user can put right in the arguments, 130 for an interruption, 1 for the rest.
+/// 2 for an error in the arguments, 130 for an interruption, 1 for any other error.
 pub(crate) fn exit_code(error: &Error) -> u8 {
     match error {
         Error::OutOfRange { .. } | Error::Occupied(_) => 2,

@@ -1,7 +1,8 @@
-//! `ctpipe tag`: give a run a name, take one away, or list them.
+//! `ctpipe tag`: gives a run a name, removes a name, or lists the names.
 
+use ctpipe_engine::Store;
 use ctpipe_engine::history::resolve;
-use ctpipe_engine::{Store, tags};
+use ctpipe_engine::history::tags;
 
 use crate::cli::{Global, Tag};
 use crate::context;
@@ -11,11 +12,11 @@ pub(crate) fn tag(global: &Global, args: &Tag) -> anyhow::Result<u8> {
     let store = Store::new(&context::pipeline(global)?.artifacts);
     if let Some(name) = &args.delete {
         tags::delete(&store, name)?;
-        tell!("{name} is no longer a tag");
+        tell!("removed the tag {name}");
     } else if let Some(name) = &args.name {
         let run = resolve(&store, &args.run)?;
         tags::put(&store, name, &run)?;
-        tell!("{name} is run {run}");
+        tell!("{name} names run {run}");
     }
     let whole = tags::list_whole(&store);
     if global.json {
@@ -25,7 +26,7 @@ pub(crate) fn tag(global: &Global, args: &Tag) -> anyhow::Result<u8> {
             say!("{name} {run}");
         }
     }
-    // Of one that is damaged it is said as well, but in no other one's way.
+    // A damaged tag is reported last, so that it does not hide the others.
     if args.name.is_none() && args.delete.is_none() {
         tags::list(&store)?;
     }

@@ -1,17 +1,18 @@
-//! `ctpipe why STAGE`: its state, each reason on a line of its own, and its key.
+//! `ctpipe why STAGE`: shows the state of a stage, one reason per line, and its key.
 
 use std::collections::BTreeSet;
 
-use ctpipe_engine::locked::LockUse;
+use ctpipe_engine::lock::LockUse;
 use ctpipe_engine::run::dry_run;
 use ctpipe_engine::{Decision, Selection, State, describe};
-use serde_json::{Value, json};
+use ctpipe_stage::Key;
 
-use crate::cli::{Global, Why};
+use crate::cli::{self, Global};
 use crate::context;
+use crate::printed::{Why, WhyRow};
 use crate::terminal::{print_json, say};
 
-pub(crate) fn why(global: &Global, args: &Why) -> anyhow::Result<u8> {
+pub(crate) fn why(global: &Global, args: &cli::Why) -> anyhow::Result<u8> {
     let pipeline = context::pipeline(global)?;
     let selection = Selection { stages: vec![args.stage.clone()], ..Selection::default() };
     let mut decisions = dry_run(&pipeline, &selection, false, LockUse::Update)?;
@@ -19,30 +20,31 @@ pub(crate) fn why(global: &Global, args: &Why) -> anyhow::Result<u8> {
     let meant: BTreeSet<&str> = named.iter().map(|&index| pipeline.nodes[index].name.as_str()).collect();
     decisions.retain(|(name, _)| meant.contains(name.as_str()));
     if global.json {
-        let mut all: Vec<Value> = decisions.iter().map(|(name, decision)| as_json(name, decision)).collect();
-        // All instances of a stage are a list, one stage is none.
-        match (all.pop(), all.is_empty()) {
-            (Some(only), true) => print_json(&only)?,
+        let mut all: Vec<WhyRow> = decisions.iter().map(|(name, decision)| row(name, decision)).collect();
+        // All instances of a stage are printed as a list, a single stage as an object.
+        let printed = match (all.pop(), all.is_empty()) {
+            (Some(only), true) => Why::One(Box::new(only)),
             (last, _) => {
                 all.extend(last);
-                print_json(&all)?;
+                Why::Instances(all)
             }
-        }
+        };
+        print_json(&printed)?;
         return Ok(0);
     }
     decisions.iter().try_for_each(|(name, decision)| explain(name, decision))?;
     Ok(0)
 }
 
-fn as_json(name: &str, decision: &Decision) -> Value {
+fn row(name: &str, decision: &Decision) -> WhyRow {
     let current = decision.current.as_ref().map(|artifact| &artifact.manifest);
-    json!({
-        "stage": name,
-        "decision": decision.state,
-        "key_hash": decision.key.as_ref().map(ctpipe_engine::key::Key::hash),
-        "key": decision.key,
-        "current_key": current.map(|manifest| &manifest.key),
-    })
+    WhyRow {
+        stage: name.to_owned(),
+        decision: decision.state.clone(),
+        key_hash: decision.key.as_ref().map(Key::hash),
+        key: decision.key.clone(),
+        current_key: current.map(|manifest| manifest.key.clone()),
+    }
 }
 
 fn explain(name: &str, decision: &Decision) -> anyhow::Result<()> {
@@ -56,7 +58,7 @@ fn explain(name: &str, decision: &Decision) -> anyhow::Result<()> {
         }
         State::May { depends_on, reasons } => {
             say!("{name}: {word}");
-            say!("  depends on what {} makes", depends_on.join(", "));
+            say!("  depends on the output of {}", depends_on.join(", "));
             for reason in reasons {
                 say!("  {reason}");
             }
@@ -64,7 +66,7 @@ fn explain(name: &str, decision: &Decision) -> anyhow::Result<()> {
         State::Fresh => say!("{name}: {word}: {why}"),
     }
     let Some(key) = &decision.key else {
-        say!("its key is not known before the stages that it reads have run");
+        say!("its key is unknown until the stages that it reads have run");
         return Ok(());
     };
     say!("key {}", key.hash());

@@ -1,12 +1,12 @@
-//! Every bad input stops before or at its stage, says what would be right, and leaves what was
-//! there whole.
+//! Every bad input stops the run before or at its stage, the message says what would be right, and
+//! existing files stay whole.
 
 use std::fs;
 use std::process::Command;
 
 use crate::harness::{PIPELINE, Sandbox, files_below, said};
 
-/// The pipeline is refused before anything starts.
+/// The pipeline is rejected before anything starts.
 fn refused(sandbox: &Sandbox, arguments: &[&str], expected: &str) {
     let said = sandbox.ctpipe(arguments).expect(2);
     assert!(said.stderr.contains(expected), "expected {expected:?} in:\n{}", said.stderr);
@@ -46,7 +46,7 @@ fn mistakes_in_the_pipeline_file_are_shown_with_line_and_column() {
     with("  split:\n", "  splitt:\n");
     refused(&sandbox, &["run"], "unknown stage \"splitt\" (did you mean \"split\"?)");
     with("series: ingest, dicom", "series: evaluate, dicom");
-    refused(&sandbox, &["run"], "the stages read each other in a circle: ");
+    refused(&sandbox, &["run"], "the stages depend on each other in a cycle: ");
     with("dicom: data/training_data, labels", "dicm: data/training_data, labels");
     refused(&sandbox, &["run"], "ingest has no input \"dicm\" (did you mean \"dicom\"?)");
     with("device: cpu }", "device: cuda }");
@@ -60,7 +60,7 @@ fn mistakes_in_the_pipeline_file_are_shown_with_line_and_column() {
     refused(
         &sandbox,
         &["run", "--set", "split.test_size=0.5", "--set", "split.val_size=0.5"],
-        "leave nothing to train on",
+        "leave no series for training",
     );
     refused(&sandbox, &["run", "--profile", "none"], "unknown profile \"none\"");
     refused(&sandbox, &["run", "--from", "trian"], "unknown stage \"trian\" (did you mean \"train\"?)");
@@ -89,7 +89,7 @@ fn no_series_left_stops_at_ingest_and_says_which_rules_left_none() {
 fn a_class_with_too_few_patients_stops_at_split_and_leaves_the_rest_whole() {
     let sandbox = Sandbox::new();
     let labels = fs::read_to_string(sandbox.path("data/training_data.csv")).unwrap();
-    // The pathology column, by its name, to 0 in all rows but the first two with a 1.
+    // Sets the pathology column to 0 in all rows but the first two with a 1.
     let column = labels.lines().next().unwrap().split(',').position(|c| c == "pathology").unwrap();
     let mut left = 2;
     let rows: Vec<String> = labels
@@ -123,7 +123,8 @@ fn broken_files_are_rows_and_the_run_goes_on() {
     sandbox.run();
     let before = sandbox.contents();
     let files = files_below(&sandbox.path("data/training_data"));
-    // Cut a file in its pixels: its series is rejected by preprocess. Damage the header of another.
+    // Cuts a file within its pixels, so that preprocess rejects its series, and damages the header
+    // of another file.
     let bytes = fs::read(&files[0]).unwrap();
     fs::write(&files[0], &bytes[..bytes.len() - 5000]).unwrap();
     let mut header = fs::read(files.last().unwrap()).unwrap();
@@ -157,7 +158,7 @@ fn synth_never_writes_over_a_patient_key_or_data() {
 #[test]
 fn a_disk_that_is_nearly_full_is_found_before_anything_starts() {
     let sandbox = Sandbox::new();
-    // A small file system of the test's own. Without the right to mount one there is nothing to test with.
+    // A small file system of the test's own. Without the right to mount one, the test is skipped.
     let alone = |script: &str| {
         let mut unshare = Command::new("unshare");
         unshare
@@ -181,8 +182,8 @@ fn a_write_that_fails_stops_the_stage_with_a_message_and_leaves_earlier_artifact
     let sandbox = Sandbox::new();
     sandbox.run();
     let before = sandbox.contents();
-    // The limit on a file's size stands for the disk that fills up while a shard is written: the system
-    // refuses the write in the same way, and it needs no rights. 512-byte blocks: 100 KB.
+    // A limit on the file size stands for a disk that fills up while a shard is written: the system
+    // rejects the write in the same way, and no privileges are needed. 512-byte blocks: 100 KB.
     let script = format!(
         "trap '' XFSZ; ulimit -f 200; exec '{}' run --force --from preprocess",
         env!("CARGO_BIN_EXE_ctpipe")

@@ -13,7 +13,7 @@ fn the_second_run_does_nothing_and_says_why_in_one_line_a_stage() {
     for stage in STAGES {
         let lines: Vec<&str> = again.stderr.lines().filter(|l| l.starts_with(&format!("{stage} "))).collect();
         let why: Vec<&&str> =
-            lines.iter().filter(|l| l.contains("fresh: nothing it reads has changed")).collect();
+            lines.iter().filter(|l| l.contains("fresh: none of its inputs has changed")).collect();
         assert_eq!(why.len(), 1, "{stage}: {lines:?}");
     }
     assert!(sandbox.run().outcomes().is_empty());
@@ -28,7 +28,7 @@ fn a_changed_learning_rate_runs_train_and_what_follows_and_its_return_restores()
     let set = ["--set", "train.lr=2e-3"];
     let dry = sandbox.ctpipe(&["run", "--dry-run", set[0], set[1]]).expect(3);
     assert!(dry.stdout.contains("train       run: lr changed from 0.001 to 0.002"), "{}", dry.stdout);
-    assert!(dry.stdout.contains("evaluate    may run: depends on what train makes"), "{}", dry.stdout);
+    assert!(dry.stdout.contains("evaluate    may run: depends on the output of train"), "{}", dry.stdout);
     let why = sandbox.ctpipe(&["why", "train", set[0], set[1]]).expect(0);
     assert!(why.stdout.contains("  lr changed from 0.001 to 0.002"), "{}", why.stdout);
     sandbox.ctpipe(&["status", set[0], set[1]]).expect(3);
@@ -72,7 +72,8 @@ fn one_changed_byte_of_pixels_runs_ingest_and_preprocess_and_then_what_their_byt
     let after = sandbox.contents();
     assert_eq!(after["ingest"], before["ingest"], "no header changed");
     assert_ne!(after["preprocess"], before["preprocess"]);
-    // The split saw the same labels: early cut-off keeps its content, and train reads the new volumes.
+    // The split read the same labels: early cut-off keeps its content, and train reads the new
+    // volumes.
     assert_eq!(after["split"], before["split"]);
     assert!(run.ran().contains(&"train".to_owned()));
 }
@@ -92,7 +93,7 @@ fn from_to_and_named_stages_select_and_missing_artifacts_are_told() {
     assert_eq!(forced.ran(), ["evaluate", "report"]);
     assert_eq!(forced.outcomes()["evaluate"], "identical");
     let nothing = sandbox.ctpipe(&["run", "--from", "report", "--to", "split"]).expect(2);
-    assert!(nothing.stderr.contains("nothing lies between report and split"), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("there is nothing from report to split"), "{}", nothing.stderr);
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn from_uses_what_comes_before_as_it_is_and_says_that_it_is_stale() {
         .expect(0);
     assert_eq!(run.ran(), ["evaluate", "report", "train"]);
     assert_eq!(sandbox.contents()["split"], before["split"]);
-    assert!(run.stdout.contains("split is stale (test_size changed from 0.2 to 0.3) and is used as it is"));
+    assert!(run.stdout.contains("split is stale (test_size changed from 0.2 to 0.3) but is used as it is"));
 }
 
 #[test]
@@ -138,7 +139,7 @@ fn an_output_altered_by_hand_is_made_again_and_put_aside() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&file, "{}").unwrap();
     let why = sandbox.ctpipe(&["why", "evaluate"]).expect(0);
-    assert!(why.stdout.contains("its output metrics.json was altered or removed by hand"), "{}", why.stdout);
+    assert!(why.stdout.contains("its output metrics.json was changed or removed by hand"), "{}", why.stdout);
     assert_eq!(sandbox.run().ran(), ["evaluate"]);
     assert_eq!(sandbox.contents(), before);
     let store = fs::read_dir(sandbox.path("artifacts/store/evaluate")).unwrap();
@@ -155,9 +156,10 @@ fn what_was_deleted_by_hand_is_made_again_and_said() {
         let said = sandbox.ctpipe(&["why", "split"]).expect(0);
         assert!(said.stdout.contains(expected), "{}", said.stdout);
     };
-    // An output, the manifest, the whole artifact; the link alone, whose artifact is still there; everything.
+    // Removes an output, the manifest, the whole artifact, only the link (its artifact still
+    // exists), and everything.
     fs::remove_file(target("split").join("split.parquet")).unwrap();
-    why("its output split.parquet was altered or removed by hand");
+    why("its output split.parquet was changed or removed by hand");
     assert_eq!(sandbox.run().ran(), ["split"]);
     fs::remove_file(target("split").join("manifest.json")).unwrap();
     why("manifest.json");
@@ -182,14 +184,14 @@ fn nothing_begins_from_an_artifact_that_was_altered_by_hand() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&file, "{}").unwrap();
     let refused = sandbox.ctpipe(&["run", "--from", "train", "--force"]).expect(2);
-    assert!(refused.stderr.contains("summary.json of split was altered by hand"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("summary.json of split was changed by hand"), "{}", refused.stderr);
 }
 
 #[test]
 fn where_the_work_is_done_is_no_part_of_the_key() {
     let sandbox = Sandbox::new();
     sandbox.run();
-    // Without a GPU, auto is the CPU.
+    // Without a GPU, auto selects the CPU.
     if !cfg!(feature = "cuda") {
         sandbox.ctpipe(&["status", "--set", "train.device=auto"]).expect(0);
     }
@@ -202,7 +204,7 @@ fn a_second_run_at_the_same_time_is_refused_at_once() {
     let lock = fs::File::create(sandbox.path("artifacts/lock")).unwrap();
     lock.lock().unwrap();
     let refused = sandbox.ctpipe(&["run"]).expect(75);
-    assert!(refused.stderr.contains("another run is under way"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("another run is in progress"), "{}", refused.stderr);
     sandbox.ctpipe(&["status"]).expect(3);
     drop(lock);
     sandbox.ctpipe(&["run", "--to", "ingest"]).expect(0);

@@ -1,5 +1,5 @@
-//! Stages of the user's own: what a command finds, what of it is part of the key, and that nothing of it
-//! outlives the run.
+//! Stages that run a user's command: its environment, the parts of it that belong to the key, and
+//! that none of its processes outlives the run.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -30,7 +30,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// A pipeline of one command.
+/// A pipeline with one command.
 fn with(command: &str) -> Sandbox {
     let sandbox = Sandbox::empty();
     sandbox.write(
@@ -72,7 +72,8 @@ fn a_command_finds_its_inputs_and_parameters_and_is_cached_like_any_stage() {
     sandbox.write("data/two", "2\n");
     assert_eq!(run().ran(), ["count", "twice"]);
     assert_eq!(read("twice/twice.txt"), "1\n2\n1\n2\n");
-    // The script that the command names is one of its inputs. What it writes is the same: twice is fresh.
+    // The script of the command is one of its inputs. The stage is fresh after a second run because
+    // the output is the same.
     let script = fs::read_to_string(sandbox.path("scripts/count.sh")).unwrap();
     sandbox.write("scripts/count.sh", &format!("{script}# more\n"));
     let why = sandbox.ctpipe(&["why", "count"]).expect(0);
@@ -95,10 +96,10 @@ fn a_command_that_fails_says_why_and_leaves_what_was_there() {
     assert_eq!(fs::read_dir(sandbox.path("artifacts/tmp")).map_or(0, Iterator::count), 0);
 
     let said = with("touch $OUT/other").ctpipe(&["run"]).expect(1);
-    assert!(said.stderr.contains("it did not write out, which it promises"), "{}", said.stderr);
+    assert!(said.stderr.contains("it did not write out, which its `outputs` declare"), "{}", said.stderr);
     let said = with("echo x > file; ln -s $PWD/file $OUT/out").ctpipe(&["run"]).expect(1);
     assert!(said.stderr.contains("its output out is a link; outputs must be files"), "{}", said.stderr);
-    // Nobody answers: a command has no standard input.
+    // A command has no standard input, so a prompt gets no answer.
     with("cat > $OUT/out").ctpipe(&["run"]).expect(0);
 }
 
@@ -111,20 +112,26 @@ fn what_is_written_wrongly_is_told_with_its_place() {
         assert!(said.stderr.contains(expected), "expected {expected:?} in:\n{}", said.stderr);
         assert!(!sandbox.path("artifacts/own").exists());
     };
-    refused("{ run: [a, b] }", "pipeline.yaml:2:15: \"run\" must be a command of the shell, found a list");
+    refused("{ run: [a, b] }", "pipeline.yaml:2:15: \"run\" must be a shell command, found a list");
     refused("{ run: x, uses: train }", "keep one");
-    refused("{ run: x, outputs: [../out] }", "an output is a path inside $OUT, such as summary.csv");
-    refused("{ run: x, outputs: [/out] }", "an output is a path inside $OUT");
-    refused("{ run: x, outputs: [a, a] }", "output \"a\" is there twice");
-    refused("{ uses: train, outputs: [a] }", "built-in stages know theirs");
-    refused("{ run: x, params: { a: [1] } }", "$PARAM_ variables hold a text, a number or true or false");
-    refused("{ run: x, params: { a-b: 1, a_b: 2 } }", "parameters a-b and a_b would be the same variable");
-    refused("{ run: x, params: { run: 1 } }", "a command's parameter cannot be called run");
-    refused("{ run: x, inputs: { a: own } }", "the stages read each other in a circle: own -> own");
+    refused("{ run: x, outputs: [../out] }", "an output is a path below $OUT, such as summary.csv");
+    refused("{ run: x, outputs: [/out] }", "an output is a path below $OUT");
+    refused("{ run: x, outputs: [a, a] }", "output \"a\" is given twice");
+    refused("{ uses: train, outputs: [a] }", "those of a built-in stage are fixed");
+    refused(
+        "{ run: x, params: { a: [1] } }",
+        "a parameter of a command is a text, a number, or true or false",
+    );
+    refused(
+        "{ run: x, params: { a-b: 1, a_b: 2 } }",
+        "parameters a-b and a_b would become the same variable",
+    );
+    refused("{ run: x, params: { run: 1 } }", "a parameter of a command cannot be called run");
+    refused("{ run: x, inputs: { a: own } }", "the stages depend on each other in a cycle: own -> own");
     refused("{ run: x, inputs: { a: missing.txt } }", "missing.txt");
     for (name, expected) in [
-        ("tags", "artifacts/tags is something else's"),
-        ("store", "something else's"),
+        ("tags", "artifacts/tags has another use"),
+        ("store", "has another use"),
         ("all", "means every stage"),
     ] {
         let sandbox = Sandbox::empty();
@@ -146,7 +153,7 @@ fn a_stage_is_tried_again_and_its_time_is_bounded() {
     let said = sandbox.ctpipe(&["run"]).expect(1);
     assert!(said.stderr.contains("exit status: 1; attempt 2 of 2 follows in 1s"), "{}", said.stderr);
     assert_eq!(said.stderr.matches("follows in").count(), 1);
-    // How often it is tried is no part of what it makes.
+    // The number of attempts is not part of the key.
     pipeline("    retries: 2\n    timeout: 1h\n");
     let said = sandbox.ctpipe(&["run"]).expect(0);
     assert!(!said.stderr.contains("follows in"), "the third attempt succeeds: {}", said.stderr);
@@ -171,7 +178,7 @@ fn a_stage_is_tried_again_and_its_time_is_bounded() {
     refused("retries: -1", "pipeline.yaml:4:14: retries must be a whole number from 0 to 100, found -1");
 }
 
-/// Stages by name and what each does before it writes its output.
+/// A pipeline with these stages; each runs its script before it writes its output.
 fn side_by_side(stages: &[(&str, &str, &str)]) -> Sandbox {
     let sandbox = Sandbox::empty();
     let stage = |(name, more, run): &(&str, &str, &str)| {
@@ -186,7 +193,7 @@ fn side_by_side(stages: &[(&str, &str, &str)]) -> Sandbox {
 
 #[test]
 fn independent_stages_run_side_by_side() {
-    // Each waits for the other.
+    // Each stage waits for the other.
     let wait =
         |own: &str, other: &str| format!("touch $PWD/{own}; until test -e $PWD/{other}; do sleep 0.02; done");
     let (a, b) = (wait("one", "two"), wait("two", "one"));
@@ -211,7 +218,7 @@ fn stages_that_do_not_fit_side_by_side_run_one_after_the_other() {
         let sandbox = side_by_side(&[("a", more, alone), ("b", more, alone), ("c", more, alone)]);
         said(sandbox.command(&["run", "--jobs", jobs]).env("CUDA_VISIBLE_DEVICES", "3")).expect(0);
     }
-    // What stages take is no part of what they make.
+    // The resources of stages are not part of the key.
     let sandbox = side_by_side(&[("a", "    cpus: 1\n", "true")]);
     sandbox.ctpipe(&["run"]).expect(0);
     let text = fs::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
@@ -222,7 +229,7 @@ fn stages_that_do_not_fit_side_by_side_run_one_after_the_other() {
 #[test]
 fn a_command_sees_the_gpus_that_are_its_own_and_no_others() {
     let show = "echo \"$CUDA_VISIBLE_DEVICES\" > $PWD/$PARAM_NAME";
-    // Each GPU has its stage at the same time.
+    // Each GPU runs its stage at the same time.
     let wait = |own: &str, other: &str| {
         format!("{show}; until test -e $PWD/{other}; do sleep 0.02; done; cp $PWD/{own} $OUT/")
     };
@@ -264,14 +271,14 @@ fn what_a_later_ctpipe_has_made_is_not_replaced() {
     sandbox.write("data/one", "other\n");
     for arguments in [&["run"][..], &["status"], &["run", "--dry-run"]] {
         let said = sandbox.ctpipe(arguments).expect(2);
-        let expected = "was written by a later ctpipe (form 99, this one knows 2); use that one";
+        let expected = "was written by a later ctpipe (form 99; this one reads up to 2); use that version";
         assert!(said.stderr.contains(expected), "{}", said.stderr);
     }
     assert_eq!(fs::read_to_string(&manifest).unwrap(), later);
     assert_eq!(fs::read_to_string(sandbox.path("artifacts/count/lines.txt")).unwrap(), "1\n");
 }
 
-/// Waits until `is` is so.
+/// Waits until the condition holds.
 fn until(what: &str, is: impl Fn() -> bool) {
     let started = Instant::now();
     while !is() {
@@ -280,16 +287,16 @@ fn until(what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// Does a process of this number run?
+/// Whether a process with this number runs.
 fn lives(pid: &str) -> bool {
-    // A zombie, which only waits for its exit code to be read, does not.
+    // A zombie, which only waits for its exit code to be read, does not count.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
 #[test]
 fn what_a_command_starts_ends_with_it_and_with_ctpipe() {
-    // Each starts a process in the background and says who that is.
+    // Each command starts a process in the background and writes its number.
     let background = "sleep 600 & echo $! > pid";
     let pid =
         |sandbox: &Sandbox| fs::read_to_string(sandbox.path("pid")).unwrap_or_default().trim().to_owned();
@@ -310,7 +317,7 @@ fn what_a_command_starts_ends_with_it_and_with_ctpipe() {
         assert!(!sandbox.path("artifacts/own").exists());
     }
 
-    // Asked to end, a command may clean up; a second signal does not wait for it.
+    // On SIGTERM a command may clean up; a second signal does not wait for it.
     let stubborn =
         with("echo $$ > pid; trap 'touch asked' TERM; touch ready; while true; do sleep 0.05; done");
     let mut child = stubborn.command(&["run"]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Nights without a human: what the timer and the crontab run, run as they run it.
+//! Unattended nights: runs what the timer and the crontab run, in the same way.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::{Said, Sandbox, copy_tree, said};
 
-/// `whole` reads `part`, which copies a file; and both can be made to fail, or to take long.
+/// `whole` reads `part`, which copies a file. Both can be made to fail or to take long.
 const PIPELINE: &str = "\
 stages:
   part: { run: 'test ! -e $PWD/broken && cat \"$IN_TEXT\" > $OUT/out', inputs: { text: text.txt }, outputs: [out] }
@@ -27,7 +27,7 @@ fn project() -> Sandbox {
     sandbox
 }
 
-/// The settings of a unit, with the project and the program in the place of those that it names.
+/// The settings of a unit, with its project and program replaced by those of the test.
 fn unit(sandbox: &Sandbox, name: &str) -> BTreeMap<String, Vec<String>> {
     let text = fs::read_to_string(sandbox.path("deploy").join(name)).unwrap();
     let root = sandbox.path("");
@@ -42,7 +42,7 @@ fn unit(sandbox: &Sandbox, name: &str) -> BTreeMap<String, Vec<String>> {
     settings
 }
 
-/// What the service starts, in the folder and with the little environment that systemd gives it.
+/// Runs the command of the service, in the folder and with the small environment that systemd sets.
 fn night(sandbox: &Sandbox) -> Command {
     let service = unit(sandbox, "ctpipe.service");
     let only = |name: &str| service[name].first().unwrap().clone();
@@ -73,7 +73,7 @@ fn runs(sandbox: &Sandbox) -> usize {
     serde_json::from_str::<Value>(&said.stdout).unwrap().as_array().unwrap().len()
 }
 
-/// Is this exit code no failure to systemd?
+/// Whether systemd accepts this exit code as a success.
 fn is_success(sandbox: &Sandbox, code: i32) -> bool {
     let service = unit(sandbox, "ctpipe.service");
     code == 0 || service["SuccessExitStatus"].iter().flat_map(|c| c.split(' ')).any(|c| c == code.to_string())
@@ -85,16 +85,16 @@ fn what_the_timer_runs_brings_up_to_date_what_changed_since_the_last_night_and_c
     assert!(unit(&sandbox, "ctpipe.timer").contains_key("OnCalendar"));
     said(&mut night(&sandbox)).expect(0);
     assert_eq!(ran(&sandbox), ["other", "part", "whole"]);
-    // The second night, after a change: what reads it, and nothing else.
+    // The second night follows a change: it runs the stages that read it, and nothing else.
     sandbox.write("text.txt", "two\n");
     said(&mut night(&sandbox)).expect(0);
     assert_eq!(ran(&sandbox), ["part", "whole"]);
     assert_eq!(fs::read_to_string(sandbox.path("artifacts/whole/out")).unwrap(), "two\nother\n");
-    // The third, without one.
+    // The third night follows no change.
     let third = said(&mut night(&sandbox)).expect(0);
     assert!(ran(&sandbox).is_empty());
     assert!(third.stdout.contains("freed"), "what was collected is told: {}", third.stdout);
-    // Of what the last run alone used, one artifact a stage is left, and one record.
+    // One artifact per stage and one record are left, those of the last run.
     said(night(&sandbox).env("KEEP_RUNS", "1")).expect(0);
     let artifacts = fs::read_dir(sandbox.path("artifacts/store/part")).unwrap().count();
     assert_eq!((artifacts, runs(&sandbox)), (1, 1));
@@ -111,7 +111,7 @@ fn a_night_that_fails_says_so_collects_nothing_and_is_followed_by_one_that_mends
     assert!(failed.stderr.contains("stage part failed"), "{}", failed.stderr);
     assert!(!failed.stdout.contains("freed") && runs(&sandbox) == 2, "{}", failed.stdout);
     assert_eq!(fs::read_to_string(sandbox.path("artifacts/whole/out")).unwrap(), "one\nother\n");
-    // systemd tells somebody of it, and of a gate that said no.
+    // systemd reports the failure, and also a gate that failed.
     assert!(!is_success(&sandbox, 1) && !is_success(&sandbox, 5));
     let told = &unit(&sandbox, "ctpipe.service")["OnFailure"];
     assert_eq!(*told, ["ctpipe-failed@%n.service"]);
@@ -128,7 +128,7 @@ fn a_night_that_finds_another_run_at_work_leaves_it_alone_and_is_no_failure() {
     let lock = fs::File::options().write(true).open(sandbox.path("artifacts/lock")).unwrap();
     lock.lock().unwrap();
     let other = said(&mut night(&sandbox)).expect(75);
-    assert!(other.stderr.contains("another run is under way"), "{}", other.stderr);
+    assert!(other.stderr.contains("another run is in progress"), "{}", other.stderr);
     assert!(is_success(&sandbox, other.code));
     lock.unlock().unwrap();
     said(&mut night(&sandbox)).expect(0);
@@ -144,7 +144,7 @@ fn a_night_that_is_stopped_waits_for_ctpipe_to_end_and_the_next_one_goes_on() {
     while !sandbox.path("begun").exists() && started.elapsed() < Duration::from_mins(1) {
         sleep(Duration::from_millis(20));
     }
-    // To the script alone, as KillMode=mixed has it.
+    // The signal goes to the script only, as with KillMode=mixed.
     assert_eq!(unit(&sandbox, "ctpipe.service")["KillMode"], ["mixed"]);
     said(Command::new("kill").args(["-TERM", &child.id().to_string()])).expect(0);
     let code = child.wait_with_output().unwrap().status.code().unwrap();
@@ -166,7 +166,7 @@ fn the_crontab_runs_the_same() {
     let text = text
         .replace("/srv/ctpipe", root.to_str().unwrap().trim_end_matches('/'))
         .replace("/usr/local/bin/ctpipe", env!("CARGO_BIN_EXE_ctpipe"));
-    // As cron does: sh, in the user's home, with next to no environment.
+    // As cron does: with sh, in the user's home, with an almost empty environment.
     let mut cron = Command::new("/bin/sh");
     cron.env_clear()
         .env("PATH", "/usr/bin:/bin")

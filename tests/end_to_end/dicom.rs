@@ -1,4 +1,4 @@
-//! DICOM as it comes: inspected without a pipeline, in zip archives, and damaged.
+//! DICOM as it arrives: inspected without a pipeline, in zip archives, and damaged.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,7 +13,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/ct/tests/fixtures").join(name)
 }
 
-/// Puts files into an archive under names of their paths below `root`.
+/// Writes files into an archive; their names are their paths below `root`.
 pub(crate) fn zipped(root: &Path, to: &Path) {
     let mut archive = zip::ZipWriter::new(File::create(to).unwrap());
     for file in files_below(root) {
@@ -48,7 +48,7 @@ fn inspect_shows_every_series_of_a_folder_and_of_a_zip_alike() {
 
 #[test]
 fn damaged_wavelets_cost_a_child_at_most() {
-    // The decoders that could take a process down, in children, as the program has them.
+    // The decoders that could crash a process run in children, as in the program.
     ctpipe_ct::isolate_decoders(PathBuf::from(env!("CARGO_BIN_EXE_ctpipe")), vec!["__decode".to_owned()]);
     let seeds: Vec<Vec<u8>> = ["j2k90", "j2k90_signed", "j2k91", "htj2k201", "htj2k203", "jxl110", "jxl112"]
         .iter()
@@ -56,7 +56,7 @@ fn damaged_wavelets_cost_a_child_at_most() {
         .collect();
     let read = |bytes: Vec<u8>| {
         let image = ctpipe_ct::Image::from_bytes(bytes)?;
-        let mut room = ctpipe_ct::Room::default();
+        let mut room = ctpipe_ct::AlignedBuffer::default();
         let frame = image.frame(0, &mut room)?;
         Ok::<Vec<i32>, ctpipe_ct::pixels::PixelError>(frame.values().collect())
     };
@@ -69,7 +69,7 @@ fn damaged_wavelets_cost_a_child_at_most() {
     let mut refused = 0;
     for number in 0..700 {
         let mut bytes = seeds[number % seeds.len()].clone();
-        // In the code stream: what comes before it is another test's.
+        // The damage is in the code stream; another test covers what comes before it.
         let from = bytes.len() / 3;
         for _ in 0..=random(4) {
             let at = from + random(bytes.len() - from);
@@ -82,7 +82,7 @@ fn damaged_wavelets_cost_a_child_at_most() {
         refused += usize::from(read(bytes).is_err());
     }
     assert!(refused > 50, "{refused}");
-    // Whatever became of the children, what is whole is read as before.
+    // Whatever happened to the children, the undamaged files are read as before.
     for (seed, values) in seeds.iter().zip(whole) {
         assert_eq!(read(seed.clone()).unwrap(), values);
     }
@@ -158,11 +158,11 @@ fn a_single_file_is_shown_with_its_reasons_and_its_pictures() {
     assert_eq!((&series["status"], &series["codec"]), (&"rejected".into(), &"JPEG 2000".into()));
     assert_eq!(series["reasons"], serde_json::json!(["too_few_slices"]));
     let nifti = fs::read(sandbox.path("one.nii")).unwrap();
-    // 48 x 40 x 1 of 16 bits behind a header of 352 bytes.
+    // 48 x 40 x 1 samples of 16 bits after a header of 352 bytes.
     assert_eq!(nifti.len(), 352 + 48 * 40 * 2);
     assert_eq!(&nifti[40..48], &[3, 0, 48, 0, 40, 0, 1, 0]);
     assert_eq!(&nifti[70..74], &[4, 0, 16, 0]);
-    // HU: what the peer decoded less 1024.
+    // HU is the value that the peer decoded, minus 1024.
     let stored = fs::read(fixture("image.raw")).unwrap();
     let first = i32::from(u16::from_le_bytes([stored[0], stored[1]])) - 1024;
     assert_eq!(i32::from(i16::from_le_bytes([nifti[352], nifti[353]])), first);
@@ -198,7 +198,7 @@ fn what_is_no_dicom_or_damaged_is_told_and_nothing_else_is_lost() {
     assert_eq!(series.len(), 1);
     assert_eq!(series[0]["reasons"], serde_json::json!(["pixel_data_truncated"]));
     let said = sandbox.ctpipe(&["inspect", "nowhere"]).expect(2);
-    assert!(said.stderr.contains("there is no nowhere; give a DICOM file, a folder or a zip archive"));
+    assert!(said.stderr.contains("nowhere does not exist; give a DICOM file, a folder or a zip archive"));
 }
 
 #[test]

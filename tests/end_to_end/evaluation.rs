@@ -39,9 +39,7 @@ fn series_of_the_test_part_are_explained_and_shown() {
         assert_eq!(u32::from(row.map[at]), if row.largest > 0.0 { 255 } else { 0 }, "{}", row.method);
     }
     let page = fs::read_to_string(sandbox.path("artifacts/report/report.html")).unwrap();
-    assert!(
-        page.contains("<select name=\"method-0\" aria-label=") && page.contains("Over the whole test part")
-    );
+    assert!(page.contains("<select name=\"method-0\" aria-label=") && page.contains("Whole test set"));
     sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
     fs::remove_dir_all(sandbox.path("artifacts/store/evaluate")).unwrap();
     assert_eq!(with("1"), made, "on another number of threads");
@@ -51,7 +49,7 @@ fn series_of_the_test_part_are_explained_and_shown() {
 fn a_model_beside_itself_is_no_better_and_beside_another_it_is_said() {
     let sandbox = Sandbox::new();
     sandbox.run();
-    // Every metric that evaluate names as a key one is in its file.
+    // The file contains every key metric that evaluate declares.
     let history: serde_json::Value =
         serde_json::from_str(&sandbox.ctpipe(&["history", "--json"]).stdout).unwrap();
     let key = history[0]["metrics"]["evaluate"].as_object().unwrap();
@@ -64,8 +62,9 @@ fn a_model_beside_itself_is_no_better_and_beside_another_it_is_said() {
     assert_eq!((same.delta_auc.value, same.delong.p_value), (Some(0.0), Some(1.0)));
     assert_eq!((same.mcnemar.only_a_right, same.unknown_to_baseline), (Some(0), 0));
     let page = fs::read_to_string(sandbox.path("artifacts/report/report.html")).unwrap();
-    assert!(page.contains("p by McNemar, exact"));
-    // Another seed learns and splits otherwise: what the baseline has learnt from is told.
+    assert!(page.contains("p-value (McNemar, exact, by patient)"));
+    // Another seed trains and splits differently, and a warning names the patients that the
+    // baseline was trained on.
     let other = sandbox.ctpipe(&[set[0], set[1], set[2], "--set", "seed=7"]).expect(0);
     assert!(other.stderr.contains("it may have learnt from them"), "{}", other.stderr);
     let broken = sandbox.path("baseline/predictions.parquet");

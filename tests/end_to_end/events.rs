@@ -1,5 +1,5 @@
-//! What programs read: every line of `run --json`, and what other commands print with `--json`, is as
-//! `events.schema.json` says.
+//! The output for programs: every line of `run --json`, and the `--json` output of other commands,
+//! conforms to `schemas/events.schema.json`.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -7,11 +7,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ctpipe_engine::audit::FindingKind;
-use ctpipe_engine::gates::Judged;
-use ctpipe_engine::key::Reason;
-use ctpipe_engine::locked::LockDifference;
-use ctpipe_engine::tree::TreeDiff;
-use ctpipe_engine::{Event, Level, Outcome, Reuse, State};
+use ctpipe_engine::event::{Judged, LockDifference, LockedFact, Reason, Released};
+use ctpipe_engine::{Event, Outcome, State};
+use ctpipe_stage::TreeDiff;
+use ctpipe_stage::{Level, Reuse};
 use serde_json::{Value, json};
 
 use crate::harness::{Said, Sandbox};
@@ -19,15 +18,15 @@ use crate::json_schema::fault;
 use crate::proof::sandbox;
 
 fn schema() -> Value {
-    serde_json::from_str(include_str!("../../events.schema.json")).unwrap()
+    serde_json::from_str(include_str!("../../schemas/events.schema.json")).unwrap()
 }
 
-/// What lies below a pointer into the schema.
+/// The part of the schema at a JSON pointer.
 fn below(pointer: &str) -> Value {
     schema().pointer(pointer).unwrap_or_else(|| panic!("{pointer}")).clone()
 }
 
-/// One of every variant of an enum. It does not compile while a variant or a field is left out.
+/// One value of each variant of an enum. It does not compile if a variant or a field is missing.
 macro_rules! one_of_each {
     ($type:ident { $($variant:ident $({ $($field:ident: $value:expr),* $(,)? })?),* $(,)? }) => {{
         let _ = |value: &$type| match value { $($type::$variant $({ $($field: _),* })? => {})* };
@@ -88,6 +87,7 @@ fn events() -> Vec<Event> {
         StageFailed { stage: text(), error: text() },
         LockDiffers { difference: difference() },
         GateJudged { judged: judged(None) },
+        Released { released: Released { link: text(), stage: text(), key: text() } },
         RunFinished { run: text(), exit_code: 0, seconds: 0.5 },
     });
     all.push(Event::GateJudged { judged: judged(Some("x")) });
@@ -114,17 +114,25 @@ fn judged(why: Option<&str>) -> Judged {
 }
 
 fn difference() -> LockDifference {
-    let text = || "key".to_owned();
-    LockDifference { stage: text(), what: text(), expected: text(), found: text(), because: vec![text()] }
+    let text = || "x".to_owned();
+    LockDifference {
+        stage: text(),
+        what: LockedFact::Key,
+        expected: text(),
+        found: text(),
+        because: vec![text()],
+    }
 }
 
-/// The names that a choice of records offers for a field.
+/// The names that a choice of records allows for a field.
 fn offered(choice: &Value, field: &str) -> BTreeSet<String> {
     let root = schema();
     let mut names = BTreeSet::new();
     let mut open = vec![choice.clone()];
     while let Some(schema) = open.pop() {
-        open.extend(schema["oneOf"].as_array().into_iter().flatten().cloned());
+        for several in ["oneOf", "allOf"] {
+            open.extend(schema[several].as_array().into_iter().flatten().cloned());
+        }
         let led = schema["$ref"].as_str().and_then(|text| root.pointer(&text[1..])).cloned();
         open.extend(led);
         names.extend(schema["properties"][field]["const"].as_str().map(str::to_owned));
@@ -132,7 +140,7 @@ fn offered(choice: &Value, field: &str) -> BTreeSet<String> {
     names
 }
 
-/// What values say in a field.
+/// The names that values have in a field.
 fn said_in(values: impl Iterator<Item = Value>, field: &str) -> BTreeSet<String> {
     values.map(|value| value[field].as_str().unwrap().to_owned()).collect()
 }
@@ -143,7 +151,7 @@ fn the_schema_knows_every_event_with_every_field_and_none_that_there_is_not() {
     for event in events() {
         let value = serde_json::to_value(&event).unwrap();
         assert_eq!(fault(&root, &root, &value), None, "{value}");
-        // A field more, or one of those that are always there less, is another event.
+        // An event with an extra field, or without a required one, is not valid.
         let fields: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
         let mut more = value.clone();
         more["another"] = json!(1);
@@ -157,11 +165,12 @@ fn the_schema_knows_every_event_with_every_field_and_none_that_there_is_not() {
     let values = || events().into_iter().map(|event| serde_json::to_value(event).unwrap());
     assert_eq!(offered(&root, "event"), said_in(values(), "event"));
     let states = states().into_iter().map(|state| serde_json::to_value(state).unwrap());
-    assert_eq!(offered(&below("/definitions/state"), "state"), said_in(states, "state"));
+    assert_eq!(offered(&below("/definitions/State"), "state"), said_in(states, "state"));
     let reasons = reasons().into_iter().map(|reason| serde_json::to_value(reason).unwrap());
-    assert_eq!(offered(&below("/definitions/reason"), "reason"), said_in(reasons, "reason"));
-    let words = |pointer: &str| -> BTreeSet<String> {
-        below(pointer).as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    assert_eq!(offered(&below("/definitions/Reason"), "reason"), said_in(reasons, "reason"));
+    let words = |definition: &str| -> BTreeSet<String> {
+        let one_of = below(&format!("/definitions/{definition}/oneOf"));
+        one_of.as_array().unwrap().iter().map(|word| word["const"].as_str().unwrap().to_owned()).collect()
     };
     let kinds = one_of_each!(FindingKind {
         OutputAltered,
@@ -181,12 +190,12 @@ fn the_schema_knows_every_event_with_every_field_and_none_that_there_is_not() {
         CannotRerun,
     });
     let kinds = kinds.iter().map(|kind| json!(kind).as_str().unwrap().to_owned()).collect();
-    assert_eq!(words("/definitions/finding/properties/kind/enum"), kinds);
-    assert_eq!(words("/definitions/outcome/enum").len(), 6);
-    assert_eq!(words("/definitions/level/enum").len(), 3);
+    assert_eq!(words("FindingKind"), kinds);
+    assert_eq!(words("Outcome").len(), 6);
+    assert_eq!(words("Level").len(), 3);
 }
 
-/// Holds each line of a run against the schema; the events that there were.
+/// Validates each line of a run against the schema, and returns the names of its events.
 fn checked(said: &Said) -> BTreeSet<String> {
     let root = schema();
     let lines = said.events();
@@ -199,7 +208,7 @@ fn checked(said: &Said) -> BTreeSet<String> {
     said_in(lines.into_iter(), "event")
 }
 
-/// `fold` is a matrix, and `late` fails while there is a file `broken`.
+/// `fold` is a matrix, and `late` fails while a file `broken` exists.
 const MATRIX: &str = "\
 stages:
   fold: { run: 'echo $PARAM_K > $OUT/out', matrix: { k: [0, 1, 2] }, outputs: [out] }
@@ -216,7 +225,7 @@ fn every_line_of_every_kind_of_run_is_as_the_schema_says() {
         seen.extend(events.clone());
         events
     };
-    // Made, fresh, changed, restored, forced, used as it is.
+    // The states: made, fresh, changed, restored, forced, used as it is.
     run(&sandbox, &["--lock"], 0);
     let fresh = run(&sandbox, &[], 0);
     assert!(!fresh.contains("stage_started") && fresh.contains("decided"), "{fresh:?}");
@@ -224,31 +233,34 @@ fn every_line_of_every_kind_of_run_is_as_the_schema_says() {
     run(&sandbox, &[], 0);
     run(&sandbox, &["--force"], 0);
     run(&sandbox, &["--from", "both"], 0);
-    // Not what the lock says: each difference is an event of its own.
+    // The result differs from the lock: each difference is an event of its own.
     let said = sandbox.ctpipe(&["run", "--json", "--locked", "--set", "lower.mark=3"]).expect(4);
     let locked = checked(&said);
     let differs: Vec<_> = said.events().into_iter().filter(|e| e["event"] == "lock_differs").collect();
     assert_eq!(differs.len(), 1, "{differs:?}");
     assert_eq!((&differs[0]["stage"], &differs[0]["what"]), (&json!("lower"), &json!("key")));
     assert_eq!(differs[0]["because"], json!(["mark changed from 1 to 3"]));
-    // A matrix; a stage that fails.
+    // A matrix, and a stage that fails.
     let matrix = Sandbox::empty();
     matrix.write("pipeline.yaml", MATRIX);
     run(&matrix, &[], 0);
     matrix.write("broken", "");
     let failed = run(&matrix, &["--force", "--keep-going"], 1);
     assert!(failed.contains("stage_failed"), "{failed:?}");
-    // Gates of a stage that has the numbers, and not.
+    // Gates of a stage with the numbers, and of a stage without.
     let gates = Sandbox::empty();
     let metrics = "run: 'echo \"{\\\"a\\\": 1}\" > $OUT/metrics.json'";
     gates.write("pipeline.yaml", &format!("stages:\n  own: {{ {metrics}, gates: [a > 0, b > 0] }}\n"));
     assert!(run(&gates, &[], 5).contains("gate_judged"));
+    // Gates that all passed release a result.
+    gates.write("pipeline.yaml", &format!("stages:\n  own: {{ {metrics}, gates: [a > 0] }}\n"));
+    assert!(run(&gates, &[], 0).contains("released"));
     // Built-in stages, which report progress and keep items.
     let whole = Sandbox::new();
     run(&whole, &["--to", "split"], 0);
     seen.extend(locked);
     assert_eq!(seen, offered(&schema(), "event"), "an event that no run of this test has");
-    // What could not begin prints no line.
+    // A run that could not start prints no line.
     assert_eq!(sandbox.ctpipe(&["run", "--json", "nothing"]).expect(2).stdout, "");
 }
 
@@ -298,14 +310,14 @@ fn what_other_commands_print_is_as_the_schema_says() {
     check(&sandbox, "show", &["show", "latest"], 0);
     let compared = check(&sandbox, "compare", &["compare", before, "latest"], 0);
     assert_eq!(compared["params"].as_array().unwrap().len(), 1, "{compared}");
-    // The current one is not what the lock says, and one is run again.
+    // The current artifact differs from the lock, and one stage is run again.
     let audit = check(&sandbox, "audit", &["audit", "--rerun", "lower", "--set", "lower.mark=2"], 4);
     assert!(
         !audit["findings"].as_array().unwrap().is_empty() && !audit["chain"].as_array().unwrap().is_empty()
     );
     check(&sandbox, "audit", &["audit", "--run", before], 0);
     check(&sandbox, "gc", &["gc", "--keep-runs", "1", "--dry-run"], 0);
-    // A failed run; a matrix.
+    // A failed run, and a matrix.
     let matrix = Sandbox::empty();
     matrix.write("pipeline.yaml", MATRIX);
     matrix.write("broken", "");

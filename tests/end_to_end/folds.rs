@@ -1,5 +1,5 @@
-//! Cross-validation and grid search through the binary, as `examples/` has them: who is tested when, what the folds come to,
-//! which model is chosen, and what is trained again.
+//! Cross-validation and grid search through the binary, as in `examples/`: the test set of each
+//! fold, the summary of the folds, the chosen model, and what is trained again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::harness::{Said, Sandbox};
 
-/// The quickest training that there is, of stages of these names.
+/// The fastest possible training, for stages with these names.
 fn quick(trainings: &str, evaluations: &str) -> Vec<String> {
     let of = |stages: &str, settings: &[&str]| -> Vec<String> {
         let stages = stages.split(' ');
@@ -34,7 +34,7 @@ fn json<T: DeserializeOwned>(sandbox: &Sandbox, path: &str) -> T {
     serde_json::from_str(&fs::read_to_string(sandbox.path(path)).unwrap()).unwrap()
 }
 
-/// The area under the ROC curve by its definition: the share of pairs in the right order.
+/// The area under the ROC curve by its definition: the fraction of pairs in the right order.
 fn auc(rows: &[&PredictionRow]) -> f64 {
     let of = |label: u32| rows.iter().filter(move |row| row.label == label);
     let pairs = of(1).flat_map(|ill| of(0).map(move |well| (ill.probability, well.probability)));
@@ -57,7 +57,7 @@ fn a_cross_validation_tests_every_series_once_and_its_figures_are_those_by_hand(
     assert!(two.contains(&"train_folds@fold=1".to_owned()) && !two.contains(&"train".to_owned()), "{two:?}");
     let summary: FoldsFile = json(&sandbox, "artifacts/folds/metrics.json");
     assert_eq!(summary.notes[0].code, "folds_missing", "{:?}", summary.notes);
-    // A fold more: that fold is split, trained and evaluated, and no other.
+    // One more fold: only that fold is split, trained and evaluated.
     let third = run(&sandbox, file, &of_folds("[0, 1, 2]"), &["folds"]).expect(0).ran();
     let expected = ["evaluate_folds@fold=2", "folds", "split_folds@fold=2", "train_folds@fold=2"];
     assert_eq!(third, expected);
@@ -113,24 +113,25 @@ fn a_cross_validation_tests_every_series_once_and_its_figures_are_those_by_hand(
     assert!(!page.contains("Search</h3>"));
     assert!(
         summary.notes.is_empty()
-            && page.contains("every series is tested once, by a model that has seen nothing")
+            && page.contains("every series is tested once, by a model that has not seen its patient")
     );
-    // One word wrong, and the final model, which knows most of them, is tested on each fold; or intervals of two levels.
+    // A misspelt input: the final model, trained on most patients of the folds, is tested on each
+    // fold; or the confidence levels differ.
     let example = include_str!("../../examples/cross_validation.yaml");
     sandbox.write(file, &example.replace("model: train_folds, volumes", "model: train, volumes"));
     let said = run(&sandbox, file, &of_folds("[0, 1, 2]"), &["folds"]).expect(1).stderr;
-    assert!(said.contains("has learnt from another split than the one that it is tested on"), "{said}");
+    assert!(said.contains("was trained on another split than the one that it is tested on"), "{said}");
     sandbox.write(file, example);
     let other = [of_folds("[0, 1, 2]"), vec!["--set=folds.confidence_level=0.9".into()]].concat();
     let said = run(&sandbox, file, &other, &["folds"]).expect(1).stderr;
-    assert!(said.contains("are of confidence_level 0.95, and those of folds of 0.9"), "{said}");
+    assert!(said.contains("have confidence_level 0.95, but those of folds have 0.9"), "{said}");
 
-    // The final model's evaluation tests patients of the folds: it is none of them.
+    // The final model's evaluation tests patients of the folds, so it is not one of the folds.
     let mixed = include_str!("../../examples/cross_validation.yaml")
         .replace("{ metrics: evaluate_folds }", "{ metrics: [evaluate_folds, evaluate] }");
     sandbox.write(file, &mixed);
     let said = run(&sandbox, file, &of_folds("[0, 1, 2]"), &["folds"]).expect(1).stderr;
-    assert!(said.contains("no folds of one cross-validation") && said.contains("k_folds"), "{said}");
+    assert!(said.contains("not folds of one cross-validation") && said.contains("k_folds"), "{said}");
     let wrong = run(&sandbox, file, &of_folds("[0, 3]"), &[]).expect(2).stderr;
     assert!(wrong.contains("fold must be 0 to 2 with k_folds 3, found 3"), "{wrong}");
 }
@@ -149,7 +150,7 @@ fn a_grid_search_chooses_by_validation_and_its_model_serves_as_that_of_its_train
     assert!(!whole.stdout.contains("learnt from another split"));
     let found: SearchFile = json(&sandbox, "artifacts/search/search.json");
     assert_eq!(found.candidates.len(), 4);
-    // By hand, from the trainings' own epochs.
+    // The expected choice, computed from the epochs of the trainings.
     let mut best: Option<(f64, f64, &str)> = None;
     for candidate in &found.candidates {
         let history = EpochRow::read(&sandbox.path(&format!("artifacts/train@{}", candidate.label))).unwrap();
@@ -170,10 +171,11 @@ fn a_grid_search_chooses_by_validation_and_its_model_serves_as_that_of_its_train
         assert!(bytes("search") == bytes(&chosen), "{name}");
     }
     let page = fs::read_to_string(sandbox.path("artifacts/report/report.html")).unwrap();
-    assert!(page.contains("Search</h3>") && page.contains("being the best of 4"));
+    assert!(page.contains("Search</h3>") && page.contains("As the best of 4"));
     assert!(page.contains("dropout_rate") && !page.contains("Cross-validation</h3>"));
 
-    // The training itself in its place, and then another split than the one that it learnt from.
+    // The training itself replaces the search; then another split than the one that it was trained
+    // on.
     let predictions = || fs::read(sandbox.path("artifacts/evaluate/predictions.parquet")).unwrap();
     let of_search = predictions();
     let metrics: MetricsFile = json(&sandbox, "artifacts/evaluate/metrics.json");
@@ -201,7 +203,7 @@ fn models_of_different_splits_and_models_without_validation_are_not_compared() {
     let file = "grid_search.yaml";
     let settings = quick("train", "evaluate");
     let example = include_str!("../../examples/grid_search.yaml");
-    // Without what comes after the search.
+    // Without the stages after the search.
     let example = &example[..example.find("  evaluate:\n").unwrap()];
     let grid = &example[example.find("    matrix:\n").unwrap()..example.find("  # Chooses by").unwrap()];
     let settings = &settings[..4];
@@ -212,7 +214,7 @@ fn models_of_different_splits_and_models_without_validation_are_not_compared() {
         .replace("{ test_size: 0.2, val_size: 0.2 }", folds);
     sandbox.write(file, &by_fold);
     let said = run(&sandbox, file, settings, &["search"]).expect(1).stderr;
-    assert!(said.contains("fold=0 and fold=1 learnt from different splits"), "{said}");
+    assert!(said.contains("fold=0 and fold=1 were trained on different splits"), "{said}");
     let of_volumes = example
         .replace(grid, "    matrix: preprocess\n")
         .replace("epochs: 100", "batch_size: 4")
@@ -226,8 +228,9 @@ fn models_of_different_splits_and_models_without_validation_are_not_compared() {
         );
     sandbox.write(file, &of_volumes);
     let said = run(&sandbox, file, settings, &["search"]).expect(1).stderr;
-    assert!(said.contains("fit=isotropic and fit=stretch learnt from different volumes"), "{said}");
-    // One of them learns so fast that its loss becomes no number; the search goes on with the others.
+    assert!(said.contains("fit=isotropic and fit=stretch were trained on different volumes"), "{said}");
+    // One training has such a high learning rate that its loss becomes NaN; the search goes on with
+    // the others.
     let of_rates = example.replace(grid, "    matrix: { lr: [1e-3, 10] }\n").replace(
         "epochs: 100",
         "batch_size: 4, optimizer: sgd, schedule: constant, weight_decay: 10, clip_norm: 0",
@@ -246,7 +249,7 @@ fn models_of_different_splits_and_models_without_validation_are_not_compared() {
     sandbox.write(file, &of_losses);
     let said = run(&sandbox, file, settings, &["search"]).expect(1).stderr;
     assert!(said.contains("were trained with different losses"), "{said}");
-    // A search a fold: nested cross-validation.
+    // One search per fold: nested cross-validation.
     sandbox.write(file, &by_fold.replace("params: { by: val_auc }", "matrix: split"));
     let ran = run(&sandbox, file, settings, &["search"]).expect(0).ran();
     assert_eq!(ran, ["search@fold=0", "search@fold=1"]);

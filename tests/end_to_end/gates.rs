@@ -1,4 +1,4 @@
-//! Quality gates: what a no does, what is released, and who is told.
+//! Quality gates: the effect of a failure, the release of a model, and the notices.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -41,11 +41,11 @@ fn a_no_ends_with_5_keeps_the_last_good_result_and_is_on_the_page() {
     sandbox.ctpipe(&["run"]).expect(0);
     let good = released(&sandbox).unwrap();
     assert!(good.contains('2'));
-    assert!(page(&sandbox).contains("<td>test.auc &gt;= 1</td><td class=info>yes</td><td>2</td>"));
+    assert!(page(&sandbox).contains("<td>test.auc &gt;= 1</td><td class=info>passed</td><td>2</td>"));
 
     sandbox.write("pipeline.yaml", &PIPELINE.replace("q: 2", "q: 7"));
     let said = sandbox.ctpipe(&["run", "--json"]).expect(5);
-    // What comes after is done all the same: somebody will want to see why.
+    // The stages after it are still run: the user will want to see why it failed.
     assert_eq!(said.ran(), ["after", "judge", "model"]);
     let judged: Vec<Value> =
         said.events().into_iter().filter(|event| event["event"] == "gate_judged").collect();
@@ -57,15 +57,15 @@ fn a_no_ends_with_5_keeps_the_last_good_result_and_is_on_the_page() {
     assert_eq!(judged[1]["found"], 7.0);
     assert_eq!(said.events().last().unwrap()["exit_code"], 5);
     assert_eq!(released(&sandbox).unwrap(), good);
-    assert!(page(&sandbox).contains("<td>test.auc &lt; 5</td><td class=error>no</td><td>7</td>"));
+    assert!(page(&sandbox).contains("<td>test.auc &lt; 5</td><td class=error>failed</td><td>7</td>"));
     let shown = sandbox.ctpipe(&["show", "latest"]).expect(0);
-    assert!(shown.stdout.contains("judge: gate says no: test.auc < 5 (it is 7)"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("judge: gate failed: test.auc < 5 (it is 7)"), "{}", shown.stdout);
 
-    // Fresh, it is asked again: a bad model does not become good overnight.
+    // A fresh stage is judged again: a bad model does not become good overnight.
     sandbox.ctpipe(&["run"]).expect(5);
-    // Without the stage nobody asks.
+    // Without the stage, its gate is not judged.
     sandbox.ctpipe(&["run", "model"]).expect(0);
-    // Neither cleaning up nor an audit minds what is released.
+    // Neither a collection nor an audit objects to a released artifact.
     sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
     assert_eq!(released(&sandbox).unwrap(), good);
     sandbox.ctpipe(&["audit"]).expect(0);
@@ -80,18 +80,18 @@ fn a_gate_on_what_is_not_there_is_a_no_that_says_why() {
     for (gate, said) in [
         ("test.acu >= 1", "there is no metric \"test.acu\" (did you mean \"test.auc\"?)"),
         ("none.delta >= -0.02", "none is empty"),
-        ("test > 0", "and no number"),
+        ("test > 0", "not a number"),
     ] {
         let sandbox = sandbox(&PIPELINE.replace("test.auc < 5", gate));
         let first = sandbox.ctpipe(&["run"]).expect(5);
         assert!(first.stderr.contains(said), "{gate}: {}", first.stderr);
         assert!(released(&sandbox).is_none());
     }
-    // The second time it is said before anything is done.
+    // The second time, the error comes before any stage runs.
     let sandbox = sandbox(&PIPELINE.replace("test.auc < 5", "test.acu < 5"));
     sandbox.ctpipe(&["run"]).expect(5);
     let second = sandbox.ctpipe(&["run"]).expect(5);
-    let early = second.stderr.find("names a metric that is not there so far").unwrap();
+    let early = second.stderr.find("names a metric that is not in metrics.json so far").unwrap();
     assert!(early < second.stderr.find("fresh").unwrap(), "{}", second.stderr);
 }
 
@@ -100,7 +100,7 @@ fn a_gate_that_cannot_be_read_is_shown_in_its_place() {
     let broken = sandbox(&PIPELINE.replace("test.auc < 5", "test.auc = 5"));
     let said = broken.ctpipe(&["run"]).expect(2);
     assert!(said.stderr.contains("pipeline.yaml:7:"), "{}", said.stderr);
-    assert!(said.stderr.contains("\"test.auc = 5\" is no gate"), "{}", said.stderr);
+    assert!(said.stderr.contains("\"test.auc = 5\" is not a gate"), "{}", said.stderr);
     let hook = sandbox(&format!("notify: {{ webhook: secret }}\n{PIPELINE}"));
     let said = hook.ctpipe(&["run"]).expect(2);
     assert!(said.stderr.contains("must be an address") && !said.stderr.contains("secret"), "{}", said.stderr);
@@ -114,7 +114,7 @@ fn a_command_is_told_of_a_no_and_of_a_failure_and_of_nothing_else() {
     sandbox.ctpipe(&["run"]).expect(0);
     assert_eq!(told(&sandbox), "");
     sandbox.ctpipe(&["run", "--set", "model.q=9"]).expect(5);
-    assert!(told(&sandbox).ends_with("1 gate(s) said no\n"), "{}", told(&sandbox));
+    assert!(told(&sandbox).ends_with("1 gate(s) failed\n"), "{}", told(&sandbox));
     let json: Value = serde_json::from_slice(&std::fs::read(sandbox.path("told.json")).unwrap()).unwrap();
     assert_eq!((&json["exit_code"], &json["gates"][0]["gate"]), (&5.into(), &"test.auc < 5".into()));
     let failing = PIPELINE.replace("cp $IN_JUDGE/metrics.json $OUT/copy", "echo of Jane Doe >&2; exit 3");
@@ -124,22 +124,22 @@ fn a_command_is_told_of_a_no_and_of_a_failure_and_of_nothing_else() {
     assert!(told(&sandbox).ends_with("after failed\n"), "{}", told(&sandbox));
     let json = std::fs::read_to_string(sandbox.path("told.json")).unwrap();
     assert!(json.contains("\"after\"") && !json.contains("Jane"), "{json}");
-    // One that fails is told of, and changes nothing.
+    // A failure of the notice is reported, and changes nothing.
     sandbox.write("pipeline.yaml", &format!("notify: {{ command: exit 4 }}\n{failing}"));
     let said = sandbox.ctpipe(&["run"]).expect(1);
     assert!(said.stderr.contains("the notify command ended with"), "{}", said.stderr);
-    // A merge of the lock, by night.
+    // A merge conflict in the lock, found at night.
     sandbox.write("pipeline.yaml", &format!("{notify}{PIPELINE}"));
     sandbox.ctpipe(&["run", "--lock"]).expect(0);
     let lock = std::fs::read_to_string(sandbox.path("pipeline.lock")).unwrap();
     sandbox.write("pipeline.lock", &format!("<<<<<<< HEAD\n{lock}"));
     sandbox.ctpipe(&["run"]).expect(2);
     assert!(
-        told(&sandbox).ends_with("could not begin, exit code 2: the lock holds the conflict of a merge\n"),
+        told(&sandbox).ends_with("could not start, exit code 2: the lock contains a merge conflict\n"),
         "{}",
         told(&sandbox)
     );
-    // A mistake on the command line is told to who made it.
+    // A mistake on the command line is reported only to its user.
     let before = told(&sandbox);
     sandbox.ctpipe(&["run", "nothing"]).expect(2);
     assert_eq!(told(&sandbox), before);
@@ -153,7 +153,7 @@ fn what_no_variable_and_no_pipe_holds_is_told_all_the_same() {
          run: 'echo {{}} > $OUT/metrics.json'\n    outputs: [metrics.json]\n    gates: [{gates}]\n"
     ));
     let said = sandbox.ctpipe(&["run"]).expect(5);
-    assert!(!said.stderr.contains("was not told"), "{}", said.stderr);
+    assert!(!said.stderr.contains("could not notify"), "{}", said.stderr);
     let length: usize = std::fs::read_to_string(sandbox.path("told.txt")).unwrap().trim().parse().unwrap();
     assert!((16_000..20_000).contains(&length), "{length}");
 }
@@ -167,12 +167,12 @@ fn the_page_of_a_run_that_failed_says_what_failed_and_what_was_not_tried() {
     );
     sandbox.ctpipe(&["run"]).expect(1);
     let page = page(&sandbox);
-    assert!(page.contains("judge: failed; after: not tried."), "{page}");
-    assert!(page.contains("<th scope=row>after</th><td></td><td></td><td>not tried</td>"), "{page}");
+    assert!(page.contains("judge: failed; after: not run."), "{page}");
+    assert!(page.contains("<th scope=row>after</th><td></td><td></td><td>not run</td>"), "{page}");
     assert!(!page.contains("report.html"), "there is none");
 }
 
-/// As `2>&1 | head -1` does.
+/// As with `2>&1 | head -1`.
 #[test]
 fn a_reader_that_goes_away_ends_no_run() {
     let sandbox = sandbox(&PIPELINE.replace("test.auc < 5", "test.auc < 1"));
@@ -210,7 +210,7 @@ fn a_webhook_is_posted_to_and_one_that_hangs_is_given_up() {
         for (number, stream) in listener.incoming().enumerate() {
             let mut stream = stream.unwrap();
             if number == 1 {
-                // Elsewhere, where the notice would not be sent again.
+                // A redirect to another place, to which the notice would not be sent again.
                 let _ = stream.read(&mut [0; 4096]);
                 stream
                     .write_all(b"HTTP/1.1 301 Moved\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n")
@@ -218,7 +218,7 @@ fn a_webhook_is_posted_to_and_one_that_hangs_is_given_up() {
                 continue;
             }
             if number > 1 {
-                // The last caller hears nothing until it has gone away.
+                // The last client gets no answer until it has closed the connection.
                 let _ = stream.set_read_timeout(Some(Duration::from_mins(2)));
                 let _ = stream.read_to_end(&mut Vec::new());
                 continue;
@@ -249,10 +249,10 @@ fn a_webhook_is_posted_to_and_one_that_hangs_is_given_up() {
     let unset = run(None);
     assert!(unset.stderr.contains("$CTPIPE_TEST_HOOK, which is not set"), "{}", unset.stderr);
     let told = run(Some(format!("http://{address}/hook")));
-    assert!(!told.stderr.contains("was not told"), "{}", told.stderr);
+    assert!(!told.stderr.contains("could not notify"), "{}", told.stderr);
     let body: Value = serde_json::from_str(&received.recv().unwrap()).unwrap();
     assert_eq!(body["gates"][0]["found"], 9.0);
-    assert!(body["text"].as_str().unwrap().contains("said no"));
+    assert!(body["text"].as_str().unwrap().contains("1 gate(s) failed"));
     let moved = run(Some(format!("http://{address}/hook")));
     assert!(moved.stderr.contains("the webhook answered 301"), "{}", moved.stderr);
     let hung = run(Some(format!("http://{address}/hook")));
@@ -273,7 +273,7 @@ fn the_graph_is_drawn_in_every_form_with_states_and_reasons() {
     assert!(text.contains("model (2 instances)") && text.contains("judge (2 instances) <- model"), "{text}");
     assert!(text.contains("run: there is no result yet"), "{text}");
     sandbox.ctpipe(&["run"]).expect(0);
-    assert!(dag("text").contains("fresh: nothing it reads has changed  ["));
+    assert!(dag("text").contains("fresh: none of its inputs has changed  ["));
     let mermaid = dag("mermaid");
     assert!(
         mermaid.starts_with("flowchart TD\n")
@@ -285,10 +285,10 @@ fn the_graph_is_drawn_in_every_form_with_states_and_reasons() {
     let dot = dag("dot");
     assert!(dot.starts_with("digraph") && dot.contains("\"judge\" -> \"after\";"), "{dot}");
     let html = dag("html");
-    for said in ["<svg", "judge reads model", "nothing it reads has changed", "after"] {
+    for said in ["<svg", "judge reads model", "none of its inputs has changed", "after"] {
         assert!(html.contains(said), "{said}");
     }
-    // Offline: no address but that of the vector format.
+    // The page works offline: it contains no address but that of the vector format.
     assert!(
         !html.contains("http") || html.matches("http").count() == html.matches("http://www.w3.org").count()
     );
@@ -313,7 +313,8 @@ fn an_experiment_releases_nothing_and_a_profile_has_its_own() {
     assert!(demo.contains('4'), "{demo}");
 }
 
-/// The nightly loop: tonight's model against the one that was released, of which the first night has none.
+/// The nightly loop compares tonight's model with the released one, which does not exist on the
+/// first night.
 #[test]
 fn tonights_model_is_compared_with_the_released_one() {
     let sandbox = Sandbox::new();
@@ -325,8 +326,8 @@ fn tonights_model_is_compared_with_the_released_one() {
     assert!(nightly.contains("gates"));
     sandbox.write("pipeline.yaml", &nightly);
     let first = sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
-    assert!(first.stderr.contains("not asked: there is no comparison"), "{}", first.stderr);
-    // The model is released, and beside it what has judged it.
+    assert!(first.stderr.contains("does not apply: there is no comparison"), "{}", first.stderr);
+    // The model is released together with its evaluation.
     assert!(sandbox.path("artifacts/released/model.safetensors").exists());
     let metrics = || -> Value {
         let text = std::fs::read(sandbox.path("artifacts/evaluate/metrics.json")).unwrap();
@@ -340,12 +341,13 @@ fn tonights_model_is_compared_with_the_released_one() {
     sandbox.write("pipeline.yaml", &nightly.replace("epochs: 2", "epochs: 1"));
     sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
     assert!(metrics()["comparison"]["samples"].as_u64() > Some(0));
-    // From then on against itself, until something changes: two nights later nothing is done.
+    // From then on the model is compared with itself until something changes: two nights later
+    // nothing is run.
     sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
     sandbox.ctpipe(&["run", "--to", "evaluate"]).expect(0);
     let quiet = sandbox.ctpipe(&["run", "--to", "evaluate", "--json"]).expect(0);
     assert!(quiet.ran().is_empty(), "{}", quiet.stdout);
-    // What the comparison was made from stays, and an audit finds its way back to it.
+    // The inputs of the comparison are kept, and an audit traces the model back to them.
     sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
     sandbox.ctpipe(&["audit"]).expect(0);
     assert!(page(&sandbox).contains("<svg"), "the run's page has a drawing");

@@ -1,9 +1,9 @@
-//! Content digests that must not change by accident: where one does, the stage makes other bytes from
-//! the same input and its `VERSION` has to be raised, together with the digest here.
+//! Content digests that must not change by accident. If one does, the stage writes other bytes for
+//! the same input, and its `VERSION` has to be raised together with the digest here.
 //!
-//! Train and what follows are left out: their last digits depend on the processor (its instruction set
-//! and its caches decide the order of sums), which the manifest records. The report's own tests hold it
-//! on fixed inputs.
+//! Train and the stages after it are left out: their last digits depend on the processor (its
+//! instruction set and its caches decide the order of sums), which the manifest records. The
+//! report's own tests check it on fixed inputs.
 
 use crate::harness::Sandbox;
 

@@ -1,4 +1,4 @@
-//! A folder of its own for each test, with a small data set, and the binary run in it.
+//! A folder for each test, with a small data set, in which the binary runs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A pipeline that is quick: the network is as narrow as it gets.
+/// A fast pipeline: the network has the smallest possible width.
 pub(crate) const PIPELINE: &str = "\
 seed: 42
 stages:
@@ -29,10 +29,10 @@ stages:
     inputs: { series: ingest, volumes: preprocess, split: split, model: train, metrics: evaluate }
 ";
 
-/// Every stage of it, in order.
+/// Its stages, in order.
 pub(crate) const STAGES: [&str; 6] = ["ingest", "preprocess", "split", "train", "evaluate", "report"];
 
-/// What a command said.
+/// The output of a command.
 pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -40,7 +40,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// The test goes on only with this exit code.
+    /// Fails the test unless the exit code is this one.
     pub(crate) fn expect(self, code: i32) -> Said {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
@@ -51,7 +51,7 @@ impl Said {
         self.stdout.lines().map(|line| serde_json::from_str(line).expect("an event a line")).collect()
     }
 
-    /// Stage to outcome, of the stages that did something.
+    /// The outcome of each stage that did something.
     pub(crate) fn outcomes(&self) -> BTreeMap<String, String> {
         let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
         let finished = self.events().into_iter().filter(|event| event["event"] == "stage_finished");
@@ -68,20 +68,20 @@ impl Said {
     }
 }
 
-/// A temporary folder with a pipeline file and, on request, data.
+/// A temporary folder with a pipeline file and, optionally, data.
 pub(crate) struct Sandbox {
     dir: TempDir,
 }
 
 impl Sandbox {
-    /// With the small data set.
+    /// A folder with the small data set.
     pub(crate) fn new() -> Sandbox {
         let sandbox = Sandbox::empty();
         copy_tree(data_set(), &sandbox.path("data"));
         sandbox
     }
 
-    /// With a pipeline file alone.
+    /// A folder with a pipeline file only.
     pub(crate) fn empty() -> Sandbox {
         let dir = tempfile::tempdir().expect("a temporary folder");
         fs::write(dir.path().join("pipeline.yaml"), PIPELINE).expect("the pipeline file");
@@ -100,7 +100,7 @@ impl Sandbox {
         fs::write(path, text).expect("a file of the test");
     }
 
-    /// The binary, ready to run in this folder.
+    /// The command of the binary, set to run in this folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ctpipe"));
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
@@ -111,7 +111,7 @@ impl Sandbox {
         said(&mut self.command(arguments))
     }
 
-    /// Everything up to date, before the test begins.
+    /// Brings everything up to date before the test begins.
     pub(crate) fn run(&self) -> Said {
         self.ctpipe(&["run", "--json"]).expect(0)
     }
@@ -122,20 +122,21 @@ impl Sandbox {
         serde_json::from_str(&text.expect("a manifest")).expect("JSON")
     }
 
-    /// Stage to content digest of the current artifacts.
+    /// The content digests of the current artifacts by stage.
     pub(crate) fn contents(&self) -> BTreeMap<String, String> {
         let content = |stage: &str| self.manifest(stage)["content"].as_str().expect("a digest").to_owned();
         STAGES.iter().map(|stage| ((*stage).to_owned(), content(stage))).collect()
     }
 
-    /// Some DICOM file of the data set.
+    /// A DICOM file of the data set.
     pub(crate) fn dicom_file(&self) -> PathBuf {
         files_below(&self.path("data/training_data")).into_iter().next().expect("a DICOM file")
     }
 }
 
 pub(crate) fn said(command: &mut Command) -> Said {
-    // Another test's child may still hold a copy of the program open for writing, between its fork and its exec.
+    // A child of another test may still have a copy of the program open for writing, between its
+    // fork and its exec.
     let output = loop {
         match command.output() {
             Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
@@ -165,7 +166,7 @@ fn data_set() -> &'static Path {
     data
 }
 
-/// Every file below a folder, sorted.
+/// Every file in a folder and its subfolders, sorted.
 pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];

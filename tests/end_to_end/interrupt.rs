@@ -1,4 +1,4 @@
-//! Signals: what was finished is kept, and the next run needs no repair.
+//! Signals: finished work is kept, and the next run needs no repair.
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{STAGES, Sandbox};
 
-/// Starts a run and sends it a signal once the stage has begun; the exit code, `None` for a kill.
+/// Starts a run and sends it a signal once the stage has begun. Returns the exit code, `None` if it
+/// was killed.
 fn interrupted(sandbox: &Sandbox, stage: &str, signal: &str) -> Option<i32> {
     let mut child = sandbox
         .command(&["run", "--set", "train.epochs=1000", "--set", "train.early_stopping_patience=1000"])

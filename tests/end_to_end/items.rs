@@ -1,18 +1,21 @@
-//! What a change of the data costs: what it touches, and the bytes are those of a clean build.
+//! The cost of a change of the data: only the affected items are made again, and the bytes are
+//! those of a clean build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
-use arrow::error::ArrowError;
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use arrow_schema::{Schema, SchemaRef};
+use ctpipe_tables::row_groups::write_rows;
 use ctpipe_tables::{InstanceRow, SeriesRow, Table};
 use serde_json::Value;
 
 use crate::dicom::zipped;
 use crate::harness::{Sandbox, files_below};
 
-/// (items, of those taken over) of a stage in a run; `None` where it did not run.
+/// The number of items of a stage in a run, and of those that were reused; `None` if it did not
+/// run.
 fn reuse(events: &[Value], stage: &str) -> Option<(u64, u64)> {
     let finished = |event: &&Value| event["event"] == "stage_finished" && event["stage"] == stage;
     let items = &events.iter().find(finished)?["items"];
@@ -35,10 +38,11 @@ fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).unwrap();
 }
 
-/// What is done to the data, and how.
+/// An edit of the data, with its name.
 type Edit<'a> = (&'static str, Box<dyn Fn() + 'a>);
 
-/// Runs ingest and preprocess under some edits of the data, one after the other, and tells what each cost.
+/// Runs ingest and preprocess after each of these edits, one after the other, and returns the cost
+/// of each.
 fn costs(settings: &[&str]) -> Vec<(&'static str, Option<u64>, Option<u64>)> {
     let sandbox = Sandbox::new();
     let arguments = |more: &[&'static str]| -> Vec<String> {
@@ -88,7 +92,7 @@ fn costs(settings: &[&str]) -> Vec<(&'static str, Option<u64>, Option<u64>)> {
                 let both = sandbox.path("both");
                 for study in [5, 6] {
                     for (index, slice) in slices(study).iter().enumerate() {
-                        // One of each study in turn.
+                        // One file of each study in turn.
                         fs::create_dir_all(&both).unwrap();
                         fs::rename(slice, both.join(format!("{index:03}-{study}.dcm"))).unwrap();
                     }
@@ -135,11 +139,11 @@ fn a_change_of_the_data_costs_the_series_that_it_touches() {
     let expected = [
         ("a study more", Some(1), Some(1)),
         ("a byte of pixels", Some(1), Some(1)),
-        // What the labels say is nothing to volumes; their rows are another series.parquet, though.
+        // Volumes do not depend on the labels; their rows do change series.parquet.
         ("another label", Some(1), Some(0)),
-        // One from the middle: the series is rejected.
+        // One file from the middle: the series is rejected.
         ("a slice less", Some(1), Some(0)),
-        // The file is new, so its series is read anew; the slice is dropped again.
+        // The file is new, so its series is read again; the slice is dropped again.
         ("a slice twice", Some(1), Some(0)),
         ("a text", Some(0), Some(0)),
         ("a slice cut short", Some(1), Some(1)),
@@ -147,14 +151,14 @@ fn a_change_of_the_data_costs_the_series_that_it_touches() {
         // An archive is read whole or not at all.
         ("another label of one of the two", Some(2), Some(0)),
         ("a study less", Some(1), Some(0)),
-        // Of the slice that is there twice the other file is taken.
+        // The other file of the duplicate slice is used.
         ("a slice of one of the two beside the archive", Some(2), Some(1)),
     ];
     assert_eq!(costs(&[]), expected);
     assert_eq!(costs(&["--set", "ingest.pseudonymize_uids=true"]), expected);
 }
 
-/// The table of instances as another hand may leave it: in no order of series.
+/// Rewrites the table of instances as another program may: not in the order of series.
 struct Shuffled(InstanceRow);
 
 impl Table for Shuffled {
@@ -186,7 +190,7 @@ fn slices_that_stand_apart_in_a_table_of_ones_own_are_all_found() {
     let runs = rows.chunk_by(|a, b| a.series_uid == b.series_uid).count();
     let series = SeriesRow::read(&made).unwrap().len();
     assert!(runs > 2 * series, "{runs} runs of {series} series are no disorder");
-    Shuffled::write(&rows.into_iter().map(Shuffled).collect::<Vec<_>>(), &own).unwrap();
+    write_rows(&rows.into_iter().map(Shuffled).collect::<Vec<_>>(), &own).unwrap();
     sandbox.ctpipe(&["run", "preprocess", "--set", "preprocess.series=own"]).expect(0);
     assert_eq!(sandbox.manifest("preprocess")["content"], volumes);
 }

@@ -1,13 +1,17 @@
-//! Is a value what a JSON schema says? As much of draft 7 as our schemas of output use; a word that it does not know
-//! fails, so that nothing is passed over. Another implementation judges the same in `tests/peers/schema.py`.
+//! Checks a value against a JSON schema. It supports the part of draft 7 that our schemas of output
+//! use; an unknown keyword fails, so that nothing is ignored. `tests/peers/schema.py` does the same
+//! check with another implementation.
 
 use serde_json::Value;
 
-/// What is wrong with the value, the first thing found; `None` when nothing is.
+/// The first error in the value; `None` if it is valid.
 pub(crate) fn fault(root: &Value, schema: &Value, value: &Value) -> Option<String> {
+    if let Some(anything) = schema.as_bool() {
+        return (!anything).then(|| format!("nothing fits, and {value} is there"));
+    }
     let Some(words) = schema.as_object() else { panic!("no schema: {schema}") };
     words.iter().find_map(|(word, given)| match word.as_str() {
-        "$schema" | "title" | "description" | "definitions" => None,
+        "$schema" | "title" | "description" | "definitions" | "default" => None,
         "$ref" => {
             let pointer = given.as_str().and_then(|text| text.strip_prefix('#')).expect("a reference");
             let schema = root.pointer(pointer).unwrap_or_else(|| panic!("nothing at {pointer}"));
@@ -20,12 +24,26 @@ pub(crate) fn fault(root: &Value, schema: &Value, value: &Value) -> Option<Strin
             let right = faults.iter().filter(|fault| fault.is_none()).count();
             (right != 1).then(|| format!("{right} of {} fit {value}: {faults:?}", faults.len()))
         }
+        "anyOf" => {
+            let schemas = given.as_array().expect("schemas").iter();
+            let faults: Vec<_> = schemas.map(|schema| fault(root, schema, value)).collect();
+            let fits = faults.iter().any(Option::is_none);
+            (!fits).then(|| format!("none of {} fits {value}: {faults:?}", faults.len()))
+        }
         "const" => (value != given).then(|| format!("{value} is not {given}")),
         "enum" => {
             (!given.as_array().expect("words").contains(value)).then(|| format!("{value} is none of {given}"))
         }
-        "type" => (!is(value, given.as_str().expect("a type"))).then(|| format!("{value} is no {given}")),
-        "minimum" => (value.as_f64() < given.as_f64()).then(|| format!("{value} is less than {given}")),
+        "type" => {
+            let is_one = |kind: &Value| is(value, kind.as_str().expect("a type"));
+            let fits = given.as_array().map_or_else(|| is_one(given), |kinds| kinds.iter().any(is_one));
+            (!fits).then(|| format!("{value} is no {given}"))
+        }
+        // Bounds apply to numbers only.
+        "minimum" => (value.is_number() && value.as_f64() < given.as_f64())
+            .then(|| format!("{value} is less than {given}")),
+        "maximum" => (value.is_number() && value.as_f64() > given.as_f64())
+            .then(|| format!("{value} is more than {given}")),
         "required" => given.as_array().expect("names").iter().find_map(|name| {
             value
                 .get(name.as_str().expect("a name"))

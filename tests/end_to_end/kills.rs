@@ -1,5 +1,5 @@
-//! `kill -9`, a full disk and a read-only one at any time: nothing is half-made, nothing has to be unlocked, and
-//! what comes of it in the end is what an undisturbed run makes.
+//! `kill -9`, a full disk and a read-only disk at any time: nothing is left half-written or locked,
+//! and the final result is that of an undisturbed run.
 
 use std::process::Stdio;
 use std::thread::sleep;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::harness::{Said, Sandbox, said};
 
-/// Small stages, side by side and one after the other, with several files each.
+/// Small stages, in parallel and in sequence, with several files each.
 const PIPELINE: &str = "\
 stages:
   left: { run: 'for i in 1 2 3; do sed \"s/^/$i/\" \"$IN_DATA\" > $OUT/$i; done', inputs: { data: data.txt }, outputs: [\"1\", \"2\", \"3\"] }
@@ -22,7 +22,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// Brings both up to date; what comes of it must be the same in both.
+/// Brings both folders up to date and checks that their results are the same.
 fn finish(disturbed: &Sandbox, undisturbed: &Sandbox, after: &str) {
     disturbed.ctpipe(&["run"]).expect(0);
     undisturbed.ctpipe(&["run"]).expect(0);
@@ -34,8 +34,8 @@ fn finish(disturbed: &Sandbox, undisturbed: &Sandbox, after: &str) {
     assert_eq!(left, 0, "rubbish after {after}");
 }
 
-/// Runs with new data and a fault at the first place where there is one, then at a later one, and so on until
-/// a run ends undisturbed. One stage at a time, so that the places come in one order.
+/// Runs with new data and a fault at the first place for one, then at the next, and so on until a
+/// run ends undisturbed. It runs one stage at a time, so that the places have a fixed order.
 fn at_places(fault: &str, step: usize, disturbs: impl Fn(&Said) -> bool) {
     let (disturbed, undisturbed) = (sandbox(), sandbox());
     for number in (1..).step_by(step) {
@@ -49,7 +49,7 @@ fn at_places(fault: &str, step: usize, disturbs: impl Fn(&Said) -> bool) {
             assert!(number > 60, "only {number} places");
             break;
         }
-        // Nothing that a fault has left is in the way of looking at it.
+        // The commands that only read still work after a fault.
         let status = disturbed.ctpipe(&["status"]);
         assert!([0, 3].contains(&status.code), "after {order}: {}", status.stderr);
         finish(&disturbed, &undisturbed, &order);
@@ -57,7 +57,7 @@ fn at_places(fault: &str, step: usize, disturbs: impl Fn(&Said) -> bool) {
     disturbed.ctpipe(&["status", "--paranoid"]).expect(0);
 }
 
-/// Says so, with what to do, and fails unless all but the record was done.
+/// Checks that the error says what to do, and that everything but the record was written.
 fn is_said(run: &Said, problem: &str, advice: &str) -> bool {
     let failed = run.code == 1 && run.stderr.contains(advice);
     let recorded = run.code == 0 && run.stderr.contains("could not be");
@@ -90,7 +90,7 @@ fn five_hundred_kills_cost_nothing_but_the_work_that_was_under_way() {
         (state >> 33) % below
     };
     let (mut on_the_way, mut too_late) = (0, 0);
-    // `make soak` takes longer.
+    // `make soak` runs more rounds.
     let times = std::env::var("CTPIPE_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
     for round in 0..50 * times {
         // There is new work in each round, and ten runs of it are killed.
@@ -102,7 +102,7 @@ fn five_hundred_kills_cost_nothing_but_the_work_that_was_under_way() {
             let mut command = killed.command(&["run"]);
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             sleep(Duration::from_micros(random(70_000)));
-            // Killed, or it was done already.
+            // The run was killed, or it had ended already.
             let _ = child.kill();
             match child.wait().unwrap().code() {
                 None => on_the_way += 1,

@@ -1,4 +1,5 @@
-//! `pipeline.lock`: made when asked for, kept, held against, damaged, and merged by git.
+//! `pipeline.lock`: written by `--lock`, kept up to date, compared with, damaged, and merged by
+//! git.
 
 use std::process::{Command, Stdio};
 
@@ -21,9 +22,9 @@ fn a_lock_is_made_when_asked_for_and_kept_up_to_date_from_then_on() {
         let years = word == "20" && !first.contains("202");
         assert!(years || !first.contains(word), "{word} in {first}");
     }
-    // An experiment is no part of it, a change of the file is, and the other blocks stay.
+    // An experiment does not change the lock. A change of the file does, and the other blocks stay.
     let said = sandbox.ctpipe(&["run", "--set", "lower.mark=2"]).expect(0);
-    assert!(said.stderr.contains("pipeline.lock is left as it is"), "{}", said.stderr);
+    assert!(said.stderr.contains("pipeline.lock is not updated"), "{}", said.stderr);
     assert_eq!(read(&sandbox, "pipeline.lock"), first);
     sandbox.write("pipeline.yaml", &PIPELINE.replacen("mark: 1", "mark: 3", 1));
     sandbox.ctpipe(&["run", "lower"]).expect(0);
@@ -31,7 +32,7 @@ fn a_lock_is_made_when_asked_for_and_kept_up_to_date_from_then_on() {
     let blocks = |text: &str| text.split("\n\n").map(str::to_owned).collect::<Vec<_>>();
     let same: Vec<bool> = blocks(&first).iter().zip(blocks(&second)).map(|(a, b)| *a == b).collect();
     assert_eq!(same, [true, true, false, true], "head, both, lower, upper: {second}");
-    // A profile has one of its own.
+    // A profile has its own lock.
     sandbox.ctpipe(&["run", "--lock", "--profile", "demo"]).expect(0);
     assert_eq!(read(&sandbox, "pipeline.lock"), second);
     assert!(read(&sandbox, "pipeline.demo.lock").contains("\"mark\" 5"));
@@ -41,10 +42,10 @@ fn a_lock_is_made_when_asked_for_and_kept_up_to_date_from_then_on() {
 fn a_locked_run_fails_where_a_result_is_another_lists_all_and_leaves_the_lock_alone() {
     let sandbox = sandbox();
     let missing = sandbox.ctpipe(&["run", "--locked"]).expect(2);
-    assert!(missing.stderr.contains("\"ctpipe run --lock\" makes it"), "{}", missing.stderr);
+    assert!(missing.stderr.contains("\"ctpipe run --lock\" writes it"), "{}", missing.stderr);
     sandbox.ctpipe(&["run", "--lock"]).expect(0);
     let lock = read(&sandbox, "pipeline.lock");
-    // Elsewhere, from nothing, it comes to the same.
+    // A run from nothing in another folder gives the same lock.
     let clone = Sandbox::empty();
     for file in ["pipeline.yaml", "data.txt", "pipeline.lock"] {
         clone.write(file, &read(&sandbox, file));
@@ -52,7 +53,7 @@ fn a_locked_run_fails_where_a_result_is_another_lists_all_and_leaves_the_lock_al
     clone.ctpipe(&["run", "--locked"]).expect(0);
     clone.ctpipe(&["run", "--locked", "--force"]).expect(0);
     assert_eq!(read(&clone, "pipeline.lock"), lock);
-    // Another parameter: both that have it are told, with why, and neither is run.
+    // Another parameter: both stages that use it are reported with the reason, and neither is run.
     let set = ["--set", "lower.mark=2", "--set", "upper.mark=2"];
     let said = clone.ctpipe(&[&["run", "--locked", "--json"], &set[..]].concat()).expect(4);
     assert!(said.ran().is_empty(), "{}", said.stdout);
@@ -60,12 +61,12 @@ fn a_locked_run_fails_where_a_result_is_another_lists_all_and_leaves_the_lock_al
         assert!(said.stderr.contains(&format!("{stage}: its key is ")), "{}", said.stderr);
     }
     assert_eq!(said.stderr.matches("mark changed from 1 to 2").count(), 2, "{}", said.stderr);
-    // What is foreseen without a run: the same two; the third is not known before they are made.
+    // A dry run reports the same two; the third is not known before they are made.
     let foreseen = clone.ctpipe(&[&["run", "--locked", "--dry-run", "--json"], &set[..]].concat()).expect(4);
     assert_eq!(foreseen.stderr.matches("mark changed from 1 to 2").count(), 2, "{}", foreseen.stderr);
     assert!(foreseen.stdout.contains("depends_on"), "{}", foreseen.stdout);
     clone.ctpipe(&["run", "--locked", "--dry-run"]).expect(0);
-    // What a run begins from is held against it, too.
+    // The results that `--from` takes as they are, are compared with the lock, too.
     clone.ctpipe(&[&["run"], &set[..]].concat()).expect(0);
     for more in [&["--dry-run"][..], &[]] {
         let said = clone.ctpipe(&[&["run", "--locked", "--from", "both"], more].concat()).expect(4);
@@ -73,13 +74,13 @@ fn a_locked_run_fails_where_a_result_is_another_lists_all_and_leaves_the_lock_al
     }
     clone.ctpipe(&["run", "--locked"]).expect(0);
     assert_eq!(read(&clone, "pipeline.lock"), lock);
-    // A stage that the lock does not know, and one that the pipeline does not.
+    // A stage that is not in the lock, and one that is not in the pipeline.
     let renamed = PIPELINE.replace("  upper:", "  loud:").replace("upper: upper", "upper: loud");
     clone.write("pipeline.yaml", &renamed);
     let said = clone.ctpipe(&["run", "--locked"]).expect(4);
     assert!(said.stderr.contains("loud is not in the lock"), "{}", said.stderr);
-    assert!(said.stderr.contains("upper is in the lock and not in the pipeline"), "{}", said.stderr);
-    // The same key, other bytes: what the stage writes depends on what it has in its folder.
+    assert!(said.stderr.contains("upper is in the lock but not in the pipeline"), "{}", said.stderr);
+    // The same key, other bytes: the stage's output depends on a file in its folder.
     let clock = "stages:\n  clock: { run: 'cp hidden $OUT/out', outputs: [out] }\n";
     clone.write("pipeline.yaml", &clock.replace("cp hidden", "cp $PWD/hidden"));
     clone.write("hidden", "1");
@@ -88,16 +89,16 @@ fn a_locked_run_fails_where_a_result_is_another_lists_all_and_leaves_the_lock_al
     let said = clone.ctpipe(&["run", "--locked", "--force"]).expect(4);
     assert!(said.stderr.contains("clock: its content is "), "{}", said.stderr);
     assert!(said.stderr.contains("the stage is not deterministic"), "{}", said.stderr);
-    // The lock's own result is still there: it is taken again, from beside it and from under another key.
+    // The locked result still exists: it is restored from the same key and from another key.
     let current = || std::fs::read_to_string(clone.path("artifacts/clock/out")).unwrap();
     assert_eq!(current(), "2");
-    let why = "the lock holds another result of the same key";
+    let why = "the lock has a different result under the same key";
     let foreseen = clone.ctpipe(&["run", "--locked", "--dry-run"]).expect(3);
     assert!(foreseen.stdout.contains(why), "{}", foreseen.stdout);
     let said = clone.ctpipe(&["run", "--locked"]).expect(0);
     assert!(said.stderr.contains(why) && said.ran().is_empty(), "{}", said.stderr);
     assert_eq!(current(), "1");
-    // The lock now has the later one, which is not the first that lies under this key.
+    // The lock now has the later result, which is not the first under this key.
     clone.ctpipe(&["run", "--lock", "--force"]).expect(0);
     clone.ctpipe(&["run", "--set", "clock.mark=2"]).expect(0);
     clone.ctpipe(&["run", "--locked"]).expect(0);
@@ -105,7 +106,7 @@ fn a_locked_run_fails_where_a_result_is_another_lists_all_and_leaves_the_lock_al
     clone.ctpipe(&["run", "--set", "clock.mark=2"]).expect(0);
     clone.ctpipe(&["run"]).expect(0);
     assert_eq!(current(), "2");
-    // Altered, it does not serve; what is left under the key is not what the lock says.
+    // An altered result cannot be used, and the remaining one under the key differs from the lock.
     clone.write("artifacts/clock/out", "3");
     let said = clone.ctpipe(&["run", "--locked"]).expect(4);
     assert!(said.stderr.contains("clock: its content is "), "{}", said.stderr);
@@ -131,16 +132,16 @@ fn a_lock_that_is_damaged_in_conflict_or_of_a_later_ctpipe_is_told_as_such() {
     for how in [&["run", "--locked"][..], &["run"]] {
         sandbox.write("pipeline.lock", &lock.replacen("\"mark\" 1", "\"mark\" 2", 1));
         let said = sandbox.ctpipe(how).expect(4);
-        assert!(said.stderr.contains("the block of lower is not as it was written"), "{}", said.stderr);
+        assert!(said.stderr.contains("the block of lower was altered"), "{}", said.stderr);
         sandbox.write("pipeline.lock", &lock.replacen("stage lower\n", "<<<<<<< HEAD\nstage lower\n", 1));
         let said = sandbox.ctpipe(how).expect(2);
-        assert!(said.stderr.contains("holds the conflict of a merge"), "{}", said.stderr);
+        assert!(said.stderr.contains("contains a merge conflict"), "{}", said.stderr);
         sandbox.write("pipeline.lock", &lock.replacen("form 1", "form 9", 1));
         let said = sandbox.ctpipe(how).expect(2);
-        assert!(said.stderr.contains("a later ctpipe (form 9, this one knows 1)"), "{}", said.stderr);
+        assert!(said.stderr.contains("a later ctpipe (form 9; this one reads up to 1)"), "{}", said.stderr);
     }
     sandbox.ctpipe(&["run", "--lock"]).expect(2);
-    // What --lock makes of a damaged one is whole again.
+    // The lock that --lock writes in place of a damaged one is whole again.
     sandbox.write("pipeline.lock", &lock.replacen("\"mark\" 1", "\"mark\" 2", 1));
     sandbox.ctpipe(&["run", "--lock"]).expect(0);
     assert_eq!(read(&sandbox, "pipeline.lock"), lock);
@@ -149,10 +150,10 @@ fn a_lock_that_is_damaged_in_conflict_or_of_a_later_ctpipe_is_told_as_such() {
 #[test]
 fn two_branches_that_changed_different_stages_merge_without_conflict() {
     if Command::new("git").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("there is no git: its merge is not tried");
+        eprintln!("there is no git: its merge is not tested");
         return;
     }
-    // Neighbours that nothing else reads.
+    // Neighbouring stages that nothing else reads.
     let apart = PIPELINE.lines().filter(|line| !line.starts_with("  both")).collect::<Vec<_>>().join("\n");
     let sandbox = sandbox();
     let git = |arguments: &[&str]| {
@@ -176,7 +177,8 @@ fn two_branches_that_changed_different_stages_merge_without_conflict() {
     commit(Some("lower"));
     git(&["checkout", "-q", "-b", "right", "HEAD~1"]).expect(0);
     commit(Some("upper"));
-    // The pipeline file has the two stages on neighbouring lines and would conflict: the lock alone is merged.
+    // The pipeline file has the two stages on neighbouring lines and would conflict, so only the
+    // lock is merged.
     git(&["checkout", "-q", "right"]).expect(0);
     for (branch, file) in [("left", "ours.lock"), ("right", "theirs.lock"), ("left~1", "base.lock")] {
         let text = git(&["show", &format!("{branch}:pipeline.lock")]).expect(0).stdout;
@@ -190,7 +192,7 @@ fn two_branches_that_changed_different_stages_merge_without_conflict() {
         merged.stdout
     );
     assert_eq!(read(&sandbox, "pipeline.lock"), read(&sandbox, "ours.lock"));
-    // What git has made of it is what a run of both changes makes.
+    // The lock merged by git equals the lock of a run with both changes.
     sandbox.write("pipeline.yaml", &(apart.replacen("mark: 1", "mark: 7", 2) + "\n"));
     sandbox.ctpipe(&["run", "--locked"]).expect(0);
 }
@@ -209,7 +211,7 @@ fn a_kill_at_any_step_leaves_the_old_lock_or_the_new_one_and_nothing_beside_it()
             std::fs::read_dir(sandbox.path("")).unwrap().flatten().map(|e| e.file_name()).collect();
         beside.sort();
         assert_eq!(beside, ["artifacts", "data.txt", "pipeline.lock", "pipeline.yaml"], "killed at {number}");
-        // The next run ends what was begun, and has the lock say so.
+        // The next run finishes the interrupted update of the lock.
         sandbox.ctpipe(&["run"]).expect(0);
         let new = read(&sandbox, "pipeline.lock");
         assert!(old != new && (left == old || left == new), "killed at {number}: {left}");

@@ -1,5 +1,5 @@
-//! A matrix through the binary: a sweep of commands and a reader of all, instances by name, many of them in one
-//! row, and kills in the middle.
+//! A matrix through the binary: a sweep of commands and a stage that reads all of them, instances
+//! by name, many instances in one row, and kills during a run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,7 +35,7 @@ fn table(sandbox: &Sandbox) -> String {
     fs::read_to_string(sandbox.path("artifacts/table/table")).unwrap()
 }
 
-/// In the shell's order.
+/// In the order in which the shell lists them.
 const TABLE: &str = "fold=10,lr=0.001 10\nfold=10,lr=0.01 10\nfold=2,lr=0.001 2\nfold=2,lr=0.01 2\n";
 
 #[test]
@@ -49,11 +49,11 @@ fn a_sweep_is_run_cached_and_read_as_a_whole() {
     assert!(run(&[]).is_empty());
     let read = |path: &str| fs::read_to_string(sandbox.path(path)).unwrap();
     assert_eq!(read("artifacts/fit@fold=10,lr=0.001/fit.txt"), "0.001 x 10 text\n");
-    // Every fit makes other bytes and every score the same: the wave stops there.
+    // Every fit writes other bytes but the same score, so nothing after the scores is run.
     sandbox.write("data.txt", "more\n");
     let ran = run(&[]);
     assert!(ran.len() == 8 && !ran.contains(&"table".to_owned()), "{ran:?}");
-    // Another value of one axis: the instances that have it, and the table once.
+    // Another value of one axis: the instances with it run, and the table once.
     let ran = run(&["--set", "fit.matrix.fold=[2, 3]"]);
     let expected = [
         "fit@fold=3,lr=0.001",
@@ -63,7 +63,7 @@ fn a_sweep_is_run_cached_and_read_as_a_whole() {
         "table",
     ];
     assert_eq!(ran, expected);
-    // The folder of links is no part of what identifies the table, and is gone.
+    // The folder of links is not part of the table's key, and has been removed.
     let manifest = sandbox.manifest("table").to_string();
     assert!(!manifest.contains("inputs-") && !manifest.contains("tmp"), "{manifest}");
     assert_eq!(fs::read_dir(sandbox.path("artifacts/tmp")).unwrap().count(), 0);
@@ -121,7 +121,7 @@ fn an_instance_that_fails_does_not_cost_the_others() {
 fn a_kill_at_any_step_of_a_sweep_costs_nothing_but_the_work_under_way() {
     let (killed, undisturbed) = (sandbox(), sandbox());
     let mut kills = 0;
-    // Steps apart by a number that meets each kind of step sooner or later.
+    // An increment of 17 reaches each kind of step sooner or later.
     for number in (1..).step_by(17) {
         for place in [&killed, &undisturbed] {
             place.write("data.txt", &format!("text {number}\n"));

@@ -1,4 +1,4 @@
-//! What a user can ask of the network itself: weights to start from, an instruction set, other filters.
+//! The options of the network: initial weights, an instruction set, other filters.
 
 use std::fs;
 
@@ -17,7 +17,8 @@ fn a_training_starts_from_given_weights() {
         arguments.extend(more);
         sandbox.ctpipe(&arguments)
     };
-    // One epoch without learning: what was learnt stays to the bit, only the running statistics move.
+    // One epoch without learning: the learned weights stay the same to the bit; only the running
+    // statistics change.
     let still = ["--set", "train.lr=0", "--set", "train.weight_decay=0", "--set", "train.epochs=1"];
     assert_eq!(train(&still).expect(0).ran(), ["train"]);
     let second = fs::read(&model).unwrap();
@@ -29,11 +30,12 @@ fn a_training_starts_from_given_weights() {
     assert_eq!(tensor(&first, "fc1.weight"), tensor(&second, "fc1.weight"));
     assert_eq!(tensor(&first, "bn.0.weight"), tensor(&second, "bn.0.weight"));
     assert_ne!(tensor(&first, "bn.0.running_mean"), tensor(&second, "bn.0.running_mean"));
-    // The file is an input like any other: the same is fresh, other content is not, and is the reason.
+    // The file is an input like any other: the same content is fresh, other content is stale and
+    // named as the reason.
     assert!(train(&still).expect(0).ran().is_empty());
     fs::write(sandbox.path("start.safetensors"), &second).unwrap();
     assert_eq!(train(&still).expect(0).ran(), ["train"]);
-    // Unset from the command line.
+    // The parameter is unset on the command line.
     let pipeline = fs::read_to_string(sandbox.path("pipeline.yaml")).unwrap();
     let given =
         pipeline.replace("params: { width: 1,", "params: { init_from: missing.safetensors, width: 1,");
@@ -43,7 +45,7 @@ fn a_training_starts_from_given_weights() {
     let both = given.replace("split: split }", "split: split, init_from: start.safetensors }");
     sandbox.write("pipeline.yaml", &both);
     let said = sandbox.ctpipe(&["run", "--to", "train"]).expect(2);
-    assert!(said.stderr.contains("init_from is given twice"), "{}", said.stderr);
+    assert!(said.stderr.contains("init_from is both an input and a parameter"), "{}", said.stderr);
     // A folder that holds a model, as a training leaves it.
     fs::create_dir(sandbox.path("earlier")).unwrap();
     fs::copy(&model, sandbox.path("earlier/model.safetensors")).unwrap();
@@ -77,7 +79,7 @@ fn weights_that_do_not_fit_are_refused_by_name_and_shape() {
     refused("train.init_from=broken.safetensors", 2, &["not a usable safetensors file"]);
     refused("train.init_from=missing.safetensors", 2, &["there is no missing.safetensors"]);
     refused("train.init_form=start.safetensors", 2, &["train has no parameter \"init_form\""]);
-    refused("train.init_from=7", 2, &["init_from must be a path or a stage's name, found 7"]);
+    refused("train.init_from=7", 2, &["init_from must be a path or the name of a stage, found 7"]);
     assert_eq!(sandbox.manifest("train"), before, "nothing was lost");
 }
 
@@ -97,9 +99,10 @@ fn an_instruction_set_can_be_forced_and_is_recorded() {
     assert!(manifest.to_string().contains("\"instruction_set\":\"portable\""), "{manifest}");
     assert!(with("portable", &["run", "--json", "--to", "train"]).expect(0).ran().is_empty());
     if ctpipe_network::instruction_set() == "portable" {
-        return; // this processor has nothing better
+        return; // this processor has only the baseline set
     }
-    // Others round a product and a sum once: that is another result, and said so.
+    // Other instruction sets round a product and a sum once. That gives another result, and a
+    // message says so.
     let why = sandbox.ctpipe(&["why", "train"]);
     assert!(why.stdout.contains("multiply_add changed from rounded twice to fused"), "{}", why.stdout);
 }
@@ -130,16 +133,17 @@ fn volumes_of_another_size_go_through_every_stage() {
     let model = fs::read(sandbox.path("artifacts/train/model.json")).unwrap();
     let model: serde_json::Value = serde_json::from_slice(&model).unwrap();
     assert_eq!(model["network"]["size"], 32);
-    // Width 1: conv 27·(1 + 2 + 8) + 7, BatchNorm 2·7, projections 1 + 2 + 8 + 7; fc1 4·4³·4 + 4, fc2 8 + 2.
+    // Width 1: conv 27·(1 + 2 + 8) + 7, BatchNorm 2·7, projections 1 + 2 + 8 + 7;
+    // fc1 4·4³·4 + 4, fc2 8 + 2.
     assert_eq!(model["network"]["width"], 1);
     let hidden = model["network"]["hidden_size"].as_u64().unwrap();
     assert_eq!(model["parameters"], 27 * 11 + 7 + 14 + 18 + 256 * hidden + hidden + 2 * hidden + 2);
-    // Weights for one size do not start a training on another, and both sizes are named.
+    // Weights for one size cannot start a training of another size, and the error names both sizes.
     let weights = sandbox.path("artifacts/train/model.safetensors");
     fs::copy(&weights, sandbox.path("start.safetensors")).unwrap();
     let from = "train.init_from=start.safetensors";
     assert_eq!(sized(&["--to", "train", "--set", from], 0).ran(), ["train"]);
     let said = sandbox.ctpipe(&["run", "--to", "train", "--set", from]).expect(1);
-    let expected = "weights are for volumes of 32 x 32 x 32 voxels, and preprocess makes 64 x 64 x 64; set preprocess.size=32";
+    let expected = "weights are for volumes of 32 x 32 x 32 voxels, but preprocess makes 64 x 64 x 64; set preprocess.size=32";
     assert!(said.stderr.contains(expected), "{}", said.stderr);
 }

@@ -1,4 +1,4 @@
-//! What was: the history of runs, one of them, two of them, and their tags.
+//! The history of runs: the list, one run, the comparison of two, and their tags.
 
 use std::process::Stdio;
 use std::thread::sleep;
@@ -23,10 +23,12 @@ fn the_history_tells_what_ran_and_what_came_of_it() {
     let mut ran: Vec<&str> = third["ran"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     ran.sort_unstable();
     assert_eq!(ran, ["both", "lower"]);
-    // Fresh stages are on record as well, with the same result.
+    // Fresh stages are recorded as well, with the same result.
     assert_eq!(first["results"], second["results"]);
     assert_eq!(third["results"]["both"], sandbox.manifest("both")["content"]);
-    // "Some Text\n1\n" twice, and one more digit.
+    // "Some Text
+    // 1
+    // " twice, and one more digit.
     assert_eq!(
         (&second["metrics"]["both"]["size.value"], &third["metrics"]["both"]["size.value"]),
         (&24.0.into(), &25.0.into())
@@ -46,10 +48,10 @@ fn the_history_tells_what_ran_and_what_came_of_it() {
         (&upper["outcome"], &upper["key_hash"]),
         (&"fresh".into(), &sandbox.manifest("upper")["key_hash"])
     );
-    // The beginning of a name is enough when it begins one.
+    // A prefix of a name is enough if it is unique.
     sandbox.ctpipe(&["show", &id[..id.len().min(18)]]).expect(0);
     let said = sandbox.ctpipe(&["show", &id[..4]]).expect(2);
-    assert!(said.stderr.contains("begins the names of 3 runs"), "{}", said.stderr);
+    assert!(said.stderr.contains("is the beginning of 3 runs"), "{}", said.stderr);
     for bad in ["../x", "latst", ""] {
         let said = sandbox.ctpipe(&["show", bad]).expect(2);
         assert!(said.stderr.contains("there is no run or tag"), "{}", said.stderr);
@@ -65,7 +67,7 @@ fn a_comparison_names_the_first_stage_at_which_two_runs_part_and_why() {
     sandbox.ctpipe(&["run", "--set", "lower.mark=22"]).expect(0);
     let said = sandbox.ctpipe(&["compare", "before", "latest"]).expect(0).stdout;
     for line in [
-        "they part at lower:\n  mark changed from 1 to 22",
+        "they first differ at lower:\n  mark changed from 1 to 22",
         "parameters\n  lower.mark: 1 -> 22",
         "  both size.value: 24 -> 25 (+1)",
     ] {
@@ -79,11 +81,12 @@ fn a_comparison_names_the_first_stage_at_which_two_runs_part_and_why() {
     assert_eq!(compared["inputs"].as_array().unwrap().len(), 2, "{compared}");
     assert_eq!(compared["params"], Value::Array(vec![]));
     let said = sandbox.ctpipe(&["compare", "latest", "latest", "--metric", "size.value"]).expect(0);
-    assert!(said.stdout.contains("every stage came to the same"), "{}", said.stdout);
+    assert!(said.stdout.contains("every stage has the same result"), "{}", said.stdout);
     assert!(said.stdout.contains("both size.value: 26 -> 26"), "{}", said.stdout);
     let said = sandbox.ctpipe(&["compare", "before", "latest", "--metric", "size.vaule"]).expect(2);
     assert!(said.stderr.contains("did you mean \"size.value\"?"), "{}", said.stderr);
-    // A metric of a stage that only one of them has; the morning after a night that failed early.
+    // A metric of a stage that only one of the runs has, as on the morning after a night that
+    // failed early.
     let more = "  more: { run: 'echo {\\\"z\\\":2} > $OUT/metrics.json', outputs: [metrics.json] }\n";
     let with_more = read(&sandbox, "pipeline.yaml").replacen("stages:\n", &format!("stages:\n{more}"), 1);
     sandbox.write("pipeline.yaml", &with_more);
@@ -130,7 +133,7 @@ fn a_record_of_an_earlier_ctpipe_is_told_and_one_that_was_edited_too() {
     record["format"] = 77.into();
     sandbox.write(&path, &record.to_string());
     let said = sandbox.ctpipe(&["show", &id]).expect(2);
-    assert!(said.stderr.contains("a later ctpipe (form 77, this one knows 1)"), "{}", said.stderr);
+    assert!(said.stderr.contains("a later ctpipe (form 77; this one reads up to 1)"), "{}", said.stderr);
     assert!(sandbox.ctpipe(&["history"]).expect(0).stdout.contains("a later ctpipe"));
 }
 
@@ -145,9 +148,9 @@ fn tags_are_put_listed_refused_and_taken_away() {
     assert!(sandbox.ctpipe(&["show", "v1"]).expect(0).stdout.contains(&id));
     sandbox.ctpipe(&["run", "--force"]).expect(0);
     for (arguments, problem) in [
-        (&["tag", "v1"][..], "to move it, \"ctpipe tag --delete v1\" first"),
+        (&["tag", "v1"][..], "to move it, run \"ctpipe tag --delete v1\" first"),
         (&["tag", "../v2"], "cannot be a tag"),
-        (&["tag", "latest"], "means a run already"),
+        (&["tag", "latest"], "is already the name of a run"),
         (&["tag", "v2", "v11"], "did you mean \"v1\"?"),
         (&["tag", "--delete", "v11"], "did you mean \"v1\"?"),
         (&["tag", "--delete", "../../pipeline.yaml"], "there is no tag"),
@@ -167,12 +170,12 @@ fn a_run_gets_no_tag_while_its_artifacts_may_be_collected_and_a_long_run_is_in_n
     let open = |name: &str| {
         std::fs::File::options().write(true).create(true).truncate(false).open(sandbox.path(name))
     };
-    // As a run that is under way.
+    // As a run in progress does.
     let run = open("artifacts/lock").unwrap();
     run.lock().unwrap();
     sandbox.ctpipe(&["tag", "meanwhile"]).expect(0);
     run.unlock().unwrap();
-    // As one that collects, or puts a tag.
+    // As a collection or a new tag does.
     let held = open("artifacts/tags.lock").unwrap();
     held.lock().unwrap();
     for command in [&["tag", "later"][..], &["tag", "--delete", "meanwhile"], &["gc", "--keep-runs", "1"]] {

@@ -1,5 +1,5 @@
-//! That what was made still is what it was, and that what nothing needs goes: audits and collection, on stages that
-//! copy and count.
+//! Audits and collection, on stages that copy and count: artifacts are still as they were written,
+//! and unneeded ones are removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -40,13 +40,13 @@ pub(crate) fn read(sandbox: &Sandbox, below: &str) -> String {
     fs::read_to_string(sandbox.path(below)).unwrap()
 }
 
-/// The names of the runs, the newest first.
+/// The names of the runs, newest first.
 pub(crate) fn runs(sandbox: &Sandbox) -> Vec<String> {
     let history = json(&sandbox.ctpipe(&["history", "--json"]).expect(0));
     history.as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Writes to a file of an artifact as somebody would by hand.
+/// Edits a file of an artifact, as a user might by hand.
 fn overwrite(sandbox: &Sandbox, below: &str, text: &str) {
     let path = sandbox.path(below);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -54,7 +54,7 @@ fn overwrite(sandbox: &Sandbox, below: &str, text: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
 }
 
-/// Every file and link below `artifacts/store`.
+/// Every file and link in `artifacts/store`.
 fn stored(sandbox: &Sandbox) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for stage in fs::read_dir(sandbox.path("artifacts/store")).unwrap().flatten() {
@@ -75,7 +75,7 @@ fn an_audit_exits_with_what_it_found_and_leaves_a_page() {
     let said = sandbox.ctpipe(&["audit", "--rerun", "all"]).expect(0);
     assert!(said.stdout.contains("both run again: the same bytes, 2 files"), "{}", said.stdout);
     assert!(
-        said.stdout.contains("3 artifacts, 7 files") && said.stdout.contains("all in order"),
+        said.stdout.contains("3 artifacts, 7 files") && said.stdout.contains("no findings"),
         "{}",
         said.stdout
     );
@@ -87,12 +87,12 @@ fn an_audit_exits_with_what_it_found_and_leaves_a_page() {
     assert_eq!(report["findings"][0]["kind"], "output_altered");
     let page = said.stderr.lines().find_map(|line| line.strip_prefix("audit: ")).unwrap();
     let page = read(&sandbox, page);
-    assert!(page.contains("it holds other bytes") && page.contains("Research use only"), "{page}");
-    // The run makes it anew, and what it has put aside is no finding.
+    assert!(page.contains("its bytes differ") && page.contains("Research use only"), "{page}");
+    // The run makes it again, and the artifact that it set aside is not a finding.
     sandbox.ctpipe(&["run"]).expect(0);
     let said = sandbox.ctpipe(&["audit"]).expect(0);
-    assert!(said.stdout.contains("a run has put it aside"), "{}", said.stdout);
-    // It goes, once, and what was made in its place stays.
+    assert!(said.stdout.contains("a run moved it here"), "{}", said.stdout);
+    // The set-aside artifact is removed once, and its replacement stays.
     let before = stored(&sandbox);
     for more in [&["--dry-run"][..], &[]] {
         let said = sandbox.ctpipe(&[&["gc", "--keep-runs", "9"], more].concat()).expect(0).stdout;
@@ -115,9 +115,9 @@ fn a_command_run_again_that_gives_other_bytes_is_named_with_file_and_offset() {
     sandbox.ctpipe(&["audit", "--rerun", "own"]).expect(0);
     sandbox.write("hidden", "22");
     let said = sandbox.ctpipe(&["audit", "--rerun", "own"]).expect(4);
-    assert!(said.stdout.contains("out differs first at byte 5, 7 bytes instead of 6"), "{}", said.stdout);
+    assert!(said.stdout.contains("out first differs at byte 5, 7 bytes instead of 6"), "{}", said.stdout);
     assert_eq!(read(&sandbox, "artifacts/own/out"), "same 1");
-    // A stage that is another now is still run as it was.
+    // A stage whose definition has changed is still run as recorded.
     let text = read(&sandbox, "pipeline.yaml").replace("same %s", "other %s");
     sandbox.write("pipeline.yaml", &text);
     sandbox.write("hidden", "1");
@@ -144,17 +144,17 @@ fn what_is_current_locked_tagged_or_used_by_the_last_runs_is_never_collected() {
     assert!(said.stderr.contains("--keep-runs 10"), "{}", said.stderr);
     sandbox.ctpipe(&["gc", "--keep-runs", "0"]).expect(2);
     let said = sandbox.ctpipe(&["gc", "--max-size", "10XB"]).expect(2);
-    assert!(said.stderr.contains("\"10XB\" is no amount such as 800MB"), "{}", said.stderr);
+    assert!(said.stderr.contains("\"10XB\" is not an amount such as 800MB"), "{}", said.stderr);
     let dry = json(&sandbox.ctpipe(&["gc", "--keep-runs", "2", "--dry-run", "--json"]).expect(0));
     assert_eq!(stored(&sandbox), all);
     let real = json(&sandbox.ctpipe(&["gc", "--keep-runs", "2", "--json"]).expect(0));
     assert_eq!((&dry["removed"], &dry["freed"]), (&real["removed"], &real["freed"]));
-    // Of the third run what no other used.
+    // The artifacts of the third run that no other run used.
     let expected: BTreeSet<String> =
         all.difference(&third.difference(&tagged).cloned().collect()).cloned().collect();
     assert_eq!(stored(&sandbox), expected);
     assert_eq!(expected.len(), all.len() - 2);
-    // The records of the last two, and the tagged one.
+    // The records of the last two runs, and of the tagged run.
     assert_eq!(runs(&sandbox).len(), 3);
     sandbox.ctpipe(&["show", "latest"]).expect(0);
     assert!(sandbox.path("artifacts/runs/latest/run.html").exists());
@@ -165,7 +165,7 @@ fn what_is_current_locked_tagged_or_used_by_the_last_runs_is_never_collected() {
     let left = sandbox.ctpipe(&["audit"]).expect(4).stdout;
     assert!(left.lines().all(|line| !line.contains("is not in the store")), "{left}");
     assert_eq!(fs::read_dir(sandbox.path("artifacts/tmp")).map_or(0, Iterator::count), 0);
-    // Nothing that is left had to be made again.
+    // None of the remaining artifacts had to be made again.
     assert!(sandbox.ctpipe(&["run", "--json"]).expect(0).ran().is_empty());
     sandbox.ctpipe(&["run", "--locked"]).expect(0);
     sandbox.ctpipe(&["audit"]).expect(0);
@@ -177,7 +177,8 @@ fn as_much_is_collected_as_a_size_asks_for_what_was_used_longest_ago_first() {
     let sandbox = Sandbox::empty();
     let pipeline = "stages:\n  own: { run: 'head -c 100000 /dev/zero > $OUT/out; echo $PARAM_MARK >> $OUT/out', params: { mark: 1 }, outputs: [out] }\n";
     sandbox.write("pipeline.yaml", pipeline);
-    // 1 is made first, and of use again after 2 and 3; runs within a second are told apart by their number.
+    // 1 is made first, and used again after 2 and 3; runs in the same second differ in their
+    // number.
     for mark in ["1", "2", "3", "1", "4"] {
         sandbox.ctpipe(&["run", "--set", &format!("own.mark={mark}")]).expect(0);
     }
@@ -190,7 +191,7 @@ fn as_much_is_collected_as_a_size_asks_for_what_was_used_longest_ago_first() {
         .collect();
     assert_eq!(left, ["1", "3", "4"].map(str::to_owned).into());
     let said = sandbox.ctpipe(&["gc", "--max-size", "1kB"]).expect(0);
-    assert!(said.stderr.contains("more than --max-size allows"), "{}", said.stderr);
+    assert!(said.stderr.contains("artifacts that must be kept exceed --max-size"), "{}", said.stderr);
     assert_eq!(stored(&sandbox).len(), 1, "what is current stays");
 }
 
@@ -222,9 +223,9 @@ fn a_collection_that_is_killed_at_any_step_leaves_whole_artifacts_and_ends_the_n
         }
         let mut command = sandbox.command(&["gc", "--keep-runs", "1"]);
         let run = said(command.env("CTPIPE_FAULT", number.to_string()));
-        // Whatever is left is whole.
+        // Every remaining artifact is whole.
         let audit = sandbox.ctpipe(&["audit"]).expect(0);
-        assert!(audit.stdout.contains("all in order"), "{}", audit.stdout);
+        assert!(audit.stdout.contains("no findings"), "{}", audit.stdout);
         sandbox.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
         assert_eq!(stored(&sandbox).len(), 3, "killed at {number}");
         assert_eq!(runs(&sandbox).len(), 1);
@@ -242,7 +243,7 @@ fn a_store_of_a_later_ctpipe_is_neither_audited_nor_collected() {
     sandbox.ctpipe(&["run"]).expect(0);
     let manifest = read(&sandbox, "artifacts/upper/manifest.json");
     let later = manifest.replacen("\"format\": 2", "\"format\": 99", 1);
-    // With the checksum of one of ours it is a number that was altered, and no later form.
+    // With a valid checksum of ours, the number was altered; it is not a later format.
     overwrite(&sandbox, "artifacts/upper/manifest.json", &later);
     let said = sandbox.ctpipe(&["audit"]).expect(4);
     assert!(said.stdout.contains("its checksum does not match: it was altered"), "{}", said.stdout);
@@ -251,7 +252,7 @@ fn a_store_of_a_later_ctpipe_is_neither_audited_nor_collected() {
     for command in [&["audit"][..], &["gc", "--keep-runs", "1"], &["run"]] {
         let said = sandbox.ctpipe(command).expect(2);
         assert!(
-            said.stderr.contains("written by a later ctpipe (form 99, this one knows 2)"),
+            said.stderr.contains("written by a later ctpipe (form 99; this one reads up to 2)"),
             "{}",
             said.stderr
         );
@@ -283,7 +284,7 @@ fn unfinished_work_stays_until_its_stage_has_begun_anew_and_what_was_released_st
     assert!(freed.contains("work/lower/new  27 B") && freed.contains("27 B freed"), "{freed}");
 }
 
-/// As a kill does between a result and the end of its work.
+/// As after a kill between a result and the end of its work.
 #[test]
 fn work_that_was_left_beside_its_result_goes_with_the_next_run_and_that_of_a_forced_one_stays() {
     let sandbox = sandbox();
@@ -308,7 +309,7 @@ fn results_of_another_pipeline_file_of_the_folder_stay_and_other_programs_files_
         )
     };
     sandbox.write("pipeline.yaml", &sweep("[1, 2]"));
-    // Whatever it is called, and however it is written.
+    // A pipeline file is recognised under any name and in any YAML notation.
     sandbox.write("big.pipe", &sweep("[1, 2, 3]").replace("stages:", "\"stages\":"));
     sandbox.write(".gitlab-ci.yml", "stages:\n  - build\n");
     sandbox.write("dvc.yaml", "stages:\n  a:\n    cmd: true\n");
@@ -321,14 +322,14 @@ fn results_of_another_pipeline_file_of_the_folder_stay_and_other_programs_files_
     assert!(!sandbox.path("artifacts/a@x=3").is_symlink());
 }
 
-/// What an auditor is given: a copy that may be read and nothing else.
+/// The folder of an auditor: a copy with read access only.
 #[test]
 fn a_copy_that_cannot_be_written_is_audited_from_outside() {
     let sandbox = sandbox();
     sandbox.ctpipe(&["run", "--lock"]).expect(0);
     let reader = Reader::of(&sandbox);
     let said = reader.ctpipe(&["audit"]).expect(2);
-    assert!(said.stderr.contains("\"--out FOLDER\" writes it elsewhere"), "{}", said.stderr);
+    assert!(said.stderr.contains("\"--out FOLDER\" to write it elsewhere"), "{}", said.stderr);
     let out = reader.home.path().join("audit");
     let audit = ["audit", "--rerun", "all", "--out", out.to_str().unwrap()];
     let said = reader.ctpipe(&audit).expect(0);
@@ -339,16 +340,16 @@ fn a_copy_that_cannot_be_written_is_audited_from_outside() {
         .collect();
     assert_eq!(written, ["audit.html", "audit.json"].map(str::to_owned).into());
     let again = reader.ctpipe(&audit).expect(2);
-    assert!(again.stderr.contains("holds an audit already"), "{}", again.stderr);
+    assert!(again.stderr.contains("already contains an audit"), "{}", again.stderr);
     let said = reader.ctpipe(&["gc", "--keep-runs", "1", "--dry-run"]).expect(0);
     assert!(said.stdout.contains("would be freed"), "{}", said.stdout);
-    // Even the lock's file is gone: it is said that nobody could be kept away.
+    // Even the lock file is missing: a warning says that other processes could not be kept out.
     reader.set_mode(0o755);
     fs::remove_file(sandbox.path("artifacts/lock")).unwrap();
     reader.set_mode(0o555);
     let other = reader.home.path().join("other");
     let said = reader.ctpipe(&["audit", "--out", other.to_str().unwrap()]).expect(0);
-    assert!(said.stdout.contains("no run could be kept away"), "{}", said.stdout);
+    assert!(said.stdout.contains("runs cannot be locked out"), "{}", said.stdout);
 }
 
 #[test]
@@ -361,13 +362,13 @@ fn what_cannot_be_read_is_a_finding_and_the_rest_is_audited() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let out = reader.home.path().join("audit");
     let said = reader.ctpipe(&["audit", "--out", out.to_str().unwrap()]).expect(4);
-    for text in ["out: it cannot be read: Permission denied", "out: it holds other bytes"] {
+    for text in ["out: it cannot be read: Permission denied", "out: its bytes differ"] {
         assert!(said.stdout.contains(text), "{text} is not in {}", said.stdout);
     }
     assert!(out.join("audit.json").exists());
 }
 
-/// As copies from a read-only disk are.
+/// As are copies from a read-only disk.
 #[test]
 fn folders_that_nobody_may_write_to_are_kept_run_again_and_collected() {
     let sandbox = Sandbox::empty();
@@ -389,7 +390,7 @@ fn folders_that_nobody_may_write_to_are_kept_run_again_and_collected() {
     let said = user.ctpipe(&["gc", "--keep-runs", "1"]).expect(0);
     assert_eq!(said.stdout.matches("store/a/").count(), 2, "{}", said.stdout);
     user.ctpipe(&["run"]).expect(0);
-    // Results can be written, the lock cannot: what was asked for is not done.
+    // Results can be written but the lock cannot: the command fails.
     fs::set_permissions(&user.folder, fs::Permissions::from_mode(0o555)).unwrap();
     let said = user.ctpipe(&["run", "--lock"]).expect(1);
     assert!(
@@ -413,35 +414,35 @@ fn what_only_reads_keeps_runs_away_and_nobody_else() {
     sandbox.ctpipe(&["gc", "--keep-runs", "1", "--dry-run"]).expect(75);
 }
 
-/// Somebody who may read the sandbox and run ctpipe in it, and write to a home of theirs.
+/// A user who may read the sandbox, run ctpipe in it, and write to a home folder.
 struct Reader {
     folder: PathBuf,
     home: TempDir,
     program: PathBuf,
-    /// Who that is, where rights do not bind who runs the tests.
+    /// The user's number if the tests run as root, to whom permissions do not apply.
     user: Option<u32>,
 }
 
 impl Reader {
-    /// Nobody's number on Linux.
+    /// The number of `nobody` on Linux.
     const NOBODY: u32 = 65_534;
 
     fn of(sandbox: &Sandbox) -> Reader {
         let folder = sandbox.path(".").canonicalize().unwrap();
         let home = tempfile::tempdir().unwrap();
-        // The folder of the build may be closed to others.
+        // Other users may not have access to the build folder.
         let program = home.path().join("ctpipe");
         fs::copy(env!("CARGO_BIN_EXE_ctpipe"), &program).unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let mut reader = Reader { folder, home, program, user: None };
         reader.set_mode(0o555);
-        // Root may write to what is closed.
+        // Root may write to read-only folders.
         let bound = tempfile::tempfile_in(&reader.folder).is_err();
         reader.user = (!bound).then_some(Self::NOBODY);
         reader
     }
 
-    /// Of the folder and of `artifacts/`.
+    /// The permissions of the folder and of `artifacts/`.
     fn set_mode(&self, mode: u32) {
         for path in [self.folder.clone(), self.folder.join("artifacts")] {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

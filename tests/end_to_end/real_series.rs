@@ -1,4 +1,4 @@
-//! Real DICOM that nobody here made, where the test data is at hand.
+//! Real DICOM files from other sources, if the test data is present.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use ctpipe_tables::{SeriesRow, Table};
 
 use crate::harness::{Sandbox, copy_tree, files_below};
 
-/// The test data, or `None` with a line that says so.
+/// The test data; without it, `None` and a message.
 fn test_data(below: &str) -> Option<PathBuf> {
     let root = std::env::var_os("CTPIPE_TEST_DATA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
@@ -20,7 +20,7 @@ fn test_data(below: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// UIDs as dciodvfy or pydicom print them; read here from the file itself.
+/// UIDs as dciodvfy or pydicom print them; here they are read from the file itself.
 fn uid(bytes: &[u8], group: u16, element: u16) -> String {
     let tag = [group.to_le_bytes(), element.to_le_bytes()].concat();
     let at = bytes.windows(6).position(|w| w[..4] == tag[..] && &w[4..6] == b"UI").expect("the tag");
@@ -51,14 +51,14 @@ fn a_real_chest_ct_goes_from_dicom_to_the_report_as_one_series() {
     sandbox.run();
     let rows = SeriesRow::read(&sandbox.path("artifacts/ingest")).unwrap();
     let found = rows.iter().find(|row| row.series_uid == series).expect("a row");
-    // 49 slices of 512 x 512, 5 mm thick at 4 mm: as the data's own description says.
+    // 49 slices of 512 x 512, 5 mm thick at 4 mm spacing, as in the description of the data.
     assert_eq!((found.slices, found.rows, found.columns), (49, 512, 512));
     assert_eq!((found.status.as_str(), found.slice_thickness), ("accepted", Some(5.0)));
     assert!((found.slice_spacing.unwrap() - 4.0).abs() < 1e-3);
     assert_eq!(found.warnings, ["few_slices"]);
     let volume = Volumes::open(&sandbox.path("artifacts/preprocess")).unwrap().read(&[&series]).unwrap();
     assert_eq!(volume[0].len(), 64 * 64 * 64);
-    // Air at a corner, soft tissue in the middle of the body.
+    // Air in a corner, soft tissue in the middle of the body.
     let hu = |x: usize, y: usize, z: usize| {
         f32::from(volume[0][(z * 64 + y) * 64 + x]) / 65535.0 * 1400.0 - 1000.0
     };

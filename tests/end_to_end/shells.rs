@@ -1,19 +1,19 @@
-//! What shells and `man` read: completions and manual pages.
+//! Shell completions and manual pages.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::harness::{Sandbox, said};
 
-/// As README.md lists them.
+/// The commands that README.md lists.
 const CODES: [&str; 8] = ["0", "1", "2", "3", "4", "5", "75", "130"];
 
-/// The commands as `ctpipe --help` lists them.
+/// The commands that `ctpipe --help` lists.
 fn commands(sandbox: &Sandbox) -> Vec<String> {
     let help = sandbox.ctpipe(&["--help"]).expect(0).stdout;
     let (_, list) = help.split_once("Commands:\n").unwrap();
     let lines = list.lines().take_while(|line| !line.is_empty());
-    // A description that goes on is further in.
+    // The continuation of a description is indented further.
     let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     names.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
 }
@@ -21,7 +21,7 @@ fn commands(sandbox: &Sandbox) -> Vec<String> {
 #[test]
 fn bash_completes_commands_and_options() {
     if Command::new("bash").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("there is no bash: its completion is not tried");
+        eprintln!("there is no bash: its completion is not tested");
         return;
     }
     let sandbox = Sandbox::empty();
@@ -32,7 +32,7 @@ fn bash_completes_commands_and_options() {
         ("ctpipe completions f", "f", "fish"),
         ("ctpipe nothing-like-this", "nothing-like-this", ""),
     ] {
-        // As bash calls the function that it was told of for ctpipe.
+        // As bash calls the completion function of ctpipe.
         let script = format!(
             "source ./ctpipe.bash; [[ $(complete -p ctpipe) == *_ctpipe* ]] || exit 9; COMP_WORDS=({line}); \
              COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _ctpipe ctpipe '{last}' before; echo \"${{COMPREPLY[*]}}\""

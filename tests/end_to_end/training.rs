@@ -1,4 +1,4 @@
-//! A training through the command line: killed, stopped, damaged, watched, and told what would be right.
+//! Training through the command line: killed, stopped, damaged, watched, and configured wrongly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Sandbox, files_below, said};
 
-/// Small and long, with a checkpoint after (nearly) every step.
+/// A small and long training, with a checkpoint after (nearly) every step.
 const LONG: [&str; 12] = [
     "run",
     "--to",
@@ -24,14 +24,14 @@ const LONG: [&str; 12] = [
     "--json",
 ];
 
-/// Everything before train is done, and a training of these parameters has never run.
+/// All stages before train are done, and no training with these parameters has run.
 fn prepared() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.ctpipe(&["run", "--to", "split", "--set", "preprocess.size=16"]).expect(0);
     sandbox
 }
 
-/// What came of an undisturbed training.
+/// The result of an undisturbed training.
 fn undisturbed() -> String {
     let sandbox = prepared();
     sandbox.ctpipe(&LONG).expect(0);
@@ -42,14 +42,14 @@ fn started(sandbox: &Sandbox) -> Child {
     sandbox.command(&LONG).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs")
 }
 
-/// Records of checkpoints, the newest last.
+/// The records of checkpoints, newest last.
 fn checkpoints(sandbox: &Sandbox) -> Vec<PathBuf> {
     let work = sandbox.path("artifacts/work");
     let all = if work.exists() { files_below(&work) } else { Vec::new() };
     all.into_iter().filter(|path| path.extension().is_some_and(|end| end == "json")).collect()
 }
 
-/// Waits until the training has written so many, or has ended.
+/// Waits until the training has written this many checkpoints, or has ended.
 fn wait_for_checkpoints(sandbox: &Sandbox, child: &mut Child, count: usize) {
     let began = Instant::now();
     while checkpoints(sandbox).len() < count && began.elapsed() < Duration::from_mins(1) {
@@ -62,7 +62,7 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill").success());
 }
 
-/// A training that was stopped by a signal after so many checkpoints.
+/// A training that a signal stopped after this many checkpoints.
 fn interrupted(name: &str, count: usize) -> Sandbox {
     let sandbox = prepared();
     let mut child = started(&sandbox);
@@ -72,7 +72,7 @@ fn interrupted(name: &str, count: usize) -> Sandbox {
     sandbox
 }
 
-/// Lines that train said in a run with `--json`.
+/// The lines of train in a run with `--json`.
 fn lines(sandbox: &Sandbox, code: i32) -> Vec<String> {
     let events = sandbox.ctpipe(&LONG).expect(code).events();
     let said = events.into_iter().filter(|event| event["event"] == "log" && event["stage"] == "train");
@@ -90,7 +90,7 @@ fn a_training_that_is_killed_at_random_steps_ends_in_the_same_bits() {
     let mut survived = 0;
     for round in 0..200_u64 {
         let mut child = started(&sandbox);
-        // A first checkpoint, so that every round gets further; then a delay without a pattern.
+        // The first checkpoint ensures progress in every round; then comes an irregular delay.
         let before = checkpoints(&sandbox);
         let began = Instant::now();
         while checkpoints(&sandbox) == before && began.elapsed() < Duration::from_mins(1) {
@@ -130,7 +130,7 @@ fn sigterm_writes_a_checkpoint_first_and_the_next_run_goes_on_from_that_step() {
         serde_json::from_str(text.lines().nth(1).expect("two lines")).expect("JSON");
     let (epoch, step) = (&course["course"]["epoch"], &course["course"]["step"]);
     let lines = lines(&sandbox, 0);
-    let expected = format!("goes on from a checkpoint: epoch {epoch}, after step {step} of ");
+    let expected = format!("continues from a checkpoint: epoch {epoch}, after step {step} of ");
     assert!(lines.iter().any(|line| line.starts_with(&expected)), "{expected} in {lines:?}");
     assert_eq!(content(&sandbox), undisturbed());
 }
@@ -148,7 +148,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
     let name = newest.file_name().expect("a name").to_string_lossy().into_owned();
     let said = |what: &[&str]| lines.iter().any(|line| what.iter().all(|what| line.contains(what)));
     assert!(said(&[&name, "is not used", "is damaged"]), "{lines:?}");
-    assert!(said(&["goes on from a checkpoint"]), "{lines:?}");
+    assert!(said(&["continues from a checkpoint"]), "{lines:?}");
     assert_eq!(content(&sandbox), undisturbed());
 }
 
@@ -161,7 +161,7 @@ fn force_begins_anew_and_a_training_leaves_what_tensorboard_reads() {
     assert!(!events.iter().any(|event| event["text"].as_str().is_some_and(|text| text.contains("goes on"))));
     let key = sandbox.manifest("train")["key_hash"].as_str().expect("a key").to_owned();
     let live = sandbox.path("artifacts/live/train").join(&key[..12]);
-    // What the interrupted one had written is gone with its beginning.
+    // The files of the interrupted training are removed together with its checkpoint.
     let files = files_below(&live);
     let names: Vec<String> =
         files.iter().map(|file| file.file_name().expect("a name").to_string_lossy().into_owned()).collect();
@@ -181,15 +181,15 @@ fn a_forced_training_that_was_interrupted_goes_on_when_it_is_forced_again() {
     wait_for_checkpoints(&sandbox, &mut child, 1);
     signal(&child, "-TERM");
     assert_eq!(child.wait().expect("a child").code(), Some(130));
-    // Not asked to, there is nothing to do.
+    // Without the flag, there is nothing to do.
     assert!(sandbox.ctpipe(&LONG).expect(0).ran().is_empty());
     let run = said(&mut command()).expect(0);
-    assert!(run.stdout.contains("goes on from a checkpoint"), "{}", run.stdout);
+    assert!(run.stdout.contains("continues from a checkpoint"), "{}", run.stdout);
     assert_eq!(run.outcomes()["train"], "identical");
     assert!(!sandbox.path("artifacts/work/train").exists());
 }
 
-/// Names in the way of the folders of unfinished work and of what is watched.
+/// Files that block the folders of unfinished work and of the training logs.
 #[test]
 fn what_cannot_be_watched_or_kept_is_said_and_stops_nothing() {
     let sandbox = prepared();
@@ -210,10 +210,14 @@ fn a_checkpoint_starts_another_training() {
     let mut arguments = LONG[..5].to_vec();
     arguments.extend(["--set", "train.init_from=start.safetensors"]);
     sandbox.ctpipe(&arguments).expect(0);
-    // What the network lacks is named, and so is what it has not.
+    // The error names what the network lacks and what it does not have.
     arguments.extend(["--set", "train.residual=false"]);
     let run = sandbox.ctpipe(&arguments).expect(2);
-    assert!(run.stderr.contains("skip.0.") && run.stderr.contains("this network has not"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("skip.0.") && run.stderr.contains("this network does not have"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -240,7 +244,7 @@ fn memory_that_is_not_there_is_missed_before_the_training_and_not_in_it() {
         .ctpipe(&["run", "--to", "train", "--set", "train.width=512", "--set", "train.hidden_size=65536"])
         .expect(1);
     assert!(run.stderr.contains("are free; not even one volume fits"), "{}", run.stderr);
-    // As on a cluster that gives a job so much and no more.
+    // As on a cluster that limits the memory of a job.
     let limited = |batch: &str| {
         let mut command = Command::new("sh");
         let program = env!("CARGO_BIN_EXE_ctpipe");
@@ -291,7 +295,7 @@ fn an_address_of_a_tracking_server_is_checked_before_anything_runs_and_holds_no_
     }
 }
 
-/// A listener that takes connections and never answers.
+/// A listener that accepts connections and never answers.
 #[test]
 fn a_tracking_server_that_hangs_stops_nothing() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -305,7 +309,7 @@ fn a_tracking_server_that_hangs_stops_nothing() {
     drop(listener);
 }
 
-/// The server is a port that nobody listens on.
+/// The server is a port without a listener.
 #[test]
 fn a_tracking_server_that_is_down_stops_nothing() {
     let sandbox = prepared();
@@ -315,13 +319,13 @@ fn a_tracking_server_that_is_down_stops_nothing() {
     let run = sandbox.ctpipe(&arguments).expect(0);
     assert!(run.stderr.contains("MLflow at http://127.0.0.1:9"), "{}", run.stderr);
     assert!(run.stderr.contains("metrics were not sent"), "{}", run.stderr);
-    // A training that is done again to be compared reports to no server.
+    // A training that is repeated for an audit does not report to a server.
     let again = ["audit", "--rerun"].into_iter().chain(arguments[2..].iter().copied());
     let audit = sandbox.ctpipe(&again.collect::<Vec<_>>()).expect(0);
     assert!(audit.stdout.contains("train run again: the same bytes"), "{}", audit.stdout);
     assert!(!audit.stderr.contains("MLflow"), "{}", audit.stderr);
     let told = content(&sandbox);
-    // Who was told is no part of the result.
+    // The tracking server is not part of the result.
     assert!(
         sandbox
             .ctpipe(&["run", "--json", "--to", "train", "--set", "preprocess.size=16"])

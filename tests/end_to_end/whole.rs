@@ -1,4 +1,4 @@
-//! The whole pipeline: what is written, and what must not be.
+//! The whole pipeline: what it writes, and what it must not write.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn from_dicom_to_report_every_file_is_there_and_fits_the_others() {
     let sandbox = Sandbox::new();
     let said = sandbox.ctpipe(&["run"]).expect(0);
     assert!(said.stderr.contains("artifacts/report/report.html"), "{}", said.stderr);
-    for found in ["configuration valid", "free for", "data there", "labels readable", "device: cpu"] {
+    for found in ["configuration valid", "free for", "data found", "labels readable", "device: cpu"] {
         assert!(said.stderr.contains(found), "the pre-flight check says {found}: {}", said.stderr);
     }
     let artifact = |stage: &str| sandbox.path(&format!("artifacts/{stage}"));
@@ -45,7 +45,7 @@ fn from_dicom_to_report_every_file_is_there_and_fits_the_others() {
 fn nothing_personal_leaves_the_dicom_files() {
     let sandbox = Sandbox::new();
     let said = sandbox.ctpipe(&["run"]).expect(0);
-    // What the phantoms carry as name and ID of their first patient.
+    // The name and the ID of the first patient in the phantoms.
     let markers = ["PHANTOM^", "PHANTOM-"];
     let dicom = fs::read(sandbox.dicom_file()).unwrap();
     let holds = |bytes: &[u8], marker: &str| bytes.windows(marker.len()).any(|w| w == marker.as_bytes());
@@ -73,7 +73,8 @@ fn outputs_hold_no_clock_and_no_path_of_this_machine() {
     }
 }
 
-/// Through the pipeline file, `--set` and the key; that each parameter does what it says is the library's test.
+/// Sets parameters in the pipeline file, by `--set` and in the key; the tests of the library check
+/// their effects.
 #[test]
 fn parameters_of_training_change_what_is_computed() {
     let sandbox = Sandbox::new();
@@ -84,7 +85,7 @@ fn parameters_of_training_change_what_is_computed() {
         let run = sandbox.ctpipe(&["run", "--json", "--to", "train", "--set", &set]).expect(0);
         assert_eq!(run.outcomes()["train"], "made", "{change}");
         assert_ne!(sandbox.contents()["train"], before["train"], "{change}");
-        // The weights, and not just the record of the parameter.
+        // The weights differ, and not just the recorded parameter.
         let weights = |path: &str| fs::read(sandbox.path(path)).unwrap();
         let now = weights("artifacts/train/model.safetensors");
         sandbox.ctpipe(&["run", "--to", "train"]).expect(0);
@@ -95,14 +96,14 @@ fn parameters_of_training_change_what_is_computed() {
 #[test]
 fn the_schemas_that_are_kept_are_those_of_this_program() {
     let kept = [
-        ("--schema", "pipeline.schema.json", include_str!("../../pipeline.schema.json")),
-        ("--metrics-schema", "metrics.schema.json", include_str!("../../metrics.schema.json")),
-        ("--folds-schema", "folds.schema.json", include_str!("../../folds.schema.json")),
-        ("--search-schema", "search.schema.json", include_str!("../../search.schema.json")),
-        ("--events-schema", "events.schema.json", include_str!("../../events.schema.json")),
+        ("--schema", "pipeline.schema.json", include_str!("../../schemas/pipeline.schema.json")),
+        ("--metrics-schema", "metrics.schema.json", include_str!("../../schemas/metrics.schema.json")),
+        ("--folds-schema", "folds.schema.json", include_str!("../../schemas/folds.schema.json")),
+        ("--search-schema", "search.schema.json", include_str!("../../schemas/search.schema.json")),
+        ("--events-schema", "events.schema.json", include_str!("../../schemas/events.schema.json")),
     ];
     for (option, file, text) in kept {
         let said = Sandbox::empty().ctpipe(&["stages", option]).expect(0);
-        assert!(said.stdout == text, "after a change: target/debug/ctpipe stages {option} > {file}");
+        assert!(said.stdout == text, "{file} is old: \"make schemas\" writes it");
     }
 }

@@ -1,4 +1,4 @@
-"""What the checks share: where the data is, and a temporary folder with a pipeline in it."""
+"""What the checks share: the location of the test data, and a temporary folder with a pipeline."""
 import os
 import pathlib
 import subprocess
@@ -39,7 +39,7 @@ class Skip(Exception):
 
 
 def tally(checks):
-    """Runs each check on its argument and says what came of it; how many failed."""
+    """Runs each check on its argument, prints its outcome, and returns the number of failures."""
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for check, argument in checks:
         try:
@@ -59,7 +59,7 @@ class Place:
 
     def __init__(self, ctpipe):
         self.ctpipe = ctpipe
-        # Removed with the place.
+        # The folder is removed together with this object.
         self.keeper = tempfile.TemporaryDirectory(prefix="ctpipe-peers-")
         self.folder = pathlib.Path(self.keeper.name)
 
@@ -74,7 +74,7 @@ class Place:
         return pyarrow.parquet.read_table(self.folder / "artifacts" / stage / name).to_pylist()
 
     def voxels(self):
-        """Series UID to a [64, 64, 64] array of 16-bit voxels, read by pyarrow alone."""
+        """Series UID to a [64, 64, 64] array of 16-bit voxels, read only with pyarrow."""
         volumes = {}
         for shard in sorted((self.folder / "artifacts/preprocess/volumes").glob("*.arrow")):
             reader = pyarrow.ipc.open_file(shard)
@@ -92,7 +92,8 @@ class Place:
 
 
 def averaged(volume, size=64):
-    """Area averaging along each axis that shrinks, linear interpolation along each that grows, in plain numpy."""
+    """Area averaging along each axis that shrinks and linear interpolation along each axis that
+    grows, in plain numpy."""
     for axis in range(3):
         n = volume.shape[axis]
         matrix = np.zeros((size, n))

@@ -1,4 +1,4 @@
-"""deploy/ as systemd reads it: no setting that it does not know, no program that is not there."""
+"""Checks deploy/ with systemd: it knows every setting, and every program exists."""
 import shutil
 import subprocess
 import tempfile
@@ -19,11 +19,11 @@ def units_are_as_systemd_wants_them(ctpipe):
                 text = (PROJECT / "deploy" / unit).read_text().replace("/srv/ctpipe", str(PROJECT.resolve()))
                 (Path(folder) / unit).write_text(change(text))
             done = subprocess.run(["systemd-analyze", "verify", *UNITS], cwd=folder, capture_output=True, text=True)
-            # Units of this machine are none of ours.
+            # Complaints about other units of this machine are ignored.
             return [line for line in (done.stdout + done.stderr).splitlines() if "ctpipe" in line]
 
     assert not complaints(), complaints()
-    # It would say so.
+    # The check would find mistakes.
     assert complaints(lambda text: text.replace("OnCalendar=*-*-*", "OnCalendar=sometimes"))
     assert complaints(lambda text: text.replace("ExecStart=/", "ExecStart=/nowhere/"))
     return f"{len(UNITS)} units"

@@ -1,4 +1,4 @@
-"""Checks of the DICOM side: pydicom with pylibjpeg decodes, SimpleITK reads volumes, numpy resamples."""
+"""Checks of DICOM: pydicom with pylibjpeg decodes, SimpleITK reads volumes, numpy resamples."""
 import copy
 import logging
 import pathlib
@@ -19,7 +19,7 @@ from common import DATA, WINDOW, Place, Skip, averaged
 warnings.filterwarnings("ignore")
 logging.disable(logging.CRITICAL)
 
-# The inverse DCT differs from one decoder to the next.
+# Tolerances of lossy codecs, whose inverse transform differs from one decoder to the next.
 LOSSY = {"1.2.840.10008.1.2.4.50": 2, "1.2.840.10008.1.2.4.51": 2, "1.2.840.10008.1.2.4.81": 1,
          "1.2.840.10008.1.2.4.91": 1}
 
@@ -31,7 +31,7 @@ def corpus():
 
 
 def peer_values(path):
-    """What pydicom makes of a file, or why it does not."""
+    """The values that pydicom decodes from a file with its transfer syntax, or None and why not."""
     try:
         file = pydicom.dcmread(path, force=True)
         if "file_meta" not in file.__dict__ or "TransferSyntaxUID" not in file.file_meta:
@@ -47,7 +47,7 @@ def peer_values(path):
 
 
 def decodes_what_pydicom_decodes(decode):
-    """Every single-component file that pydicom decodes, voxel by voxel."""
+    """Every single-component file that pydicom decodes, compared voxel by voxel."""
     files = corpus()
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "values"
@@ -72,7 +72,7 @@ def decodes_what_pydicom_decodes(decode):
             wrong.append(f"{path.name}: differs by {worst}")
         equal, near = equal + (worst == 0), near + (worst > 0)
     assert not wrong, "\n".join(wrong)
-    # pydicom's own package holds 26, the test data the others.
+    # 26 of them are in pydicom's own package, the others in the test data.
     least = 40 if DATA.is_dir() else 26
     assert equal + near >= least, f"only {equal + near} files were compared"
     return f"{equal} files equal, {near} lossy ones within their limit"
@@ -93,7 +93,8 @@ def needed(name):
 
 
 def nifti_is_what_simpleitk_reads(ctpipe):
-    """inspect --nifti, read back by SimpleITK, is SimpleITK's own reading of the DICOM files."""
+    """The output of inspect --nifti, read by SimpleITK, equals SimpleITK's own reading of the
+    DICOM."""
     said = []
     for name in ("ct-chest-acrin", "ct-head-tilt", "geometry/gantrytilting/001"):
         folder = needed(name)
@@ -114,7 +115,7 @@ def nifti_is_what_simpleitk_reads(ctpipe):
 
 
 def series_as(place, name, files):
-    """Writes files as a series of its own into the place's folder; its UID."""
+    """Writes files as a new series into the place's folder and returns its UID."""
     folder = place.folder / "data" / name
     folder.mkdir(parents=True)
     uid, study = generate_uid(), generate_uid()
@@ -141,7 +142,7 @@ LOOSE = ["--set", "ingest.min_slices=2", "--set", "ingest.min_slice_thickness=0"
 
 
 def coronal_and_sagittal_are_turned_to_the_patient(ctpipe):
-    """One volume, cut three ways and in both directions, becomes the same cube."""
+    """One volume, cut along three planes and in both directions, gives the same cube."""
     files, _ = sorted_slices(needed("ct-chest-acrin"))
     every = 8
     volume = np.stack([file.pixel_array for file in files])[:, ::every, ::every].copy()
@@ -153,7 +154,7 @@ def coronal_and_sagittal_are_turned_to_the_patient(ctpipe):
     place = started(ctpipe)
 
     def cut(name, along_row, along_column, across, turned):
-        """Axes 0, 1, 2 are x, y, z; `turned` are those that run backwards."""
+        """Axes 0, 1, 2 are x, y, z; the axes in `turned` run backwards."""
         sizes = [columns, rows, depth]
         way = {axis: -1 if axis in turned else 1 for axis in range(3)}
         start = first + sum(steps[axis] * (sizes[axis] - 1) for axis in turned)
@@ -184,7 +185,8 @@ def coronal_and_sagittal_are_turned_to_the_patient(ctpipe):
 
 
 def tilt_and_uneven_slices_are_resampled_in_place(ctpipe):
-    """The tilted head of 4 mm and 7 mm slices: each voxel is the mean of the source at its true place."""
+    """The tilted head with slices of 4 mm and 7 mm: each voxel is the mean of the source at its
+    true position."""
     folder = needed("ct-head-tilt")
     place = started(ctpipe)
     files, normal = sorted_slices(folder)
@@ -206,8 +208,8 @@ def tilt_and_uneven_slices_are_resampled_in_place(ctpipe):
     def points(a, b):
         return a + (b - a) * (np.arange(size * fine) + 0.5) / (size * fine)
 
-    # Slices first: the mean over each voxel's height, by many points; then the plane, with each slice
-    # shifted to where it lies. In the plane it is the nearest pixel of many points too.
+    # In the plane, each voxel is the mean over the nearest pixels of many points, with each slice
+    # shifted to its true position.
     u, v = points(low[0], high[0]), points(low[1], high[1])
     planes = np.empty((len(files), size, size))
     for k, plane in enumerate(hu):
@@ -217,7 +219,7 @@ def tilt_and_uneven_slices_are_resampled_in_place(ctpipe):
         inside = ((j >= 0) & (j < 512))[:, None] & ((i >= 0) & (i < 512))[None, :]
         found = np.where(inside, found, -1000)
         planes[k] = found.reshape(size, fine, size, fine).mean((1, 3))
-    # 28 slices become 64: linear between their centres.
+    # Along the slices, 28 become 64: linear between their centres.
     w = borders[0] + (borders[-1] - borders[0]) * (np.arange(size) + 0.5) / size
     expected = np.empty((size, size, size))
     for z, height in enumerate(np.clip(w, at[0, 2], at[-1, 2])):
@@ -229,7 +231,7 @@ def tilt_and_uneven_slices_are_resampled_in_place(ctpipe):
     return f"mean difference {off.mean():.3f} HU"
 
 
-# What tables keep on purpose, and what a volume cannot be made without.
+# Attributes that the tables keep on purpose, or that a volume needs.
 KEPT = {
     "SpecificCharacterSet", "ImageType", "Modality", "Manufacturer", "ManufacturerModelName", "PatientSex", "PatientAge",
     "SliceThickness", "KVP", "ConvolutionKernel", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
@@ -241,8 +243,8 @@ MARKERS = [b"marker", b"18990713", b"1899-07-13", b"101112.98", b"918273645", b"
 
 
 def marked():
-    """A value that must go nowhere in every attribute of PS3.6 that holds text, a number or a time as text: Annex E of
-    PS3.15 names a part of these."""
+    """A marker, which must appear nowhere else, in every attribute of PS3.6 that holds text, or a
+    number or a time as text. Annex E of PS3.15 names only some of these."""
     dataset = pydicom.Dataset()
     for tag, (vr, _, _, retired, keyword) in pydicom.datadict.DicomDictionary.items():
         if vr in ("AE", "CS", "DA", "DT", "TM", "IS", "DS", "UR", "LO", "LT", "PN", "SH", "ST", "UC", "UT") \
@@ -252,7 +254,8 @@ def marked():
 
 
 def nothing_personal_goes_anywhere(ctpipe):
-    """Markers in every other attribute, and in no output, log line or error; nor UIDs, when they are hashed."""
+    """Markers are in all other attributes and in no output, log line or error; nor are UIDs, if
+    they are hashed."""
     place = Place(ctpipe)
     place.run("synth", "data", "--patients", "12", "--matrix", "64", "--syntax", "explicit")
     markers = marked()
@@ -263,7 +266,7 @@ def nothing_personal_goes_anywhere(ctpipe):
             file = pydicom.dcmread(path)
             uids |= {str(file.StudyInstanceUID), str(file.SeriesInstanceUID), str(file.SOPInstanceUID)}
             if index < 2:
-                # One identifier for each series' patient, as before, and marked.
+                # Each patient keeps a distinct identifier, now with a marker.
                 patient = f"MARKER {file.PatientID}"
                 file.update(copy.deepcopy(markers))
                 file.PatientID = patient
@@ -272,12 +275,12 @@ def nothing_personal_goes_anywhere(ctpipe):
             else:
                 file.PatientID = f"MARKER {file.PatientID}"
             file.save_as(path)
-    # Files that break in every way that has a message.
+    # Damaged files, whose error messages must not name the patient either.
     broken = folders[0] / "broken.dcm"
     whole = next(folders[1].glob("*.dcm")).read_bytes()
     broken.write_bytes(whole[: len(whole) // 3])
     (folders[0] / "half.dcm").write_bytes(whole[:-1000])
-    # Names of folders are UIDs here; paths may be seen, so they are called something else.
+    # Folders are named by UIDs, and paths may appear in outputs, so the folders are renamed.
     for number, folder in enumerate(folders):
         folder.rename(place.folder / "data/training_data" / f"s{number}")
     place.pipeline("data/training_data", "data/training_data.csv")
@@ -299,7 +302,7 @@ def nothing_personal_goes_anywhere(ctpipe):
     for name, found in content.items():
         for marker in MARKERS:
             assert marker not in found.lower(), f"{marker.decode()} is in {name}"
-    # The current artifacts are those with hashed UIDs.
+    # The current artifacts have hashed UIDs.
     looked_at = 0
     for name in place.folder.glob("artifacts/*/*"):
         if name.is_file() and name.name not in ("manifest.json",):

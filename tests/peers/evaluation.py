@@ -1,5 +1,5 @@
-"""What evaluate writes, judged by others: metrics.json by an implementation of JSON Schema, and the maps of what the model
-looked at by where the phantoms' lesions are."""
+"""Checks the outputs of evaluate: metrics.json with an implementation of JSON Schema, and the
+saliency maps against the lesions of the phantoms."""
 import csv
 import json
 import shutil
@@ -9,12 +9,12 @@ import numpy as np
 
 from common import PROJECT, Place
 
-# Voxels around a lesion that count as the lesion.
+# Margin around a lesion, in voxels, that counts as the lesion.
 GROWN = 2
 
 
 def metrics_follow_their_schema(place):
-    schema = json.loads((PROJECT / "metrics.schema.json").read_text())
+    schema = json.loads((PROJECT / "schemas/metrics.schema.json").read_text())
     jsonschema.Draft7Validator.check_schema(schema)
     judge = jsonschema.Draft7Validator(schema)
     metrics = json.loads((place.folder / "artifacts/evaluate/metrics.json").read_text())
@@ -26,7 +26,8 @@ def metrics_follow_their_schema(place):
 
 
 def in_voxels(place, size):
-    """For each series: patient mm (LPS) to voxels of its volume, which all of the series fills."""
+    """For each series, the map from patient coordinates in mm (LPS) to voxels of its volume, which
+    the whole series fills."""
     series = {row["series_uid"]: row for row in place.table("ingest", "series.parquet")}
     positions = {}
     for row in place.table("ingest", "instances.parquet"):
@@ -43,8 +44,9 @@ def in_voxels(place, size):
 
 
 def maps_point_at_lesions(ctpipe):
-    """The pointing game on the demonstration: where SmoothGrad of a hit is largest there is a lesion, grown by two voxels,
-    in at least eight of ten; and with random weights the map is another one (Adebayo et al. 2018)."""
+    """The pointing game on the demonstration: in at least eight of ten true positives, SmoothGrad
+    is largest within a lesion grown by two voxels. With random weights, the map is a different one
+    (Adebayo et al. 2018)."""
     place = Place(ctpipe)
     shutil.copy(PROJECT / "pipeline.yaml", place.folder)
     place.run("synth", "data/demo")

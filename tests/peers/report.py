@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The report as a reader has it: in Chromium, from a file, without a network.
+"""Checks the report as a reader sees it: in Chromium, from a file, without a network.
 
-    python3 report.py --ctpipe target/debug/ctpipe
+    python3 report.py --ctpipe target/release/ctpipe
 
-runs these checks alone; `make test-peers` runs them after the others, on the report of the phantoms. CTPIPE_REPORT names
-another report to look at. CTPIPE_SCREENSHOTS names a folder for pictures of the whole page; CTPIPE_UPDATE_SCREENSHOTS=1
-makes those anew that the page is compared with. Chromium is spoken to over two pipes: no driver, no port.
+runs only these checks; `make test-peers` runs them after the others, on the report of the phantoms.
+CTPIPE_REPORT names another report to check. CTPIPE_SCREENSHOTS names a folder for pictures of the
+whole page; CTPIPE_UPDATE_SCREENSHOTS=1 renews the pictures that the page is compared with. The
+checks talk to Chromium over two pipes, without a driver or a port.
 """
 import argparse
 import base64
@@ -35,33 +36,36 @@ REFERENCES = pathlib.Path(__file__).resolve().parent / "report_screenshots"
 WIDTHS = (360, 820, 1280)
 SCHEMES = ("light", "dark")
 SECTIONS = ("verdict", "data", "model", "results", "provenance")
-# Of 255: how far a section may differ on average, and a place of 128 by 128 pixels. On a report of phantoms, other digits
-# come to 0.6 and 3.5, a chart that is empty to 8 in its place, a picture that is missing to 150; noise is 0.4 and 1.
+# How much, of 255, a section may differ on average, and a tile of 128 by 128 pixels. On a report of
+# phantoms, other digits give 0.6 and 3.5, an empty chart gives 8 in its tile, and a missing picture
+# 150; noise is 0.4 and 1.
 TOLERANCE, TOLERANCE_OF_A_TILE, TILE = 2.0, 6.0, 32
-# The greys that are kept are this far apart.
+# The reference pictures keep greys in steps of this size.
 STEP = 3
-# How far a section may be longer or shorter: in quarters of the page's pixels, or as a share.
+# How much longer or shorter a section may be: in rows of the quarter-size picture, or as a share.
 LONGER, LONGER_SHARE = 16, 0.03
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--hide-scrollbars",
          "--no-default-browser-check", "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe"]
-# The machine's other fonts are kept from the browser: the same words are to fill the same lines everywhere.
+# The browser sees no other fonts of the machine, so that the same words fill the same lines
+# everywhere.
 FONTS = pathlib.Path("/usr/share/fonts/truetype/dejavu")
 FACES = ("Sans", "Sans-Bold", "SansMono", "SansMono-Bold")
 KEYS = {"Tab": 9, "Enter": 13, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39, "PageUp": 33, "PageDown": 34}
 
 
 class Browser:
-    """A Chromium of its own profile, and the DevTools protocol over the descriptors 3 and 4."""
+    """A Chromium with its own profile, and the DevTools protocol over descriptors 3 and 4."""
 
     def __init__(self):
         program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         if not program:
             raise Skip("there is no Chromium: apt-get install chromium")
-        # Removed with the browser.
+        # The folder is removed together with the browser.
         self.profile = tempfile.TemporaryDirectory(prefix="ctpipe-chromium-", ignore_cleanup_errors=True)
         (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
-        # Out of the way of 3 and 4. What Python has open besides is not inherited.
+        # The ends must not be descriptors 3 and 4. Other files that Python has open are not
+        # inherited.
         high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 20) for end in (theirs_in, theirs_out)]
         os.close(theirs_in), os.close(theirs_out)
         self.log = open(f"{self.profile.name}/log", "w+")
@@ -103,7 +107,8 @@ class Browser:
             self.changed.notify_all()
 
     def wait(self, ready, what, seconds=60):
-        """The first true answer of `ready`, asked whenever Chromium has said something."""
+        """The first true result of `ready`, which is called whenever Chromium has sent
+        something."""
         with self.changed:
             found = None
             done = self.changed.wait_for(lambda: (found := ready()) or self.gone, seconds)
@@ -133,12 +138,12 @@ class Browser:
         self.profile.cleanup()
 
 
-# Two frames: what a handler has set is laid out and painted.
+# Waits for two frames, so that what a handler has set is laid out and painted.
 SETTLED = "await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));"
 
 
 class Page:
-    """The report in a tab that nothing is remembered in."""
+    """The report in a new tab that remembers nothing."""
 
     def __init__(self, browser, path, width, scheme, height=900):
         self.browser, self.address, self.width = browser, path.as_uri(), width
@@ -163,7 +168,7 @@ class Page:
         return [event["params"] for event in list(self.browser.events.get(self.session, [])) if event["method"] == method]
 
     def js(self, body, *arguments):
-        """What an async function of this body returns; `given` are the arguments."""
+        """The result of an async function with this body; its arguments are in `given`."""
         expression = f"(async given => {{ {body} }})({json.dumps(arguments)})"
         said = self.ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True)
         problem = said.get("exceptionDetails")
@@ -185,7 +190,7 @@ class Page:
         self.js(SETTLED)
 
     def click(self, selector):
-        """With the mouse, where the element can be seen."""
+        """Clicks the element with the mouse, where it is visible."""
         x, y, above = self.js("""
             const it = document.querySelector(given[0]);
             if (!it) throw new Error('there is no ' + given[0]);
@@ -208,7 +213,8 @@ class Page:
         self.js(SETTLED)
 
     def picture(self, clip=None):
-        """The whole page, or a part of it, as it is: in strips, for a page is longer than a texture may be."""
+        """A picture of the whole page or of a part of it, in strips, because a page is longer than
+        a texture may be."""
         if clip is None:
             size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
             clip = (0, 0, self.width, math.ceil(size["height"]))
@@ -221,7 +227,8 @@ class Page:
         return whole
 
     def numbers(self, text):
-        """The numbers in a text of the report's language, each with half a unit of its last place."""
+        """The numbers in a text in the report's language, each with half a unit of its last
+        digit."""
         text = re.sub(r"(?<=\d)[\s\u00a0\u202f\u2009](?=\d{3}(?!\d))", "", text)
         text = text.replace(",", ".") if self.language == "ru" else re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
         found = []
@@ -233,7 +240,8 @@ class Page:
         return found
 
     def close(self):
-        """Whatever was done: no error in the console, and nothing asked for but the report itself."""
+        """Closes the page and checks that the console has no error and that nothing but the report
+        itself was requested."""
         problems = [problem["exceptionDetails"] for problem in self.heard("Runtime.exceptionThrown")]
         problems += [call["args"] for call in self.heard("Runtime.consoleAPICalled") if call["type"] in ("error", "assert")]
         problems += [entry["entry"] for entry in self.heard("Log.entryAdded") if entry["entry"]["level"] == "error"]
@@ -247,7 +255,7 @@ class Page:
 
 
 class Report:
-    """Which report is looked at, and the browser that it is opened in."""
+    """The report that is checked, and the browser that it is opened in."""
 
     def __init__(self, ctpipe, place=None):
         self.ctpipe, self.place = ctpipe, place
@@ -266,7 +274,7 @@ class Report:
                 (self.place.folder / "patient.key").write_text("peers")
                 self.place.pipeline("data/training_data", "data/training_data.csv")
                 self.place.run("run")
-            # A copy: other checks go on working in that folder.
+            # This is a copy, because other checks continue to work in that folder.
             self.made = pathlib.Path(self.place.folder) / "browser"
             for stage in ("report", "evaluate"):
                 shutil.copytree(self.place.folder / "artifacts" / stage, self.made / stage)
@@ -274,7 +282,7 @@ class Report:
 
     @contextlib.contextmanager
     def in_russian(self):
-        """The same report in the other language, in the same browser."""
+        """The same report in Russian, in the same browser."""
         made = self.path().parent.parent / "russian"
         self.place.run("run", "report", "--set", "report.language=ru")
         for stage in ("report", "evaluate"):
@@ -284,7 +292,7 @@ class Report:
         yield russian
 
     def beside(self, name):
-        """A file of `evaluate` that the report was made from, where it lies beside it."""
+        """A file of `evaluate` that the report was made from, if it is there."""
         path = self.path().parent.parent / "evaluate" / name
         return path if path.is_file() else None
 
@@ -302,7 +310,8 @@ class Report:
 
 
 def opens_from_a_file_and_asks_for_nothing(report):
-    """Whole in one file; each section has its heading. What Page.close looks at, every check looks at."""
+    """The report is complete in one file, and each section has its heading. Every check also checks
+    what Page.close checks."""
     size = 0
     with report.open() as page:
         size = report.path().stat().st_size
@@ -320,7 +329,7 @@ def opens_from_a_file_and_asks_for_nothing(report):
 
 
 def links_lead_to_their_sections(report):
-    """By the mouse, in each width: the heading is in sight and nothing lies over it."""
+    """After a click on a link, at each width, the heading is visible and nothing covers it."""
     for width in WIDTHS:
         with report.open(width) as page:
             links = page.js("return [...document.querySelectorAll('nav[aria-label] a')].map(it => it.getAttribute('href'))")
@@ -346,7 +355,7 @@ RATIOS = {
 
 
 def at_threshold(page):
-    """What #results says: the counts and the threshold, after the ratios are seen to be theirs."""
+    """The counts and the threshold in #results, after checking that the ratios match the counts."""
     said = {}
     for name, text in page.js("""return [...document.querySelectorAll('#results [data-at]')]
             .map(it => [it.dataset.at, it.textContent.trim()])"""):
@@ -367,7 +376,8 @@ def at_threshold(page):
 
 
 def slider_moves_the_counts(report):
-    """By keyboard and by script; at each place the counts are those of the predictions."""
+    """Moved by keyboard and by script, the slider shows the counts of the predictions
+    everywhere."""
     predictions, metrics = report.beside("predictions.parquet"), report.beside("metrics.json")
     parts = {}
     if predictions:
@@ -496,7 +506,7 @@ def luminance(colour):
 
 
 def themes_are_switched(report):
-    """Whatever the system prefers, the first press is its opposite."""
+    """Whatever the system prefers, the first press of the button switches to the opposite."""
     states = {}
     for system, other in (SCHEMES, SCHEMES[::-1]):
         with report.open(scheme=system) as page:
@@ -515,7 +525,7 @@ def themes_are_switched(report):
 
 
 def keyboard_reaches_everything(report):
-    """Tab comes by all that can be used, and one sees where it is."""
+    """Tab reaches every control, and the focus is visible."""
     for scheme in SCHEMES:
         with report.open(scheme=scheme) as page:
             stops = []
@@ -535,7 +545,7 @@ def keyboard_reaches_everything(report):
             assert not hidden, f"in {scheme} one does not see the focus on {hidden}"
             for selector in ("nav[aria-label] a", "#theme", "#threshold", "#threshold-reset", "#series-search",
                              "#series thead button"):
-                # A button that has nothing to do may be disabled.
+                # A button without a function at the moment may be disabled.
                 missed = page.js("""const all = [...document.querySelectorAll(given[0])];
                     return all.length ? all.filter(it => !it.dataset.peersCame && !it.disabled)
                       .map(it => it.outerHTML.slice(0, 120)) : ['there is none']""", selector)
@@ -559,7 +569,7 @@ def nothing_runs_over_the_edge(report):
 
 
 def prints(report):
-    """In dark, too: what is printed is PDF, on pages."""
+    """The report prints as a PDF of several pages, in both themes."""
     for scheme in SCHEMES:
         with report.open(scheme=scheme) as page:
             pdf = base64.b64decode(page.ask("Page.printToPDF", preferCSSPageSize=True, printBackground=True)["data"])
@@ -568,18 +578,19 @@ def prints(report):
     return f"{pages} pages, {len(pdf):,} bytes"
 
 
-# Beside its violations, what axe could not judge is no failure: text over a picture, say.
+# Only violations are failures, not what axe cannot judge, such as text over a picture.
 AXE = """const said = await axe.run(document, {resultTypes: ['violations']});
     return [said.passes.length, said.violations.map(it => [it.impact, it.id, it.help, it.nodes.map(node =>
       node.target.join(' ') + ': ' + (node.any[0] || node.all[0] || node.none[0] || {}).message)])]"""
 
 
 def axe_finds_nothing_serious(report):
-    """Light and dark, by the system and by the button, wide and narrow."""
+    """Light and dark, set by the system and by the button, wide and narrow."""
     package = importlib.util.find_spec("axe_playwright_python")
     if not package:
         raise Skip("there is no axe-core: pip install --no-deps axe-playwright-python")
-    # The package wants Playwright, and Playwright's own browsers; its copy of axe-core wants nothing.
+    # The package needs Playwright and Playwright's own browsers; its copy of axe-core needs
+    # nothing.
     source = (pathlib.Path(package.submodule_search_locations[0]) / "axe.min.js").read_text()
     minor = set()
     for width, scheme, press in itertools.product((WIDTHS[0], WIDTHS[-1]), SCHEMES, (False, True)):
@@ -597,7 +608,7 @@ def axe_finds_nothing_serious(report):
 
 
 def cases_show_the_map_that_is_chosen(report):
-    """Each choice is another picture, and one comes back to the first."""
+    """Each choice shows a different picture, and the first choice shows the first picture again."""
     with report.open() as page:
         cases = page.js("return document.querySelectorAll('figure.case').length")
         switches = 0
@@ -624,7 +635,7 @@ def cases_show_the_map_that_is_chosen(report):
                     return boxes.length ? [left + scrollX, top + scrollY, Math.max(...boxes.map(it => it.right)) - left,
                       Math.max(...boxes.map(it => it.bottom)) - top] : null""", case, choice)
                 assert box, f"case {case + 1} shows no picture with choice {choice + 1}"
-                # By whole pixels, for a fraction would be drawn otherwise.
+                # Whole pixels only, because fractions would be drawn differently.
                 left, top = math.floor(box[0]), math.floor(box[1])
                 picture = page.picture((left, top, math.ceil(box[0] + box[2]) - left, math.ceil(box[1] + box[3]) - top))
                 shown.append((picture.size, picture.tobytes()))
@@ -641,7 +652,8 @@ def quarter(picture):
 
 
 def difference(found, expected):
-    """Mean and worst tile, of 255, of what two pictures of one part of the page have in common, out of focus."""
+    """The mean difference and that of the worst tile, of 255, between two blurred pictures of one
+    part of the page, where they overlap."""
     size = min(found.width, expected.width), min(found.height, expected.height)
     one, other = (image.crop((0, 0, *size)).filter(ImageFilter.GaussianBlur(2)) for image in (found, expected))
     off = ImageChops.difference(one, other)
@@ -651,9 +663,10 @@ def difference(found, expected):
 
 
 def looks_as_it_did(report):
-    """Pictures of the whole page at each width, light and dark; a quarter of each, in grey, is kept to compare with.
+    """Compares pictures of the whole page at each width, light and dark, with reference pictures,
+    which are kept in grey at a quarter of the size.
 
-    Section by section, so that a line more in one is no difference in the others.
+    Sections are compared one by one, so that an additional line in one does not affect the others.
     """
     folder, update = os.environ.get("CTPIPE_SCREENSHOTS"), os.environ.get("CTPIPE_UPDATE_SCREENSHOTS") == "1"
     assert not (update and report.given), "the pictures to compare with are of the phantoms: leave CTPIPE_REPORT out"
@@ -702,7 +715,8 @@ def looks_as_it_did(report):
 
 
 def russian_is_as_good(report):
-    """What hangs on words, their length and how numbers are written."""
+    """Repeats, in Russian, the checks that depend on words, their length and the format of
+    numbers."""
     if report.given:
         raise Skip("it is the report that CTPIPE_REPORT names, whatever its language")
     with report.open() as page:
@@ -724,7 +738,7 @@ CHECKS = (
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ctpipe", type=pathlib.Path, help="makes the report, where CTPIPE_REPORT names none")
+    parser.add_argument("--ctpipe", type=pathlib.Path, help="binary that makes the report if CTPIPE_REPORT names none")
     parser.add_argument("only", nargs="*", help="checks to run, by name")
     arguments = parser.parse_args()
     report = Report(arguments.ctpipe and arguments.ctpipe.resolve())

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Holds ctpipe's results against other people's programs: dciodvfy, pydicom, SimpleITK, scikit-learn, pyarrow, PyTorch,
-TensorBoard, MLflow, Chromium and axe.
+"""Checks ctpipe's results against independent programs: dciodvfy, pydicom, SimpleITK, scikit-learn,
+pyarrow, PyTorch, TensorBoard, MLflow, Chromium and axe.
 
-    python3 run.py --ctpipe target/debug/ctpipe --step target/debug/examples/pytorch_step \
-        --decode target/debug/examples/decode
+    python3 run.py --ctpipe target/release/ctpipe \
+        --step target/release/examples/pytorch_step --decode target/release/examples/decode
 
-Everything is made in a temporary folder by the binary itself. The last line counts what passed. Real series are
-taken from $CTPIPE_TEST_DATA (by default ../shared/data beside the project); without it those checks say that they
-are skipped.
+The binary itself makes all data in a temporary folder. The last line counts the outcomes. Real
+series come from $CTPIPE_TEST_DATA (by default ../shared/data beside the project); without it, those
+checks report that they are skipped.
 """
 import argparse
 import csv
@@ -65,13 +65,14 @@ def phantom_volumes_agree_with_itk(place):
     series = {}
     for row in place.table("ingest", "instances.parquet"):
         series[row["series_uid"]] = (place.folder / "data/training_data" / row["path"]).parent
-    # Padding becomes air here and stays what it is there: series without it are compared.
+    # ctpipe turns padding into air and SimpleITK does not, so only series without padding are
+    # compared.
     padded = {row["series_uid"] for row in place.table("preprocess", "volumes.parquet") if row["padding_share"]}
     return compare_with_itk(place, None, {uid: folder for uid, folder in series.items() if uid not in padded})
 
 
 def figures_agree_with_scikit_learn(place):
-    """metrics.json of the run before, computed again from predictions.parquet."""
+    """metrics.json of the previous run, computed again from predictions.parquet."""
     metrics = json.loads((place.folder / "artifacts/evaluate/metrics.json").read_text())
     rows = place.table("evaluate", "predictions.parquet")
     threshold = metrics["threshold"]["value"]
@@ -108,7 +109,7 @@ def figures_agree_with_scikit_learn(place):
 
 
 def chest_agrees_with_itk(ctpipe):
-    """The real chest CT: accepted, and its volume is SimpleITK's."""
+    """The real chest CT is accepted, and its volume is that of SimpleITK."""
     folder = DATA / "ct-chest-acrin"
     if not folder.exists():
         raise Skip(f"there is no {folder}")
@@ -125,7 +126,8 @@ def chest_agrees_with_itk(ctpipe):
 
 
 def adrenal_goes_from_dicom_to_report(ctpipe):
-    """120 labelled series with a split that knows train and val, with a pipeline file and no flag."""
+    """120 labelled series whose labels give a split into train and val; only a pipeline file, no
+    flags."""
     npz, script = DATA / "adrenal64_train_val.npz", TOOLS / "npz_to_dicom.py"
     if not npz.exists() or not script.exists():
         raise Skip(f"there is no {npz} or no {script}")
@@ -150,7 +152,7 @@ def adrenal_goes_from_dicom_to_report(ctpipe):
 
 
 def peer(*arguments):
-    """One verb of the PyTorch peer; its last line is JSON."""
+    """Runs one command of the PyTorch peer, whose last line is JSON."""
     command = [sys.executable, PROJECT / "benches/pytorch_peer.py", *arguments]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -162,7 +164,7 @@ SMALL = ("--width", 1, "--hidden", 8, "--residual")
 
 
 def pytorch_answers_with_our_model(place):
-    """model.safetensors loads into PyTorch's module, strictly, and gives the same probabilities."""
+    """model.safetensors loads strictly into PyTorch's module and gives the same probabilities."""
     rows = place.table("evaluate", "predictions.parquet")
     voxels = place.voxels()
     np.save(place.folder / "volumes.npy", np.stack([voxels[row["series_uid"]] for row in rows]))
@@ -174,7 +176,7 @@ def pytorch_answers_with_our_model(place):
 
 
 def training_starts_from_pytorch_weights(place):
-    """With a learning rate of zero, what was learnt stays PyTorch's, to the bit."""
+    """With a learning rate of zero, the learnt parameters stay those of PyTorch, bit for bit."""
     peer("init", place.folder / "torch.safetensors", *SMALL)
     sets = ["train.init_from=torch.safetensors", "train.lr=0", "train.weight_decay=0", "train.epochs=1"]
     place.run("run", "--to", "train", *(part for setting in sets for part in ("--set", setting)))
@@ -187,19 +189,22 @@ def training_starts_from_pytorch_weights(place):
     return f"{len(before)} tensors"
 
 
-# A number that is right to ten units in the last place of f32 is right, however close PyTorch's happens to be.
+# A number within about ten units in the last place of f32 counts as right, however close PyTorch's
+# happens to be.
 ROUNDING = 1e-6
 
 
 def a_step_is_pytorchs(step):
-    """Loss, logits, gradients, Adam: our errors against f64 beside those of PyTorch in f32.
+    """Compares our errors in loss, logits, gradients and Adam against f64 with those of PyTorch in
+    f32.
 
-    A voxel within a rounding error of zero, or of its neighbour in the pool, sends its gradient elsewhere; either side has
-    that in one step of four. Hence the median over seeds, tensor by tensor.
+    A voxel within a rounding error of zero, or of its neighbour in the pool, sends its gradient
+    elsewhere, which happens to either side in one step of four. Hence the median over seeds is
+    taken, tensor by tensor.
     """
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ctpipe-step-"))
     said = []
-    # A narrow network over many seeds; one as wide as the widest tile; a batch of one.
+    # A narrow network over many seeds; and one as wide as the widest tile, with a batch of one.
     for width, batch, seeds, *residual in ((4, 4, 7), (4, 4, 7, "--residual"), (16, 1, 3, "--residual")):
         errors = {}
         for seed in range(1, seeds + 1):
@@ -216,8 +221,8 @@ def a_step_is_pytorchs(step):
                     continue
                 error = float(np.abs(found.ravel() - expected).max()) / largest
                 if adam_alone:
-                    # A step is as long as lr wherever gradient and weight decay do not cancel; where they nearly do, f32
-                    # cannot hold the gradient that decides.
+                    # A step is as long as lr unless gradient and weight decay cancel; where they
+                    # nearly do, f32 cannot hold the gradient that decides.
                     total = exact[name.replace("adam.", "grad.")] + 1e-4 * exact[name.replace("adam.", "weight.")]
                     clear = np.abs(total.ravel()) > 1e-6
                     scale = max(largest, 1e-3)
@@ -248,7 +253,7 @@ def main():
         (phantoms_are_dicom, phantoms),
         (phantom_volumes_agree_with_itk, phantoms),
         (figures_agree_with_scikit_learn, phantoms),
-        # Before trainings change that folder: the report is copied at first use.
+        # These come before trainings change that folder: the report is copied at first use.
         *((check, in_browser) for check in report.CHECKS),
         (evaluation.metrics_follow_their_schema, phantoms),
         (pytorch_answers_with_our_model, phantoms),

@@ -1,5 +1,5 @@
-"""The schemas of pipeline.yaml, as editors read it, and of events: an implementation of JSON Schema that is not ours judges by
-them as ctpipe itself does."""
+"""Checks the JSON schemas of pipeline.yaml, which editors use, and of events: an independent
+implementation of JSON Schema must judge by them as ctpipe itself does."""
 import json
 import subprocess
 import tempfile
@@ -73,7 +73,7 @@ BAD = [
 
 
 def judges_as_ctpipe_does(ctpipe):
-    """Pipelines that are well written and others that are not; the shipped one is the first."""
+    """Valid and invalid pipelines; the first is the one that is shipped."""
     schema = json.loads(subprocess.run([ctpipe, "stages", "--schema"], capture_output=True, check=True).stdout)
     jsonschema.Draft7Validator.check_schema(schema)
     validator = jsonschema.Draft7Validator(schema)
@@ -83,7 +83,7 @@ def judges_as_ctpipe_does(ctpipe):
             with open(f"{folder}/pipeline.yaml", "w") as file:
                 json.dump(pipeline, file)
             said = subprocess.run([ctpipe, "status"], cwd=folder, capture_output=True, text=True).stderr
-            # What is not there, or not wired, is beyond a schema.
+            # A schema cannot know what does not exist or is not wired.
             problems = [line for line in said.splitlines()
                         if not any(word in line for word in ("needs its input", "there is no"))]
             faults = [error.message for error in validator.iter_errors(pipeline)]
@@ -101,7 +101,8 @@ stages:
 
 
 def judges_events_as_they_are(ctpipe):
-    """events.schema.json is a schema, and what a run, a dry run with a lock, and an audit print is as it says."""
+    """The events' schema is valid, and what runs with a lock, without one and with --locked print
+    follows it, as does the JSON of six other commands."""
     schema = json.loads(subprocess.run([ctpipe, "stages", "--events-schema"], capture_output=True, check=True).stdout)
     jsonschema.Draft7Validator.check_schema(schema)
     validator = jsonschema.Draft7Validator(schema)

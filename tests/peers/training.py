@@ -1,5 +1,5 @@
-"""Whoever watches a training: TensorBoard reads its files, MLflow's server takes its runs. On phantoms that an earlier check
-has brought to volumes."""
+"""Checks what follows a training: TensorBoard reads its event files, and an MLflow server takes its
+runs. The phantoms were preprocessed by an earlier check."""
 import contextlib
 import json
 import os
@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 
-# Neither its server nor its client is to look for the world outside.
+# Neither MLflow's server nor its client may contact the outside world.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 SETTINGS = {"train.epochs": "6", "train.lr": "1e-3", "train.ema_decay": "0.5"}
 
@@ -28,7 +28,7 @@ def trained(place, **more):
 
 
 def interrupted(place, **more):
-    """Stopped by SIGTERM in its second epoch or later; what it had said by then."""
+    """Stops a training by SIGTERM in its second epoch or later; returns its output."""
     child = subprocess.Popen(command(place, **more), cwd=place.folder, stderr=subprocess.PIPE, text=True)
     said = []
     for line in child.stderr:
@@ -42,7 +42,7 @@ def interrupted(place, **more):
 
 
 def live(place):
-    """The folder that the current training was watched in."""
+    """The folder with the event files of the current training."""
     manifest = json.loads((place.folder / "artifacts/train/manifest.json").read_text())
     return place.folder / "artifacts/live/train" / manifest["key_hash"][:12]
 
@@ -55,7 +55,7 @@ def free_port():
 
 @contextlib.contextmanager
 def server(arguments, ready, log):
-    """A server of a peer until the block ends."""
+    """Runs the server of a peer until the block ends."""
     with open(log, "w") as out:
         child = subprocess.Popen([str(part) for part in arguments], stdout=out, stderr=out, start_new_session=True)
     try:
@@ -76,12 +76,13 @@ def server(arguments, ready, log):
 
 
 def tensorboard_reads_a_training_that_was_interrupted(place):
-    """Every step and epoch once, with the history's numbers, by its reader and by its server."""
+    """TensorBoard's reader and server find every step and epoch once, with the numbers of the
+    history."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     interrupted(place)
     said = trained(place)
-    assert "goes on from a checkpoint" in said, said
+    assert "continues from a checkpoint" in said, said
     history = place.table("train", "history.parquet")
     events = EventAccumulator(str(live(place)))
     events.Reload()
@@ -114,7 +115,8 @@ def tensorboard_reads_a_training_that_was_interrupted(place):
 
 
 def mlflow_takes_a_training_that_was_interrupted(place):
-    """Parameters, metrics and the model of one run; and a server that ends before the training does."""
+    """MLflow has the parameters, metrics and model of one run; a server that ends before the
+    training does no harm."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     folder = place.folder / "mlflow"
@@ -147,7 +149,7 @@ def mlflow_takes_a_training_that_was_interrupted(place):
         for name in names:
             copy = pathlib.Path(client.download_artifacts(run.info.run_id, name, str(folder)))
             assert copy.read_bytes() == (place.folder / "artifacts/train" / pathlib.Path(name).name).read_bytes(), name
-    # The server has ended: the next training does not.
+    # The server has ended, but the next training still succeeds.
     said = trained(place, **(settings | {"lr": "3e-3"}))
-    assert f"MLflow at {address}" in said and "the training goes on without it" in said, said
+    assert f"MLflow at {address}" in said and "the training continues without it" in said, said
     return f"{len(steps)} steps, {len(names)} files"

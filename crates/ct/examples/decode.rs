@@ -1,13 +1,14 @@
-//! Decodes files for a peer to compare: for each path on standard input, a line `PATH<tab>frames rows
-//! columns` or `PATH<tab>error: ...`, and the stored values as 32-bit little-endian numbers into the
-//! file that is named as the argument, one file after the other.
-//! `--time PATH REPEATS` prints the seconds that decoding its first frame takes.
+//! Decodes files so that another program can compare them. For each path on standard input it
+//! prints a line `PATH<tab>frames rows columns` or `PATH<tab>error: ...`. It writes the stored
+//! values of all files, one after the other, to the file named by the argument, as 32-bit
+//! little-endian numbers. `--time PATH REPEATS` prints the seconds that decoding the first frame
+//! takes.
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use ctpipe_ct::pixels::PixelError;
-use ctpipe_ct::{Image, Room};
+use ctpipe_ct::{AlignedBuffer, Image};
 
 fn main() -> std::io::Result<()> {
     if let [_, option, path, repeats] = &std::env::args().collect::<Vec<String>>()[..]
@@ -32,10 +33,11 @@ fn main() -> std::io::Result<()> {
     out.flush()
 }
 
-/// Seconds that the first frame takes once the file has been read and parsed, the median of `repeats`.
+/// Seconds to decode the first frame after the file has been read and parsed: the median of
+/// `repeats`.
 fn time(path: &str, repeats: usize) -> std::io::Result<()> {
     let image = Image::from_bytes(std::fs::read(path)?).map_err(std::io::Error::other)?;
-    let mut room = Room::default();
+    let mut room = AlignedBuffer::default();
     let mut seconds = Vec::with_capacity(repeats);
     for _ in 0..repeats.max(1) {
         let started = Instant::now();
@@ -51,7 +53,7 @@ fn time(path: &str, repeats: usize) -> std::io::Result<()> {
 /// Number of frames, rows and columns.
 fn append(bytes: Vec<u8>, values: &mut Vec<u8>) -> Result<[usize; 3], PixelError> {
     let image = Image::from_bytes(bytes)?;
-    let mut room = Room::default();
+    let mut room = AlignedBuffer::default();
     let mut size = [0, 0];
     for index in 0..image.frames() {
         let frame = image.frame(index, &mut room)?;

@@ -1,5 +1,5 @@
-//! Finds the files below a folder, and the members of archives among them, and reads their headers in
-//! parallel. Judges nothing.
+//! Finds the files below a folder, and the members of archives among them, and reads their headers
+//! in parallel. Whether a series can be used is decided elsewhere.
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -15,14 +15,14 @@ use walkdir::WalkDir;
 use crate::header::{Header, Scanned, scan};
 use crate::source::{self, Source};
 
-/// One file, or one member of an archive, with what it turned out to be.
+/// One file, or one member of an archive, and what it turned out to be.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Path below the folder, with `/`; as [`to_path`] reads it.
+    /// Path below the folder, with `/`, in the form that [`to_path`] reads.
     pub path: String,
     /// Name of the member, where the file is an archive.
     pub member: Option<String>,
-    /// What it is.
+    /// What the file is.
     pub what: Scanned,
 }
 
@@ -35,19 +35,19 @@ impl Found {
         }
     }
 
-    /// Where a frame of it is to be had.
+    /// Where a frame of the file can be read.
     pub fn source(&self, root: &Path, frame: usize) -> Source {
-        // A root that is the file itself has nothing below.
+        // If the root is the file itself, there is nothing below it.
         let path = if self.path.is_empty() { root.to_owned() } else { root.join(to_path(&self.path)) };
         Source { path, member: self.member.clone(), frame }
     }
 }
 
-/// Members of an archive that one thread reads in a row, at least: opening it costs time for each that
-/// it has.
+/// Minimum number of members of an archive that one thread reads in a row. Opening an archive takes
+/// time for each of its members.
 const MEMBERS: usize = 64;
 
-/// Every file below a folder, by name; nothing is opened yet.
+/// Every file below a folder, sorted by name. No file has been opened yet.
 pub struct Listing {
     root: PathBuf,
     entries: Vec<Entry>,
@@ -55,21 +55,21 @@ pub struct Listing {
 
 enum Entry {
     File(String),
-    /// What could not be listed.
+    /// A file or folder that could not be listed.
     Lost(Found),
 }
 
 impl Listing {
-    /// Lists `root`, or takes it for the one file if it is none. Sorted by name, folder by folder, so that the
-    /// order is the same on every file system.
+    /// Lists `root`, or takes it as the only file if it is not a folder. The list is sorted by
+    /// name, folder by folder, so that the order is the same on every file system.
     pub fn of(root: &Path) -> Listing {
         let relative = |path: &Path| to_text(path.strip_prefix(root).unwrap_or(path));
         let entry = |entry: walkdir::Result<walkdir::DirEntry>| match entry {
             Ok(entry) => entry.file_type().is_file().then(|| Entry::File(relative(entry.path()))),
-            // A loop of links, or a folder that went away while it was read.
+            // A loop of links, or a folder that disappeared while it was being read.
             Err(error) => {
                 let path = error.path().map(relative).unwrap_or_default();
-                // The error's own words hold the full path of this machine.
+                // The error's own text holds a full path of this machine.
                 let problem = match error.io_error() {
                     Some(e) => format!("cannot be listed: {}", e.kind()),
                     None => "a link that leads back to a folder that it is in".to_owned(),
@@ -81,18 +81,20 @@ impl Listing {
         Listing { root: root.to_owned(), entries: walk.into_iter().filter_map(entry).collect() }
     }
 
-    /// The files of these names below `root`, which somebody else has listed: as [`Found::path`] has them, and
-    /// the empty one for `root` itself. They come [in order](in_order).
+    /// The files with these names below `root`, which have been listed before: as in
+    /// [`Found::path`], with an empty name for `root` itself. They must come [in order](in_order).
     pub fn named<'a>(root: &Path, names: impl Iterator<Item = &'a str>) -> Listing {
         Listing { root: root.to_owned(), entries: names.map(|name| Entry::File(name.to_owned())).collect() }
     }
 
-    /// Reads the headers of all, in the order of the listing; members of archives in the order of the archive.
+    /// Reads the headers of all files, in the order of the listing; members of an archive keep its
+    /// order.
     ///
-    /// `tell` is told how many of how many files are done; its error ends the search.
+    /// `tell` is called with the number of files done and the total; an error from it ends the
+    /// search.
     ///
     /// # Errors
-    /// What `tell` says.
+    /// The error that `tell` returned.
     pub fn read<E: Send>(&self, tell: &(dyn Fn(u64, u64) -> Result<(), E> + Sync)) -> Result<Vec<Found>, E> {
         let total = self.entries.len() as u64;
         let done = AtomicU64::new(0);
@@ -113,11 +115,11 @@ impl Listing {
     }
 }
 
-/// The order of [`Listing::of`], a name's bytes that are no UTF-8 apart: folder by folder, so that what separates
-/// names comes before all that is in them.
+/// The order of [`Listing::of`], except for bytes in names that are not UTF-8. It goes folder by
+/// folder, so the separator sorts before every other character.
 pub fn in_order<'a>(a: &'a str, b: &'a str) -> Ordering {
     let (a, b) = (a.as_bytes(), b.as_bytes());
-    // What they have in common is long, so several bytes at a time.
+    // Their common prefix is long, so it is compared several bytes at a time.
     let words = |name: &'a [u8]| name.as_chunks::<8>().0.iter();
     let same = 8 * words(a).zip(words(b)).take_while(|(a, b)| a == b).count();
     let same = same + a[same..].iter().zip(&b[same..]).take_while(|(a, b)| a == b).count();
@@ -125,7 +127,7 @@ pub fn in_order<'a>(a: &'a str, b: &'a str) -> Ordering {
     next(a).cmp(&next(b))
 }
 
-/// How many files an archive holds, from its directory; `None` when it cannot be read.
+/// Number of files in an archive, read from its directory; `None` when it cannot be read.
 pub fn members(path: &Path) -> Option<usize> {
     let archive = source::open(path).ok()?;
     Some(archive.file_names().filter(|name| !name.ends_with('/')).count())
@@ -144,7 +146,7 @@ fn unreadable(error: &io::Error) -> Scanned {
     Scanned::Unreadable(format!("cannot be read: {}", error.kind()))
 }
 
-/// A file, or what is in it.
+/// Looks at a file, or at the members of an archive.
 fn look(path: &str, file: &Path) -> Vec<Found> {
     let one = |what| vec![Found { path: path.to_owned(), member: None, what }];
     match File::open(file).and_then(scan_here) {
@@ -180,7 +182,7 @@ fn look_into(path: &str, file: &Path) -> Vec<Found> {
             }
             let what = match source::member_at(&mut archive, index) {
                 Ok((file, _)) => match scan_here(file) {
-                    // Archives in archives are left alone.
+                    // Archives within archives are ignored.
                     Ok(Scanned::Archive) => Scanned::NotDicom,
                     Ok(what) => what,
                     Err(error) => unreadable(&error),

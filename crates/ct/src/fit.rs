@@ -1,9 +1,10 @@
-//! What of a series fills the volume: all of it, all of it in true proportions, or the lungs.
+//! Which part of a series fills the volume: all of it stretched, all of it in true proportions, or
+//! the lungs.
 
 use crate::geometry::{Canonical, Stack};
 use crate::resample::Cells;
 
-/// What of a series fills the volume.
+/// Which part of a series fills the volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fit {
     /// The whole series, stretched along each axis to fill the cube.
@@ -11,15 +12,16 @@ pub enum Fit {
     Stretch,
     /// The whole series in true proportions, in the middle of a cube; the rest is air.
     Isotropic,
-    /// The lungs with a margin of 10 mm, stretched along each axis; where no lungs are found, the body.
+    /// The lungs with a margin of 10 mm, stretched along each axis; where no lungs are found, the
+    /// body.
     Lungs,
 }
 
 impl Fit {
-    /// As in a pipeline file.
+    /// The names as written in a pipeline file.
     pub const NAMES: &[&str] = &["stretch", "isotropic", "lungs"];
 
-    /// The fit of a name.
+    /// The fit with the given name.
     pub fn named(name: &str) -> Option<Fit> {
         match name {
             "stretch" => Some(Fit::Stretch),
@@ -30,23 +32,23 @@ impl Fit {
     }
 }
 
-/// Edge of the coarse volume in which lungs are looked for: voxels of 3 mm or so, thin enough for the
-/// chest wall to keep the lungs apart from the air outside.
+/// Edge of the coarse volume in which the lungs are searched. Its voxels are about 3 mm, small
+/// enough for the chest wall to separate the lungs from the air outside.
 pub(crate) const OVERVIEW: usize = 128;
-/// Tissue and blood are above, lung and air below.
+/// Tissue and blood are above this, lung and air below.
 const THRESHOLD_HU: f32 = -400.0;
-/// Around the lungs, in mm.
+/// Margin around the lungs, in mm.
 const MARGIN: f64 = 10.0;
-/// Both lungs of a small child are above this, in mm³; air in the bowel is below.
+/// Both lungs of a small child together are larger than this, in mm³; air in the bowel is smaller.
 const LEAST_LUNGS: f64 = 200_000.0;
-/// The smaller lung as a part of the larger, at least.
+/// Minimum size of the smaller lung relative to the larger one.
 const LEAST_PART: f64 = 0.1;
 
 /// A box along the stack's directions, in mm, and how it was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Fitted {
     pub(crate) edges: [(f64, f64); 3],
-    /// Lungs were asked for and not found: this is the body.
+    /// Whether lungs were requested but not found, so that this is the body.
     pub(crate) fell_back: bool,
 }
 
@@ -59,7 +61,7 @@ impl Fitted {
         self.edges.map(|edges| Cells::over(edges, count))
     }
 
-    /// The smallest cube around it.
+    /// The smallest cube around this box.
     pub(crate) fn cube(&self) -> Fitted {
         let longest = self.edges.iter().map(|(low, high)| high - low).fold(0.0, f64::max);
         let edges = self.edges.map(|(low, high)| {
@@ -69,13 +71,14 @@ impl Fitted {
         Fitted { edges, ..*self }
     }
 
-    /// The lungs in an overview of `OVERVIEW³` over this box; the body where there are none.
+    /// Finds the lungs in an overview of `OVERVIEW³` voxels over this box, or the body where there
+    /// are none.
     pub(crate) fn lungs(&self, overview: &[f32], stack: &Stack) -> Fitted {
         let n = OVERVIEW;
         let steps = self.edges.map(|(low, high)| (high - low) / n as f64);
         let air: Vec<bool> = overview.iter().map(|hu| *hu < THRESHOLD_HU).collect();
         let Canonical(axes) = stack.directions.canonical();
-        // Air outside of the body touches a side; lungs may be cut at the top and at the bottom.
+        // Air outside the body touches a side; lungs may be cut off at the top and at the bottom.
         let upwards = axes[2].0;
         let sides: Vec<usize> = (0..3).filter(|axis| *axis != upwards).collect();
         let outside = |c: &Component| sides.iter().any(|&axis| c.low[axis] == 0 || c.high[axis] == n - 1);
@@ -94,7 +97,7 @@ impl Fitted {
         Fitted { edges, fell_back: true }
     }
 
-    /// The box around components, with the margin, within this one.
+    /// The box around components, with the margin, clipped to this box.
     fn around(&self, components: &[&Component], steps: [f64; 3]) -> [(f64, f64); 3] {
         std::array::from_fn(|axis| {
             let (low, high) = self.edges[axis];

@@ -1,22 +1,26 @@
-//! Slices in the patient: their order, where each lies in the stack, and which way is up. Millimetres;
-//! LPS: x to the patient's left, y to the back, z to the head (PS3.3 section C.7.6.2.1.1).
+//! The slices in patient coordinates: their order, where each lies in the stack, and which way is
+//! up. Lengths are in millimetres. Coordinates are LPS: x to the patient's left, y to the back, z
+//! to the head (PS3.3 section C.7.6.2.1.1).
 
 use crate::header::Plane;
 
-/// Direction cosines of one orientation may differ by this (they are written with six digits or so).
+/// Direction cosines of the same orientation may differ by this much, because they are written with
+/// about six digits.
 pub(crate) const ORIENTATION_TOLERANCE: f64 = 1e-3;
-/// Positions closer than this, in mm, are one position.
+/// Positions closer than this, in mm, count as one position.
 pub(crate) const POSITION_TOLERANCE: f64 = 0.01;
-/// Relative difference of slice distances, and of a gap to a whole multiple of its neighbours.
+/// Relative tolerance of slice distances, and of a gap compared with a whole multiple of its
+/// neighbours.
 pub(crate) const SPACING_TOLERANCE: f64 = 0.1;
-/// Sideways shift from slice to slice, relative to their distance, beyond which the stack is tilted.
+/// A sideways shift from slice to slice, relative to their distance, beyond which the stack is
+/// tilted.
 const TILT_TOLERANCE: f64 = 0.02;
-/// Row and column direction must be this near to unit length and to a right angle.
+/// Tolerance of row and column direction from unit length and from a right angle.
 const RIGHT_ANGLE_TOLERANCE: f64 = 0.01;
-/// Pixels of anything that lies in a scanner, in mm.
+/// Plausible pixel spacing of anything in a scanner, in mm.
 const PIXEL_SPACING: std::ops::RangeInclusive<f64> = 0.005..=50.0;
-/// Cosine of the angle (37 degrees) between an axis of the stack and the patient's nearest; gantries
-/// tilt by 30 at most.
+/// Cosine of the largest angle (37 degrees) between an axis of the stack and the patient's nearest
+/// axis; gantries tilt by 30 degrees at most.
 const OBLIQUE: f64 = 0.8;
 
 type Vector = [f64; 3];
@@ -29,18 +33,18 @@ fn minus(a: Vector, b: Vector) -> Vector {
     std::array::from_fn(|i| a[i] - b[i])
 }
 
-/// Directions of a stack: along a row, along a column, and the slice normal, of unit length.
+/// Directions of a stack as unit vectors: along a row, along a column, and the slice normal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Directions(pub [[f64; 3]; 3]);
 
-/// For each patient axis (x, y, z), which direction of the stack runs along it (0: along a row, 1:
-/// along a column, 2: the normal), and whether against it.
+/// For each patient axis (x, y, z), which direction of the stack runs along it (0 for along a row,
+/// 1 for along a column, 2 for the normal), and whether it runs in the opposite sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canonical(pub [(usize, bool); 3]);
 
 impl Directions {
-    /// From Image Orientation (Patient); `None` where its two directions are no right angle of unit
-    /// vectors.
+    /// From Image Orientation (Patient); `None` where its two directions are not unit vectors at a
+    /// right angle.
     pub fn new([ax, ay, az, bx, by, bz]: [f64; 6]) -> Option<Directions> {
         let (a, b) = ([ax, ay, az], [bx, by, bz]);
         let off = |value: f64, wanted: f64| (value - wanted).abs() > RIGHT_ANGLE_TOLERANCE;
@@ -51,7 +55,7 @@ impl Directions {
         Some(Directions([a, b, n].map(|v| v.map(|x| x / dot(v, v).sqrt()))))
     }
 
-    /// The assignment of patient axes that turns the stack least.
+    /// The assignment of patient axes that rotates the stack least.
     pub fn canonical(&self) -> Canonical {
         const ALL: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
         let along = |order: &[usize; 3]| (0..3).map(|axis| self.0[order[axis]][axis].abs()).sum::<f64>();
@@ -60,7 +64,7 @@ impl Directions {
         Canonical(std::array::from_fn(|axis| (best[axis], self.0[best[axis]][axis] < 0.0)))
     }
 
-    /// What a stack of these slices is called, by the patient axis that its normal runs along.
+    /// The name of a stack of these slices, by the patient axis that its normal runs along.
     pub fn plane_name(&self) -> &'static str {
         let Canonical(axes) = self.canonical();
         match axes.iter().position(|(of, _)| *of == 2) {
@@ -70,7 +74,7 @@ impl Directions {
         }
     }
 
-    /// Whether some axis of the stack lies between two of the patient's.
+    /// Whether an axis of the stack lies between two of the patient's axes.
     pub(crate) fn oblique(&self) -> bool {
         let Canonical(axes) = self.canonical();
         axes.iter().enumerate().any(|(axis, (of, _))| self.0[*of][axis].abs() < OBLIQUE)
@@ -86,13 +90,13 @@ pub struct Stack {
     pub size: [usize; 2],
     /// Distance between rows and between columns.
     pub pixel_spacing: [f64; 2],
-    /// Centre of each slice's first voxel along the three directions, by rising distance along the
-    /// normal.
+    /// Centre of each slice's first voxel along the three directions, by increasing distance along
+    /// the normal.
     pub origins: Vec<[f64; 3]>,
 }
 
 impl Stack {
-    /// Puts slices in order: the stack, and the index of each of its slices in `positions`.
+    /// Puts slices in order. Returns the stack, and the index of each of its slices in `positions`.
     pub fn new(
         directions: Directions,
         size: [usize; 2],
@@ -101,7 +105,7 @@ impl Stack {
     ) -> (Stack, Vec<usize>) {
         let placed: Vec<Vector> = positions.iter().map(|p| directions.0.map(|axis| dot(*p, axis))).collect();
         let mut order: Vec<usize> = (0..positions.len()).collect();
-        // Position first; the index, which is the order of the sorted file names, breaks ties.
+        // By position; ties are broken by the index, which is the order of the sorted file names.
         order.sort_by(|&a, &b| placed[a][2].total_cmp(&placed[b][2]).then(a.cmp(&b)));
         let origins = order.iter().map(|&index| placed[index]).collect();
         (Stack { directions, size, pixel_spacing, origins }, order)
@@ -112,15 +116,16 @@ impl Stack {
         self.origins.windows(2).map(|pair| pair[1][2] - pair[0][2]).collect()
     }
 
-    /// Median distance between neighbouring slices; `None` for one slice, or all at one place.
+    /// Median distance between neighbouring slices; `None` for a single slice, or when all are at
+    /// one position.
     pub fn spacing(&self) -> Option<f64> {
         let mut gaps = self.gaps();
         gaps.sort_by(f64::total_cmp);
         gaps.get(gaps.len() / 2).copied().filter(|&gap| gap > POSITION_TOLERANCE)
     }
 
-    /// Gaps that are a whole multiple of each neighbour: slices are missing there. Where the distance
-    /// changes for good, the neighbour on one side is as large.
+    /// Whether slices are missing: a gap is a whole multiple of each neighbouring gap. Where the
+    /// distance changes permanently, the gap on one side is just as large.
     pub(crate) fn missing(&self) -> bool {
         let gaps = self.gaps();
         let multiple = |gap: f64, of: f64| {
@@ -148,8 +153,8 @@ impl Stack {
         self.spacing().is_some_and(|s| self.gaps().iter().any(|&gap| off(gap, s)))
     }
 
-    /// Whether slices are shifted against each other in their plane, and if so, whether all by the same
-    /// angle, as a tilted gantry does.
+    /// Whether slices are shifted against each other in their plane, and if so, whether all are
+    /// shifted by the same angle, as with a tilted gantry.
     pub(crate) fn shifted(&self) -> Option<Shift> {
         let steps: Vec<Vector> = self.origins.windows(2).map(|p| minus(p[1], p[0])).collect();
         let sideways = |s: &Vector| s[0].hypot(s[1]);
@@ -166,14 +171,14 @@ impl Stack {
         Some(if even { Shift::Tilt } else { Shift::Uneven })
     }
 
-    /// Angle between the way from slice to slice and the slice normal, in degrees.
+    /// Angle between the line from slice to slice and the slice normal, in degrees.
     pub fn tilt(&self) -> f64 {
         let (Some(first), Some(last)) = (self.origins.first(), self.origins.last()) else { return 0.0 };
         let whole = minus(*last, *first);
         if whole[2] > 0.0 { whole[0].hypot(whole[1]).atan2(whole[2]).to_degrees() } else { 0.0 }
     }
 
-    /// Extent along the three directions: from the edge of the outermost voxels to the other.
+    /// Extent along the three directions, between the outer edges of the outermost voxels.
     pub fn extent(&self) -> [(f64, f64); 3] {
         let edges = |axis: usize, spacing: f64, count: usize| {
             let all = self.origins.iter().map(|o| o[axis]);
@@ -188,7 +193,8 @@ impl Stack {
         [edges(0, column_spacing, columns), edges(1, row_spacing, rows), along]
     }
 
-    /// Where slices meet: half way between neighbours, and as far beyond the outermost.
+    /// Borders of the slices: half way between neighbours, and equally far beyond the outermost
+    /// ones.
     pub(crate) fn borders(&self) -> Vec<f64> {
         let at: Vec<f64> = self.origins.iter().map(|o| o[2]).collect();
         let (Some(&first), Some(&last)) = (at.first(), at.last()) else { return Vec::new() };
@@ -206,12 +212,12 @@ impl Stack {
 pub(crate) enum Shift {
     /// All by the same angle.
     Tilt,
-    /// Each as it likes.
+    /// By different amounts.
     Uneven,
 }
 
 impl Plane {
-    /// Everything but the position that is needed to place a slice of a size.
+    /// Everything except the position that is needed to place a slice and know its size.
     pub(crate) fn drawable(&self) -> Option<(Directions, [f64; 2])> {
         let directions = Directions::new(self.orientation?)?;
         let spacing = self.pixel_spacing.filter(|s| s.iter().all(|s| PIXEL_SPACING.contains(s)))?;
@@ -261,8 +267,8 @@ mod tests {
         assert!(stack(&[0.0, 5.0, 10.0, 20.0]).missing());
         assert!(stack(&[0.0, 2.0, 8.1, 10.1]).missing());
         assert!(!stack(&[0.0, 4.0, 8.0, 15.0, 22.0, 29.0]).missing());
-        assert!(!stack(&[0.0, 5.0, 10.0, 20.0, 30.0]).missing(), "the distance changes for good");
-        assert!(!stack(&[0.0, 4.0, 10.0, 14.0]).missing(), "one and a half");
+        assert!(!stack(&[0.0, 5.0, 10.0, 20.0, 30.0]).missing(), "the distance changes permanently");
+        assert!(!stack(&[0.0, 4.0, 10.0, 14.0]).missing(), "one and a half times");
         assert!(!stack(&[0.0, 2.0]).missing());
     }
 

@@ -1,4 +1,4 @@
-//! What one DICOM file says of itself, pixel data not read. Knows no other file of the series.
+//! Reads the header of one DICOM file, without its pixel data.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use crate::dicom::{DataSet, Part10, Problem};
 use crate::source;
 
-/// Text that many files have in common and that is in memory once for all that a thread reads: of a
-/// hundred thousand headers half would be repetition.
+/// Text that many files share. Each thread keeps one copy of what it reads, because half of a
+/// hundred thousand headers would be repetition.
 pub type Text = Arc<str>;
 
 thread_local! {
     static TEXTS: RefCell<HashSet<Text>> = RefCell::default();
 }
 
-/// Texts that a thread remembers; series come one after the other, so the latest are enough.
+/// Number of texts that a thread remembers. Series follow one another, so the latest texts suffice.
 const REMEMBERED: usize = 1 << 10;
 
 fn shared(text: &str) -> Text {
@@ -33,73 +33,75 @@ fn shared(text: &str) -> Text {
     })
 }
 
-/// The attributes that ctpipe uses. Units are DICOM's: millimetres in the patient's LPS coordinates.
+/// The attributes that ctpipe uses. Units are those of DICOM: millimetres in the patient's LPS
+/// coordinates.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Header {
-    /// (0008,0016), empty when missing.
+    /// SOP Class UID (0008,0016), empty when missing.
     pub class: Text,
-    /// (0008,0008) in capitals, its values between backslashes: `ORIGINAL\PRIMARY\AXIAL`.
+    /// Image Type (0008,0008) in capitals, with backslashes between its values:
+    /// `ORIGINAL\PRIMARY\AXIAL`.
     pub image_type: Text,
-    /// (0008,0018), empty when missing.
+    /// SOP Instance UID (0008,0018), empty when missing.
     pub sop_instance_uid: String,
-    /// (0020,000D), empty when missing.
+    /// Study Instance UID (0020,000D), empty when missing.
     pub study_uid: Text,
-    /// (0020,000E), empty when missing.
+    /// Series Instance UID (0020,000E), empty when missing.
     pub series_uid: Text,
-    /// (0008,0060), empty when missing.
+    /// Modality (0008,0060), empty when missing.
     pub modality: Text,
-    /// (0010,0020). Personal: must not leave the stage that hashes it.
+    /// Patient ID (0010,0020). Personal: it must not leave the stage that hashes it.
     pub patient_id: Text,
-    /// (0010,1010) in years.
+    /// Patient's Age (0010,1010) in years.
     pub age: Option<f64>,
-    /// (0010,0040): `F`, `M` or `O`; anything else is left out.
+    /// Patient's Sex (0010,0040): `F`, `M` or `O`; any other value is left out.
     pub sex: Option<Text>,
-    /// (0028,0010).
+    /// Rows (0028,0010).
     pub rows: u32,
-    /// (0028,0011).
+    /// Columns (0028,0011).
     pub columns: u32,
-    /// (0028,0002), 1 when missing.
+    /// Samples per Pixel (0028,0002), 1 when missing.
     pub samples: u32,
-    /// (0020,0013).
+    /// Instance Number (0020,0013).
     pub instance_number: Option<i32>,
-    /// (0008,0070).
+    /// Manufacturer (0008,0070).
     pub manufacturer: Option<Text>,
-    /// (0008,1090).
+    /// Manufacturer's Model Name (0008,1090).
     pub model: Option<Text>,
-    /// (0018,1210).
+    /// Convolution Kernel (0018,1210).
     pub kernel: Option<Text>,
-    /// (0018,0060) in kV.
+    /// KVP (0018,0060) in kV.
     pub kvp: Option<f64>,
-    /// (0028,0101).
+    /// Bits Stored (0028,0101).
     pub bits_stored: u32,
     /// Transfer syntax UID.
     pub transfer_syntax: Text,
-    /// Whether there is pixel data.
+    /// Whether the file has pixel data.
     pub has_pixels: bool,
-    /// A plane a frame: one, but for multi-frame files.
+    /// One plane for each frame: a single one, except in multi-frame files.
     pub planes: Vec<Plane>,
 }
 
 impl Header {
-    /// The values of (0008,0008).
+    /// The values of Image Type (0008,0008).
     pub fn image_types(&self) -> impl Iterator<Item = &str> {
         self.image_type.split('\\').filter(|value| !value.is_empty())
     }
 }
 
-/// Where one frame lies in the patient, and in what its values are.
+/// Where one frame lies in the patient, and whether its values are HU.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plane {
-    /// (0020,0032): centre of the first voxel.
+    /// Image Position (Patient) (0020,0032): centre of the first voxel.
     pub position: Option<[f64; 3]>,
-    /// (0020,0037): direction along a row, then along a column.
+    /// Image Orientation (Patient) (0020,0037): direction along a row, then along a column.
     pub orientation: Option<[f64; 6]>,
-    /// (0028,0030): distance between rows, then between columns.
+    /// Pixel Spacing (0028,0030): distance between rows, then between columns.
     pub pixel_spacing: Option<[f64; 2]>,
-    /// (0018,0050).
+    /// Slice Thickness (0018,0050).
     pub slice_thickness: Option<f64>,
-    /// Values are HU as far as the file says: rescale type (0028,1054) HU, US or missing, and no
-    /// lookup table.
+    /// Whether values are HU as far as the file says: Rescale Type (0028,1054) is HU, US or
+    /// missing, and there is no lookup table.
     pub in_hu: bool,
 }
 
@@ -109,24 +111,24 @@ const DIRECTORY: &str = "1.2.840.10008.1.3.10";
 /// What a file turned out to be.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scanned {
-    /// DICOM, with what it says.
+    /// DICOM, with its header.
     Dicom(Box<Header>),
-    /// Something else: ignored.
+    /// Something else, which is ignored.
     NotDicom,
-    /// A zip archive: what is in it counts.
+    /// A zip archive, whose members are scanned instead.
     Archive,
     /// DICOM that cannot be read, and why.
     Unreadable(String),
 }
 
-/// Bytes read at first: the header of most files, and one read for a small one.
+/// Bytes read at first: the header of most files, and all of a small file in one read.
 const FIRST: usize = 16 << 10;
-/// A header above this is none that a scanner wrote.
+/// Largest header; no scanner writes a larger one.
 pub(crate) const LARGEST: usize = 16 << 20;
 
 /// Reads the header of a file.
 ///
-/// `room` is reused from file to file.
+/// `room` is memory that is reused from file to file.
 ///
 /// # Errors
 /// When the file cannot be read at all.
@@ -157,7 +159,7 @@ fn read(bytes: &[u8], complete: bool, limit: usize) -> Result<Scanned, Problem> 
         return Ok(Scanned::Archive);
     }
     let Some(part) = Part10::open(bytes) else { return Ok(Scanned::NotDicom) };
-    // A DICOMDIR is an index of files and no image.
+    // A DICOMDIR is an index of files and not an image.
     if part.class.starts_with(DIRECTORY) {
         return Ok(Scanned::NotDicom);
     }
@@ -214,15 +216,16 @@ pub(crate) fn frames(set: &DataSet<'_>) -> usize {
     set.number(0x0028_0008).map_or(1, |n| n.clamp(1.0, 1e9) as usize)
 }
 
-/// Frames of a file that are told apart; enhanced CT has some thousands.
+/// Maximum number of frames of a file that are distinguished; enhanced CT has some thousands.
 const MOST_FRAMES: usize = 1 << 15;
 
-/// A plane a frame. Frames that have no functional groups of their own (PS3.3 section C.7.6.16) cannot
-/// be told apart: they share what the file says of all, and a claimed number of them makes two planes.
+/// One plane for each frame. Frames without functional groups of their own (PS3.3 section C.7.6.16)
+/// cannot be distinguished: they share what the file says of all frames, and a claimed number of
+/// them gives two planes.
 fn planes(set: &DataSet<'_>) -> Vec<Plane> {
     let mut common = Plane { in_hu: true, ..Plane::default() };
     describe(&mut common, set);
-    // Unsigned values cannot be HU as they are: air is below zero.
+    // Unsigned values cannot be HU without rescale: air is below zero.
     let scaled = |set: &DataSet<'_>| set.get(RESCALE_INTERCEPT).is_some();
     let groups = |set: &DataSet<'_>| set.items(GROUPS[3]).next().is_some_and(|item| scaled(&item));
     let scaled = scaled(set)
@@ -251,8 +254,8 @@ fn planes(set: &DataSet<'_>) -> Vec<Plane> {
     planes
 }
 
-/// Plane Position, Plane Orientation, Pixel Measures and Pixel Value Transformation, in which the
-/// attributes are called what they are called in a file of one frame.
+/// Plane Position, Plane Orientation, Pixel Measures and Pixel Value Transformation. Their
+/// attributes have the same tags as in a file with one frame.
 const GROUPS: [u32; 4] = [0x0020_9113, 0x0020_9116, 0x0028_9110, 0x0028_9145];
 
 fn describe_groups(plane: &mut Plane, groups: &DataSet<'_>) {
@@ -269,12 +272,13 @@ fn describe(plane: &mut Plane, set: &DataSet<'_>) {
     plane.pixel_spacing = set.array(SPACING).or(plane.pixel_spacing);
     plane.slice_thickness = set.number(THICKNESS).or(plane.slice_thickness);
     if let Some(unit) = set.text(RESCALE_TYPE) {
-        // US is "unspecified": what writers put where they must put something.
+        // US means "unspecified", which writers put where they must put something.
         plane.in_hu = ["HU", "US", "UNSPECIFIED"].contains(&unit.to_ascii_uppercase().as_str());
     }
 }
 
-/// Slope and intercept of each frame: its own, those shared by all, or the file's; 1 and 0 when missing.
+/// Slope and intercept of each frame: its own, those shared by all frames, or those of the file; 1
+/// and 0 when missing.
 pub(crate) fn rescales(set: &DataSet<'_>) -> Vec<(f64, f64)> {
     let of = |set: &DataSet<'_>| {
         let slope = set.number(0x0028_1053);

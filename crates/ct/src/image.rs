@@ -1,11 +1,11 @@
-//! The image in one file, opened: its frames are read and decoded one at a time, by several threads if
-//! need be, and only what is asked for is read. Knows no other file.
+//! Opens the image in one file. Its frames are read and decoded one at a time, if necessary by
+//! several threads, and only the requested frames are read.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Range;
 
-use ctpipe_disk::Room;
+use ctpipe_disk::AlignedBuffer;
 
 use crate::codec::{self, Shape};
 use crate::dicom::dataset::DataSet;
@@ -16,18 +16,34 @@ use crate::pixels::{Frame, Padding, PixelError, Stored};
 use crate::source::{self, Source};
 use crate::storage::Storage;
 
-/// What pixel data of a transfer syntax is coded in, for people.
+/// The name of a transfer syntax's codec, for people.
 pub fn codec_name(transfer_syntax: &str) -> &'static str {
     Syntax::of(transfer_syntax).name()
 }
 
-/// What a deflated data set is inflated to in memory, at most; what lies behind is inflated again for
-/// each frame.
+/// How much of a deflated data set is kept inflated in memory. What lies beyond that is inflated
+/// again for each frame.
 const INFLATED: usize = 16 << 20;
-/// Of a frame: 8192 x 8192. No CT has more, and no decoder is asked for more.
+/// Largest frame, 8192 x 8192. No CT has more, and no decoder is given more.
 const MOST_PIXELS: u64 = 1 << 26;
-/// A coded frame beyond this and twice its samples is none.
+/// A coded frame larger than this and than twice its samples is refused.
 const MOST_CODED: u64 = 16 << 20;
+
+impl Source {
+    /// Whether both hold the same values in the same unit. A source that cannot be read equals no
+    /// other.
+    pub fn same_pixels(&self, other: &Source) -> bool {
+        let (mut room_a, mut room_b) = (AlignedBuffer::default(), AlignedBuffer::default());
+        let mut same = || {
+            let (a, b) =
+                (Image::open(self, AlignedBuffer::default())?, Image::open(other, AlignedBuffer::default())?);
+            let (a, b) = (a.frame(self.frame, &mut room_a)?, b.frame(other.frame, &mut room_b)?);
+            let unit = |f: &Frame<'_>| (f.rows, f.columns, f.slope, f.intercept);
+            Ok::<bool, PixelError>(unit(&a) == unit(&b) && a.values().eq(b.values()))
+        };
+        same().unwrap_or(false)
+    }
+}
 
 /// The image in one file (PS3.3 section C.7.6.3).
 #[derive(Debug)]
@@ -37,11 +53,12 @@ pub struct Image {
 }
 
 impl Image {
-    /// Opens what a source names; its frame is not looked at. `room` is memory that may be used again.
+    /// Opens the file that a source names, without reading its frame. `room` is memory that may be
+    /// reused.
     ///
     /// # Errors
-    /// When the file cannot be read, or no frame of it can.
-    pub fn open(source: &Source, room: Room) -> Result<Image, PixelError> {
+    /// When the file cannot be read, or none of its frames can.
+    pub fn open(source: &Source, room: AlignedBuffer) -> Result<Image, PixelError> {
         let storage = match &source.member {
             None => Storage::open(File::open(&source.path)?, room)?,
             Some(member) => Storage::memory(source::member(&source.path, member)?),
@@ -49,7 +66,7 @@ impl Image {
         Image::from_storage(storage)
     }
 
-    /// The same of a file's bytes.
+    /// The same from the bytes of a file.
     ///
     /// # Errors
     /// When no frame can be read.
@@ -89,16 +106,16 @@ impl Image {
         }
     }
 
-    /// Frames that the file says it has. It may have fewer.
+    /// Number of frames that the file claims to have. It may have fewer.
     pub fn frames(&self) -> usize {
         self.described.frames
     }
 
-    /// Reads a frame, decoded where it is coded. `room` is memory that may be used again.
+    /// Reads a frame, and decodes it where it is coded. `room` is memory that may be reused.
     ///
     /// # Errors
     /// When there is no such frame or it is damaged.
-    pub fn frame<'a>(&'a self, index: usize, room: &'a mut Room) -> Result<Frame<'a>, PixelError> {
+    pub fn frame<'a>(&'a self, index: usize, room: &'a mut AlignedBuffer) -> Result<Frame<'a>, PixelError> {
         let Described { syntax, shape, stored, padding, .. } = self.described;
         let bytes = match &self.described.pixels {
             Pixels::Native { start, length, swapped } => {
@@ -115,8 +132,8 @@ impl Image {
         Ok(Frame { rows, columns, bytes, stored, slope, intercept, padding })
     }
 
-    /// The memory, to be used for another file.
-    pub fn into_room(self) -> Room {
+    /// Returns the memory, to be used for another file.
+    pub fn into_room(self) -> AlignedBuffer {
         self.storage.into_room()
     }
 
@@ -125,11 +142,11 @@ impl Image {
         index: usize,
         (start, length): (u64, u64),
         swapped: usize,
-        room: &'a mut Room,
+        room: &'a mut AlignedBuffer,
     ) -> Result<Cow<'a, [u8]>, PixelError> {
         let Described { shape: Shape { rows, columns, .. }, allocated, .. } = self.described;
         let bits = rows as u64 * columns as u64 * u64::from(allocated);
-        // Frames of single bits follow each other without padding.
+        // Frames with one bit per sample follow each other without padding.
         let first = bits.saturating_mul(index as u64);
         let (from, to) = (first / 8, first.saturating_add(bits).div_ceil(8));
         let there = to.min(length).saturating_sub(from) as usize;
@@ -151,11 +168,11 @@ impl Image {
         Ok(Cow::Owned(bytes))
     }
 
-    /// A frame's pieces as one.
+    /// The fragments of a frame as one piece.
     fn coded<'a>(
         &'a self,
         fragments: &[Range<u64>],
-        room: &'a mut Room,
+        room: &'a mut AlignedBuffer,
     ) -> Result<Cow<'a, [u8]>, PixelError> {
         let length: u64 = fragments.iter().map(|f| f.end - f.start).sum();
         if length > MOST_CODED + 2 * self.described.shape.bytes() as u64 {
@@ -179,7 +196,7 @@ impl Image {
     }
 }
 
-/// What a data set says of its image.
+/// What a data set says about its image.
 #[derive(Debug)]
 struct Described {
     syntax: Syntax,
@@ -188,7 +205,7 @@ struct Described {
     allocated: u32,
     stored: Stored,
     padding: Option<Padding>,
-    /// Slope and intercept of each frame, or of all.
+    /// Slope and intercept of each frame, or one pair for all frames.
     rescales: Vec<(f64, f64)>,
     frames: usize,
     pixels: Pixels,
@@ -197,7 +214,7 @@ struct Described {
 /// Where the frames are.
 #[derive(Debug)]
 enum Pixels {
-    /// One behind the other; so many bytes at a time are in the other order.
+    /// One after the other, with bytes swapped in groups of this size.
     Native {
         start: u64,
         length: u64,
@@ -207,7 +224,8 @@ enum Pixels {
 }
 
 impl Described {
-    /// Reads the data set that begins at `start`; `None` where its pixel data is not in memory yet.
+    /// Reads the data set that begins at `start`; `None` where its pixel data are not in memory
+    /// yet.
     fn new(storage: &Storage, start: usize, syntax: Syntax) -> Result<Option<Described>, PixelError> {
         let set = match DataSet::read(&storage.head()[start..], storage.complete()) {
             Err(Problem::NeedsMore) => return Ok(None),
@@ -226,7 +244,8 @@ impl Described {
         if pixels.tag != 0x7FE0_0010 {
             return Err(PixelError::Layout("floating-point pixel data".to_owned()));
         }
-        // Encapsulated whatever the syntax says, or the other way round: the length tells.
+        // Encapsulated although the syntax says otherwise, or the other way round: the length
+        // decides.
         let syntax = match (syntax, pixels.undefined()) {
             (Syntax::Native, true) => {
                 return Err(PixelError::Read("encapsulated pixel data in a native syntax".to_owned()));
@@ -238,7 +257,8 @@ impl Described {
         let bits = word(0x0028_0101).filter(|bits| (1..=allocated).contains(bits)).unwrap_or(allocated);
         let unpacked = allocated.max(8);
         let shape = Shape { rows: rows as usize, columns: columns as usize, bits: unpacked as usize, signed };
-        // A codec's samples have no foreign bits above them, and a lossy one's may overshoot.
+        // Samples from a codec have no foreign bits above them, and those of a lossy one may
+        // overshoot.
         let clean = matches!(syntax, Syntax::Jpeg | Syntax::JpegLs | Syntax::Jpeg2000 | Syntax::JpegXl);
         let bits = if clean && !signed { unpacked } else { bits };
         let stored = Stored { allocated: unpacked, bits, signed };
@@ -248,7 +268,8 @@ impl Described {
             let swapped = if !set.encoding.big_endian || pixels.vr == *b"OB" {
                 0
             } else {
-                // Bytes in words are swapped as words (PS3.5 section 8.1.2); wider samples as a whole.
+                // Bytes in words are swapped word by word (PS3.5 section 8.1.2); wider samples as a
+                // whole.
                 (allocated as usize / 8).max(2)
             };
             let length = u64::from(pixels.promised).min(storage.length().saturating_sub(at));
@@ -262,7 +283,7 @@ impl Described {
 }
 
 /// Pixel Padding Value (0028,0120) and Range Limit (0028,0121), read as signed or unsigned like the
-/// pixels, whatever VR they were written with.
+/// pixels, whatever VR they are written with.
 fn padding(set: &DataSet<'_>, stored: Stored) -> Option<Padding> {
     let whole = Stored { bits: stored.allocated, ..stored };
     let of = |tag| {

@@ -1,10 +1,10 @@
-//! DICOM files to a cube of HU. Knows no table and no stage.
+//! Turns DICOM files into a cube of HU.
 //!
-//! [`header`] reads what a file says of itself, [`series`] holds the files of a series against each
-//! other, [`geometry`] puts their slices into a stack, [`image`] gives the frames of a file and
-//! [`volume`] resamples slice by slice, so that no full volume is ever in memory. The DICOM reader and
-//! the codecs below these take any bytes: nothing that a file claims is allocated before it is held
-//! against the bytes that are there.
+//! [`header`] reads what a file says about itself, [`series`] checks the files of a series against
+//! each other, [`geometry`] arranges their slices as a stack, [`image`] gives the frames of a file,
+//! and [`volume`] resamples slice by slice, so that no full volume is ever in memory. The DICOM
+//! reader and the codecs below these accept any bytes: no claim of a file leads to an allocation
+//! before it is checked against the bytes that are present.
 
 mod codec;
 mod dicom;
@@ -14,22 +14,22 @@ pub mod geometry;
 pub mod header;
 pub mod image;
 pub mod nifti;
+mod pending_rows;
 pub mod pixels;
 mod plane;
 mod quality;
 mod resample;
-mod row;
+mod row_sums;
+mod sample_row;
 pub mod series;
 pub mod sheet;
 mod slices;
 mod source;
 mod storage;
-mod sums;
-mod tally;
+mod value_histograms;
 pub mod volume;
-mod waiting;
 
-pub use ctpipe_disk::{Room, to_path};
+pub use ctpipe_disk::{AlignedBuffer, to_path};
 
 pub use codec::{CodecError, isolate_decoders, serve_decoder};
 pub use discover::{Found, Listing, in_order, members};
@@ -37,10 +37,8 @@ pub use fit::Fit;
 pub use geometry::Stack;
 pub use header::{Header, Plane, Scanned, Text, scan};
 pub use image::{Image, codec_name};
+pub use pixels::AIR_HU;
 pub use quality::{Flag, Quality};
 pub use series::{Assessment, Code, Rules, Slice, assess};
 pub use source::Source;
 pub use volume::{Request, Volume, VolumeError, build};
-
-/// Air, in HU: what padding becomes.
-pub const AIR_HU: f32 = -1000.0;

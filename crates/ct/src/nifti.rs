@@ -1,5 +1,5 @@
-//! A stack on its own grid as NIfTI-1 (nifti.nimh.nih.gov/nifti-1), for 3D Slicer or ITK-SNAP: HU as
-//! they are, nothing resampled, padding left as it is.
+//! Writes a stack on its own grid as NIfTI-1 (nifti.nimh.nih.gov/nifti-1), for 3D Slicer or
+//! ITK-SNAP. The HU are not resampled, and padding is kept.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use crate::slices::each_frame;
 use crate::source::Source;
 use crate::volume::{self, VolumeError};
 
-/// Why no `NIfTI` was written.
+/// Why no `NIfTI` file was written.
 #[derive(Debug, thiserror::Error)]
 pub enum NiftiError {
     /// A slice could not be read.
@@ -20,18 +20,18 @@ pub enum NiftiError {
     Write(#[from] io::Error),
 }
 
-/// HU as 16-bit numbers where all of them are whole, otherwise in floating point.
+/// How HU are stored: as 16-bit integers where all of them are whole, otherwise in floating point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Int16,
     Float32,
 }
 
-/// Slices that are in memory at a time.
+/// Number of slices in memory at a time.
 const BATCH: usize = 16;
 
-/// Writes the slices of a stack, in its order, to what `create` makes (twice, if the first slices are
-/// whole numbers and later ones are not).
+/// Writes the slices of a stack, in its order, to what `create` makes. `create` is called twice if
+/// the first slices are whole numbers and later ones are not.
 ///
 /// # Errors
 /// When a slice cannot be read or the output cannot be written.
@@ -52,7 +52,7 @@ pub fn write<W: Write>(
     Ok(())
 }
 
-/// Whether all values are of the kind.
+/// Writes all slices, and returns whether all values are of the kind.
 fn write_slices(
     stack: &Stack,
     sources: &[Source],
@@ -77,7 +77,7 @@ fn write_slices(
     Ok(true)
 }
 
-/// `None` where a value is not of the kind.
+/// The values of a frame; `None` where one of them is not of the kind.
 fn values(frame: &Frame<'_>, kind: Kind) -> Option<Vec<u8>> {
     let hu = frame.values().map(|value| f64::from(value) * frame.slope + frame.intercept);
     match kind {
@@ -96,8 +96,8 @@ fn values(frame: &Frame<'_>, kind: Kind) -> Option<Vec<u8>> {
     }
 }
 
-/// 348 bytes and no extension. The qform holds the orthogonal grid; the sform the true one, which a
-/// tilted gantry shears.
+/// The header: 348 bytes and no extension. The qform holds the orthogonal grid, and the sform the
+/// true grid, which a tilted gantry shears.
 fn header(stack: &Stack, thickness: f64, kind: Kind) -> Vec<u8> {
     let mut bytes = vec![0; 352];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
@@ -111,7 +111,7 @@ fn header(stack: &Stack, thickness: f64, kind: Kind) -> Vec<u8> {
     if slices < 2 {
         step = [0.0, 0.0, thickness];
     }
-    // From the stack's directions to LPS to NIfTI's RAS.
+    // From the stack's directions to LPS and then to NIfTI's RAS.
     let [along_row, along_column, normal] = stack.directions.0;
     let place = |v: [f64; 3]| -> [f64; 3] {
         let lps = |axis: usize| v[0] * along_row[axis] + v[1] * along_column[axis] + v[2] * normal[axis];
@@ -131,8 +131,8 @@ fn header(stack: &Stack, thickness: f64, kind: Kind) -> Vec<u8> {
     put(72, &bits.to_le_bytes());
     let (quaternion, hand) =
         quaternion(std::array::from_fn(|c| place([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]][c])));
-    // Along the way from slice to slice, as other readers of DICOM have it; a tilt makes it longer than
-    // the distance of the planes.
+    // Measured along the line from slice to slice, as other DICOM readers do; a tilt makes it
+    // longer than the distance between the planes.
     let distance = step.iter().map(|s| s * s).sum::<f64>().sqrt();
     for (index, value) in [hand, column_spacing, row_spacing, distance].into_iter().enumerate() {
         put(76 + 4 * index, &(value as f32).to_le_bytes());
@@ -157,8 +157,8 @@ fn header(stack: &Stack, thickness: f64, kind: Kind) -> Vec<u8> {
     bytes
 }
 
-/// b, c, d of the unit quaternion of a rotation whose columns are given, and -1 where the third had to
-/// be turned round to make one (as `nifti_mat44_to_quatern` does).
+/// b, c and d of the unit quaternion of a rotation with the given columns, and -1 where the third
+/// column had to be reversed to make a rotation (as `nifti_mat44_to_quatern` does).
 fn quaternion(columns: [[f64; 3]; 3]) -> ([f64; 3], f64) {
     let [x, y, mut z] = columns;
     let cross = [x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]];

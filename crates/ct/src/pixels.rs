@@ -1,10 +1,13 @@
-//! One frame as samples, and why there is none. Knows no file.
+//! One frame as samples, and why a frame cannot be read.
 
 use std::borrow::Cow;
 use std::io;
 
 use crate::codec::CodecError;
 use crate::dicom::Problem;
+
+/// HU of air, which padding becomes.
+pub const AIR_HU: f32 = -1000.0;
 
 /// Why a frame could not be read. The text never holds a value of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,30 +18,30 @@ pub enum PixelError {
     /// The pixel data could not be decoded.
     #[error("cannot decode the pixel data: {0}")]
     Decode(#[from] CodecError),
-    /// A transfer syntax that ctpipe does not read, by name or by UID.
+    /// ctpipe does not read this transfer syntax.
     #[error("transfer syntax {uid} is not supported{}", because(*.name))]
     Syntax {
-        /// Its UID.
+        /// UID of the transfer syntax.
         uid: String,
-        /// What it is.
+        /// Its name, if it is known.
         name: Option<&'static str>,
     },
     /// There is no pixel data.
     #[error("there is no pixel data")]
     Missing,
-    /// There is less pixel data than rows and columns ask for.
+    /// There is less pixel data than rows and columns require.
     #[error("the pixel data ends early: {found} bytes, {expected} are needed for {rows} x {columns}")]
     Truncated {
-        /// Bytes that are there.
+        /// Bytes that are present.
         found: usize,
-        /// Bytes that should be there.
+        /// Bytes that are required.
         expected: usize,
         /// Rows.
         rows: usize,
         /// Columns.
         columns: usize,
     },
-    /// Colour, or an unusual number of bits.
+    /// The image has colours or an unusual number of bits.
     #[error("not a single-channel image of 1, 8, 16 or 32 bits: {0}")]
     Layout(String),
 }
@@ -54,14 +57,14 @@ impl From<Problem> for PixelError {
 }
 
 impl From<io::Error> for PixelError {
-    /// By its kind: the error's own words may hold a path.
+    /// Uses only the kind of the error: its own text may hold a path.
     fn from(error: io::Error) -> PixelError {
         PixelError::Read(error.kind().to_string())
     }
 }
 
 impl PixelError {
-    /// The reason as it stands in tables.
+    /// The reason code as written in tables.
     pub fn code(&self) -> &'static str {
         match self {
             PixelError::Read(_) => "unreadable_file",
@@ -74,19 +77,19 @@ impl PixelError {
     }
 }
 
-/// How a stored value lies in its bits (PS3.5 section 8.1.1).
+/// How a stored value is laid out in its bits (PS3.5 section 8.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
-    /// Bits of a sample in [`Frame::bytes`]: 8, 16 or 32.
+    /// Bits per sample in [`Frame::bytes`]: 8, 16 or 32.
     pub allocated: u32,
-    /// The lowest of these are the value's.
+    /// The number of lowest bits that hold the value.
     pub bits: u32,
-    /// Whether the highest of those is a sign.
+    /// Whether the highest of these bits is a sign.
     pub signed: bool,
 }
 
 impl Stored {
-    /// Bits above the stored ones are not part of the value.
+    /// Extracts the value. Bits above the stored ones are not part of it.
     #[inline]
     pub fn value(self, raw: u32) -> i32 {
         let unused = 32 - self.bits;
@@ -102,25 +105,25 @@ pub struct Frame<'a> {
     pub rows: usize,
     /// Columns.
     pub columns: usize,
-    /// The samples' bytes; the file's own where it holds them as they are.
+    /// The bytes of the samples, borrowed from the file where it holds them uncompressed.
     pub bytes: Cow<'a, [u8]>,
-    /// How to read them.
+    /// How to read the samples.
     pub stored: Stored,
     /// Rescale slope: HU per stored value.
     pub slope: f64,
     /// Rescale intercept in HU.
     pub intercept: f64,
-    /// What means "nothing was measured here".
+    /// Stored values that mean "nothing was measured here".
     pub padding: Option<Padding>,
 }
 
 /// Stored values that mean "nothing was measured here" (PS3.3 section C.7.5.1.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Padding {
-    /// The smallest and the largest.
+    /// The smallest and the largest such value.
     pub range: (i32, i32),
-    /// They need more than the stored bits (-2000 among unsigned values of 12 bits): they are compared
-    /// with all bits that are allocated.
+    /// Whether the values need more than the stored bits (such as -2000 among unsigned values of 12
+    /// bits), so that they are compared with all allocated bits.
     pub whole: bool,
 }
 
@@ -149,7 +152,7 @@ mod tests {
         let stored = |bits, signed| Stored { allocated: 16, bits, signed };
         let signed12 = stored(12, true);
         assert_eq!(signed12.value(0x0FFF), -1);
-        assert_eq!(signed12.value(0xF7FF), 2047, "bits above the stored ones are not the value's");
+        assert_eq!(signed12.value(0xF7FF), 2047, "bits above the stored ones are not part of the value");
         assert_eq!(stored(16, true).value(0xFC18), -1000);
         assert_eq!(stored(12, false).value(0xFFFF), 4095);
     }

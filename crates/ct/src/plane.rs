@@ -1,18 +1,18 @@
-//! One frame to a small plane of HU above air, and what its values are like. Each row is converted and
-//! added where it belongs: no frame is ever held in floating point.
+//! Reduces one frame to a small plane of HU above air, and collects statistics of its values. Each
+//! row is converted and added where it belongs, so no whole frame is ever held in floating point.
 
-// What is compiled for several instruction sets must be inlined into where that is done, and branch on
-// nothing.
+// Code that is compiled for several instruction sets must be inlined where that happens, and must
+// not branch.
 #![allow(clippy::inline_always, clippy::needless_bitwise_bool)]
 
+use crate::pending_rows::{self, Waiting};
 use crate::pixels::Frame;
 use crate::resample::Axis;
-use crate::row::{Narrow, Row, Scale};
-use crate::sums::Sums;
-use crate::tally::{Counts, Tally};
-use crate::waiting::{self, Waiting};
+use crate::row_sums::Sums;
+use crate::sample_row::{Narrow, Row, Scale};
+use crate::value_histograms::{Counts, Tally};
 
-/// So many rows are looked at for the histograms, of frames that have them.
+/// Number of rows of a frame that the histograms look at, if the frame has as many.
 const ROWS_SEEN: usize = 8;
 
 /// The rows of a frame, each added to the outputs that read it.
@@ -25,8 +25,8 @@ struct Lines<'a> {
     work: &'a mut Work,
 }
 
-/// Compiled for each instruction set with all that is inlined into it. None fuses a product and a sum,
-/// so that all give the same bits.
+/// Compiled for each instruction set together with everything inlined into it. None of them fuses
+/// multiplication and addition, so all give the same bits.
 impl pulp::WithSimd for Lines<'_> {
     type Output = ();
 
@@ -39,7 +39,7 @@ impl pulp::WithSimd for Lines<'_> {
     }
 }
 
-/// The rows' bytes, and whether they are looked at for the histograms.
+/// The bytes of each row, and whether the histograms look at it.
 #[inline(always)]
 fn rows<'a>(frame: &'a Frame<'_>, count: usize) -> impl Iterator<Item = (usize, &'a [u8], bool)> {
     let every = (frame.rows / ROWS_SEEN).max(1);
@@ -55,11 +55,11 @@ impl Lines<'_> {
         let sums = sums.begin();
         let air = f32::from(narrow.air);
         let mut likely_padded = false;
-        // The largest of the samples that wait, sign apart.
+        // The largest absolute value of the waiting samples.
         let mut largest = narrow.air.unsigned_abs();
         for (index, bytes, seen) in rows(self.frame, self.inputs.len()) {
             let to = waiting.next(index);
-            // Rows are mostly like the one before them.
+            // A row is mostly like the one before it.
             let measured = if likely_padded { None } else { narrow.measured(bytes, to) };
             let (min, max, padding) = match measured {
                 Some((min, max)) => (min, max, 0),
@@ -77,7 +77,7 @@ impl Lines<'_> {
             } else {
                 row.padding += u32::from(padding);
             }
-            if waiting.len() == waiting::MOST || index + 1 == self.inputs.len() {
+            if waiting.len() == pending_rows::MOST || index + 1 == self.inputs.len() {
                 if i16::try_from(usize::from(largest) * waiting.len()).is_ok() {
                     waiting.add::<i16>(self.inputs, air, sums);
                 } else {
@@ -98,14 +98,14 @@ impl Lines<'_> {
             if seen {
                 Tally::look(&row.above, self.scale.slope as f32, counts);
             }
-            if waiting.len() == waiting::MOST || index + 1 == self.inputs.len() {
+            if waiting.len() == pending_rows::MOST || index + 1 == self.inputs.len() {
                 waiting.add::<f32>(self.inputs, 0.0, sums);
             }
         }
     }
 }
 
-/// What becomes of frames of one size at one place: computed once for all of them.
+/// How frames of one size at one position are reduced; computed once for all of them.
 #[derive(Clone)]
 pub(crate) struct Reduction {
     /// For each row, the outputs that read it.
@@ -113,7 +113,7 @@ pub(crate) struct Reduction {
     along_rows: Axis,
 }
 
-/// Memory that frame after frame is reduced in, and what has been seen in them.
+/// Memory that is reused to reduce one frame after another, and statistics of the frames so far.
 pub(crate) struct Work {
     row: Row,
     narrow: Waiting<i16>,
@@ -124,7 +124,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// For frames of so many columns that become so many rows.
+    /// For frames of `columns` columns that are reduced to `height` rows.
     pub(crate) fn new(columns: usize, height: usize) -> Work {
         Work {
             row: Row::new(columns),
@@ -136,7 +136,7 @@ impl Work {
         }
     }
 
-    /// What all frames were like.
+    /// The statistics of all frames.
     pub(crate) fn tally(mut self) -> Tally {
         self.counts.move_to(&mut self.tally);
         self.tally
@@ -144,12 +144,12 @@ impl Work {
 }
 
 impl Reduction {
-    /// Frames of so many `rows`, to the outputs along their columns and along their rows.
+    /// For frames of `rows` rows, to the outputs along their columns and along their rows.
     pub(crate) fn new(rows: usize, along_columns: &Axis, along_rows: Axis) -> Reduction {
         Reduction { inputs: along_columns.inputs(rows), along_rows }
     }
 
-    /// A frame as HU above air, row by row; `None` where its rescale slope is no number to scale by.
+    /// The reduced frame as HU above air, row by row; `None` where its rescale slope is unusable.
     pub(crate) fn reduce(&self, frame: &Frame<'_>, work: &mut Work) -> Option<Vec<f32>> {
         let scale = Scale::of(frame)?;
         Some(self.reduce_as(frame, scale, Narrow::of(frame.stored, scale), work))
@@ -194,7 +194,7 @@ mod tests {
     /// Enough rows for some of them to wait for each other.
     const ROWS: usize = 200;
 
-    /// [`ROWS`] x 48 samples of 16 bits, a third of them at the ends of what the bits can hold.
+    /// [`ROWS`] x 48 samples of 16 bits, a third of them at the ends of the range of the bits.
     fn samples(bits: u32) -> Vec<u8> {
         let mut state = 1_u32;
         let mut next = || {
@@ -225,8 +225,8 @@ mod tests {
             for (slope, intercept) in
                 [(1.0, -1024.0), (1.0, 0.0), (1.0, -32768.0), (2.0, -1024.0), (0.5, 3.0), (-1.0, 100.0)]
             {
-                // Those of more outputs than rows are read several times each, and are no whole number of blocks. What is
-                // used again must know nothing of the frame before.
+                // With more outputs than rows, rows are read several times each and do not fill
+                // whole blocks. Reused memory must hold nothing of the previous frame.
                 let (mut a, mut b) = (Work::new(48, 16), Work::new(48, 16));
                 for (padding, rows) in
                     paddings.into_iter().flat_map(|padding| [(padding, ROWS), (padding, 13)])
@@ -258,8 +258,8 @@ mod tests {
         assert!(narrowed > 40, "{narrowed}");
     }
 
-    /// What a scanner writes outside of its circle is air, is no measured value, and is counted: by hand,
-    /// 32 x 32 samples of 40 HU but for a quarter.
+    /// Values that a scanner writes outside its circle become air and are counted, not measured. By
+    /// hand: 32 x 32 samples of 40 HU, except for a quarter of them.
     #[test]
     fn values_outside_of_the_scanners_circle_are_air() {
         for fill in [-2000_i16, -3024] {

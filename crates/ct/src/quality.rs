@@ -1,20 +1,20 @@
-//! Numbers that tell whether a volume is what it should be.
+//! Figures that tell whether a volume looks as it should.
 
-// Inlined into what is compiled for several instruction sets.
+// Inlined into code that is compiled for several instruction sets.
 #![allow(clippy::inline_always)]
 
 use crate::fit::Fitted;
 use crate::geometry::{Canonical, Stack};
-use crate::tally::Tally;
+use crate::value_histograms::Tally;
 
-/// Numbers that tell whether a volume is what it should be.
+/// Figures that tell whether a volume looks as it should.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quality {
-    /// Smallest and largest HU of the source, without padding.
+    /// Smallest HU of the source, excluding padding.
     pub min_hu: f32,
-    /// See `min_hu`.
+    /// Largest HU of the source, excluding padding.
     pub max_hu: f32,
-    /// Mean HU of the resampled volume before the window.
+    /// Mean HU of the resampled volume, before the window is applied.
     pub mean_hu: f32,
     /// Share of source voxels that are padding.
     pub padding_share: f64,
@@ -26,33 +26,34 @@ pub struct Quality {
     pub air_hu: Option<f64>,
     /// Most frequent HU of the source between -50 and 150.
     pub soft_tissue_hu: Option<f64>,
-    /// Noise in soft tissue, as a standard deviation in HU, from differences of neighbours.
+    /// Standard deviation of the noise in soft tissue, in HU, estimated from differences of
+    /// neighbours.
     pub noise_hu: Option<f64>,
-    /// What the source covers, in mm: left to right, front to back, feet to head.
+    /// Extent of the source in mm: left to right, front to back, feet to head.
     pub coverage_mm: [f64; 3],
-    /// What is not as it should be, sorted.
+    /// What looks wrong, sorted.
     pub flags: Vec<Flag>,
 }
 
-/// What is not as it should be with a volume that can be used all the same.
+/// Something that looks wrong with a volume that can still be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flag {
-    /// Air is not at -1000 HU, by more than 50.
+    /// The peak of air is off -1000 HU by more than 50.
     AirOff,
-    /// No soft tissue, or its peak is not within 0..90 HU.
+    /// There is no soft tissue, or its peak is not within 0..90 HU.
     SoftTissueOff,
     /// More than half of the source is padding.
     MuchPadding,
-    /// Noise of more than 60 HU.
+    /// The noise is more than 60 HU.
     Noisy,
-    /// Less than 150 mm from the feet to the head.
+    /// The extent from the feet to the head is less than 150 mm.
     ShortCoverage,
-    /// Lungs were asked for and not found; the body was taken.
+    /// Lungs were requested but not found, so the body was taken.
     LungsNotFound,
 }
 
 impl Flag {
-    /// As it stands in tables.
+    /// As written in tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Flag::AirOff => "air_off",
@@ -65,9 +66,9 @@ impl Flag {
     }
 }
 
-/// Less than this share of the samples is hardly any.
+/// Less than this share of the samples counts as hardly any.
 const HARDLY_ANY: f64 = 0.005;
-/// The median of |a - b| of two normal values is this many of their standard deviations.
+/// The median of |a - b| of two normal values, in standard deviations.
 const MEDIAN_DIFFERENCE: f64 = 0.953_87;
 
 impl Quality {
@@ -89,7 +90,7 @@ impl Quality {
             flag(Flag::ShortCoverage, coverage_mm[2] < 150.0),
             flag(Flag::LungsNotFound, fitted.fell_back),
         ];
-        let finite = |value: f64| if value.is_finite() { value as f32 } else { crate::AIR_HU };
+        let finite = |value: f64| if value.is_finite() { value as f32 } else { crate::pixels::AIR_HU };
         Quality {
             min_hu: finite(tally.min_hu),
             max_hu: finite(tally.max_hu),
@@ -106,7 +107,7 @@ impl Quality {
     }
 }
 
-/// Counts of these HU, compiled for each instruction set.
+/// Counts voxels in HU ranges, compiled for each instruction set.
 struct Counting<'a>(&'a [f32]);
 
 impl pulp::WithSimd for Counting<'_> {
@@ -118,7 +119,7 @@ impl pulp::WithSimd for Counting<'_> {
     }
 }
 
-/// Of a volume's voxels.
+/// Counts and sums over a volume's voxels.
 #[derive(Default)]
 struct Voxels {
     sum: f64,
@@ -127,12 +128,12 @@ struct Voxels {
 }
 
 impl Voxels {
-    /// Sums of every eighth, then of these: none waits for the one before it.
+    /// Sums every eighth value, then these sums, so that no addition waits for the one before it.
     #[inline(always)]
     fn of(hu: &[f32]) -> Voxels {
         const LANES: usize = 8;
         let mut voxels = Voxels::default();
-        // There are no more than 256³; a check of that would be made value by value.
+        // There are at most 256³ values; an overflow check would run for each value.
         for &value in hu {
             voxels.air = voxels.air.wrapping_add(u32::from(value < -950.0));
             let soft_tissue = u32::from(value >= -150.0) & u32::from(value <= 150.0);
@@ -150,7 +151,7 @@ impl Voxels {
     }
 }
 
-/// The middle of the fullest eleven bins between two HU.
+/// The middle of the fullest window of eleven bins between two HU.
 fn peak(tally: &Tally, from: i32, to: i32) -> Option<f64> {
     const HALF: i32 = 5;
     let at = |hu: i32| (hu - Tally::LOWEST) as usize;
@@ -161,12 +162,12 @@ fn peak(tally: &Tally, from: i32, to: i32) -> Option<f64> {
     }
     let count = |hu: i32| tally.histogram[at(hu - HALF)..=at(hu + HALF)].iter().sum::<u64>();
     let most = (from..to).map(count).max()?;
-    // The middle of those that are equally full: one value alone fills eleven.
+    // The middle of the windows that are equally full: a single value alone fills eleven.
     let fullest: Vec<i32> = (from..to).filter(|hu| count(*hu) == most).collect();
     Some(f64::from(fullest[0] + fullest[fullest.len() - 1]) / 2.0)
 }
 
-/// From the median difference of neighbours; tissue differs little from voxel to voxel.
+/// Estimated from the median difference of neighbours; tissue differs little from voxel to voxel.
 fn noise(differences: &[u64]) -> Option<f64> {
     let all: u64 = differences.iter().sum();
     if all < 1000 {
@@ -175,7 +176,7 @@ fn noise(differences: &[u64]) -> Option<f64> {
     let mut below = 0;
     for (difference, &count) in differences.iter().enumerate() {
         if 2 * (below + count) >= all {
-            // Within the bin, which reaches half a HU to both sides.
+            // Interpolates within the bin, which extends half a HU to both sides.
             let part = (all as f64 / 2.0 - below as f64) / count as f64;
             return Some((difference as f64 - 0.5 + part).max(0.0) / MEDIAN_DIFFERENCE);
         }

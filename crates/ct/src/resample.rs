@@ -1,17 +1,17 @@
-//! Resampling along one axis in physical space: area averaging where it shrinks, linear where it
-//! grows. Knows no DICOM.
+//! Resampling along one axis in physical space: area averaging where it shrinks, linear
+//! interpolation where it grows.
 
-/// For each output sample, the first input sample that it reads and the weights from there on. The
-/// weights add up to the part of the output's cell that the input covers: the rest is air.
+/// For each output sample, the first input sample that it reads, and the weights from there on. The
+/// weights add up to the share of the output's cell that the input covers; the rest is air.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Axis(Vec<(usize, Vec<f32>)>);
 
 /// Output cells along one axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cells {
-    /// Where the first begins, in mm.
+    /// Where the first cell begins, in mm.
     pub(crate) low: f64,
-    /// How long each is, in mm.
+    /// Length of each cell, in mm.
     pub(crate) step: f64,
     pub(crate) count: usize,
 }
@@ -23,16 +23,17 @@ impl Cells {
     }
 }
 
-/// Relative; so little of a neighbouring cell is the rounding of positions.
+/// Relative to a cell: less of a neighbouring cell is only rounding of positions.
 const SLIVER: f64 = 1e-6;
 
 impl Axis {
-    /// From input samples at rising `centres` with cells between `borders` (one more than centres).
+    /// From input samples at increasing `centres`, with cells between `borders` (one more than
+    /// centres).
     ///
-    /// Shrinking (input cells are on average no longer than output cells): the mean of the input over
-    /// the output's cell, samples at its edge counted by the part that lies inside, so that nothing
-    /// aliases. Growing: linear between the centres of input samples, constant from the outermost to
-    /// their borders.
+    /// Shrinking (input cells are on average no longer than output cells): the mean of the input
+    /// over the output's cell, with samples at its edge weighted by the part that lies inside, so
+    /// that nothing aliases. Growing: linear between the centres of input samples, and constant
+    /// from the outermost centres to their borders.
     pub(crate) fn new(centres: &[f64], borders: &[f64], cells: Cells) -> Axis {
         let length = (borders[borders.len() - 1] - borders[0]) / centres.len() as f64;
         let shrinks = length <= cells.step * (1.0 + SLIVER);
@@ -44,19 +45,19 @@ impl Axis {
         )
     }
 
-    /// From `count` samples of one `spacing`, the first centred at `first`.
+    /// From `count` samples with equal `spacing`, the first one centred at `first`.
     pub(crate) fn even(first: f64, spacing: f64, count: usize, cells: Cells) -> Axis {
         let centres: Vec<f64> = (0..count).map(|k| first + k as f64 * spacing).collect();
         let borders: Vec<f64> = (0..=count).map(|k| first + (k as f64 - 0.5) * spacing).collect();
         Axis::new(&centres, &borders, cells)
     }
 
-    /// Output samples, each as (first input, weights).
+    /// The output samples, each as (first input, weights).
     pub(crate) fn outputs(&self) -> impl Iterator<Item = (usize, &[f32])> {
         self.0.iter().map(|(first, weights)| (*first, weights.as_slice()))
     }
 
-    /// For each input sample, the output samples that read it and the weight.
+    /// For each input sample, the output samples that read it, with their weights.
     pub(crate) fn inputs(&self, count: usize) -> Vec<Vec<(usize, f32)>> {
         let mut inputs = vec![Vec::new(); count];
         for (output, (first, weights)) in self.outputs().enumerate() {
@@ -77,7 +78,8 @@ fn area(borders: &[f64], (low, high): (f64, f64)) -> (usize, Vec<f32>) {
     if first >= last {
         return (0, Vec::new());
     }
-    // The outermost by what lies inside; what rounding makes of those in between must not matter.
+    // The outermost cells count by the part that lies inside; rounding must not affect those in
+    // between.
     let part = |k: usize| {
         let inside = high.min(borders[k + 1]) - low.max(borders[k]);
         (inside / length).clamp(0.0, 1.0) as f32
@@ -104,7 +106,7 @@ fn linear(centres: &[f64], borders: &[f64], (low, high): (f64, f64)) -> (usize, 
 mod tests {
     use super::*;
 
-    /// As far as the input reaches, cells of one length.
+    /// Resamples values to `m` cells of equal length over the same extent.
     fn apply(values: &[f32], m: usize) -> Vec<f32> {
         let n = values.len();
         sums(values, &Axis::even(0.5, 1.0, n, Cells::over((0.0, n as f64), m)))
@@ -152,7 +154,7 @@ mod tests {
         // From -5: half of the first cell lies outside.
         let axis = Axis::even(0.5, 1.0, 10, Cells { low: -5.0, step: 10.0, count: 2 });
         assert_eq!(sums(&[1.0; 10], &axis), [0.5, 0.5]);
-        // Growing: centres at 0 and 4, uneven on purpose.
+        // Growing: centres at 0 and 4, which are uneven on purpose.
         let axis =
             Axis::new(&[0.0, 4.0, 6.0], &[-2.0, 2.0, 5.0, 7.0], Cells { low: -3.0, step: 1.0, count: 10 });
         let found = sums(&[0.0, 8.0, 4.0], &axis);

@@ -1,24 +1,24 @@
-//! Do the files of one series make a volume? Knows no pixels and no labels.
+//! Decides whether the files of one series make a volume.
 
 use serde::Serialize;
 
 use crate::geometry::{ORIENTATION_TOLERANCE, POSITION_TOLERANCE, Shift, Stack};
 use crate::header::{Header, Plane};
 
-/// What a series must be to be used.
+/// The requirements that a series must meet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
-    /// Fewer slices are rejected.
+    /// Minimum number of slices.
     pub min_slices: usize,
-    /// Smallest slice thickness in mm.
+    /// Minimum slice thickness in mm.
     pub min_thickness: f64,
-    /// Largest slice thickness in mm.
+    /// Maximum slice thickness in mm.
     pub max_thickness: f64,
 }
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)*) => {
-        /// Why a series cannot be used, or what is worth knowing about it, in a word that a program reads.
+        /// Why a series cannot be used, or what is worth knowing about it, as a code for programs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
         #[serde(rename_all = "snake_case")]
         pub enum Code {
@@ -26,17 +26,17 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// All of them.
+            /// All codes.
             pub const ALL: &[Code] = &[$(Code::$name),*];
 
-            /// As it stands in tables: `too_few_slices`.
+            /// As written in tables, such as `too_few_slices`.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Code::$name => $text,)*
                 }
             }
 
-            /// What it means, for people.
+            /// What the code means, for people.
             pub fn doc(self) -> &'static str {
                 match self {
                     $(Code::$name => concat!($($doc),*).trim_ascii_start(),)*
@@ -47,86 +47,88 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Rejected: modality is not CT.
+    /// Rejected: the modality is not CT.
     NotCt = "not_ct",
-    /// Rejected: says CT, but is a segmentation, a secondary capture or another object that is no CT image.
+    /// Rejected: the modality is CT, but the object is not a CT image (a segmentation or secondary
+    /// capture, for example).
     NotACtImage = "not_a_ct_image",
-    /// Rejected: an overview (scout, topogram) and no slices.
+    /// Rejected: an overview image (scout, topogram) instead of slices.
     Localizer = "localizer",
-    /// Rejected: a reformat, projection or rendering that was made of other slices.
+    /// Rejected: a reformat, projection or rendering that was made from other slices.
     DerivedReformat = "derived_reformat",
-    /// Rejected: values are not HU (another rescale type, a lookup table, or unsigned ones without rescale).
+    /// Rejected: values are not HU (another rescale type, a lookup table, or unsigned values
+    /// without rescale).
     NotInHu = "not_in_hu",
-    /// Rejected: colour.
+    /// Rejected: the image has colours.
     NotSingleChannel = "not_single_channel",
-    /// Rejected: files without pixel data.
+    /// Rejected: the files have no pixel data.
     NoPixelData = "no_pixel_data",
-    /// Rejected: one file holds several frames that do not say where they lie.
+    /// Rejected: one file holds several frames without their positions.
     MultiFrame = "multi_frame",
     /// Rejected: fewer slices than `min_slices`.
     TooFewSlices = "too_few_slices",
-    /// Rejected: no slice thickness, and no distance of slices to take for it.
+    /// Rejected: no slice thickness, and no distance between slices to replace it.
     ThicknessMissing = "thickness_missing",
-    /// Rejected: slice thickness out of range.
+    /// Rejected: the slice thickness is out of range.
     ThicknessOutOfRange = "thickness_out_of_range",
-    /// Rejected: position, orientation, pixel spacing, rows or columns missing or not usable.
+    /// Rejected: position, orientation, pixel spacing, rows or columns are missing or unusable.
     GeometryMissing = "geometry_missing",
-    /// Rejected: slices of different orientation.
+    /// Rejected: the slices have different orientations.
     MixedOrientation = "mixed_orientation",
-    /// Rejected: slices that lie between the patient's axes.
+    /// Rejected: the slices lie oblique to the patient's axes.
     Oblique = "oblique",
-    /// Rejected: slices of different rows, columns or pixel spacing.
+    /// Rejected: the slices differ in rows, columns or pixel spacing.
     MixedSize = "mixed_size",
-    /// Rejected: different slices at one position.
+    /// Rejected: different slices have the same position.
     RepeatedPosition = "repeated_position",
-    /// Rejected: a lone gap that is a whole multiple of its neighbours.
+    /// Rejected: a single gap is a whole multiple of its neighbours, so slices are missing.
     MissingSlice = "missing_slice",
     /// Rejected: different files claim to be the same instance.
     RepeatedInstance = "repeated_instance",
-    /// Warning: slices were there twice, pixel by pixel; one of each is used.
+    /// Warning: some slices are present twice with identical pixels; one of each is used.
     RepeatedSlice = "repeated_slice",
-    /// Warning: slice distances differ by more than a tenth; true positions are used.
+    /// Warning: slice distances differ by more than a tenth; the true positions are used.
     IrregularSpacing = "irregular_spacing",
-    /// Warning: the gantry was tilted; slices are sheared back.
+    /// Warning: the gantry was tilted; the slices are sheared back.
     GantryTilt = "gantry_tilt",
-    /// Warning: slices are shifted against each other, not all alike; true positions are used.
+    /// Warning: slices are shifted sideways by different amounts; the true positions are used.
     ShiftedSlices = "shifted_slices",
-    /// Warning: no slice thickness; the distance of slices is taken for it.
+    /// Warning: no slice thickness; the distance between slices is used instead.
     ThicknessFromSpacing = "thickness_from_spacing",
-    /// Warning: slices lie further apart than twice their thickness.
+    /// Warning: the distance between slices is more than twice their thickness.
     SparseSlices = "sparse_slices",
     /// Warning: fewer than 64 slices.
     FewSlices = "few_slices",
-    /// Warning: not 512 x 512.
+    /// Warning: the matrix is not 512 x 512.
     UnusualMatrix = "unusual_matrix",
 }
 
-/// What was found out about a series.
+/// The assessment of a series.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Assessment {
-    /// Why it cannot be used: all that apply, sorted.
+    /// All reasons why it cannot be used, sorted.
     pub reasons: Vec<Code>,
     /// What is worth knowing, sorted.
     pub warnings: Vec<Code>,
-    /// Indices into the slices, in order along the normal of the slice plane (for an axial series
-    /// from the feet to the head), repeated ones left out; empty when there is no order.
+    /// Indices of the slices, in order along the normal of the slice plane (from the feet to the
+    /// head for an axial series), without repeated ones; empty when there is no order.
     pub order: Vec<usize>,
     /// The slices in that order.
     pub stack: Option<Stack>,
-    /// Slice thickness in mm, as the first file says or taken from the distances.
+    /// Slice thickness in mm, from the first file or from the distances.
     pub slice_thickness: Option<f64>,
 }
 
 /// One slice: a file, or a frame of one.
 #[derive(Debug, Clone, Copy)]
 pub struct Slice<'a> {
-    /// Of the file.
+    /// Header of the file.
     pub header: &'a Header,
-    /// Of the frame.
+    /// Plane of the frame.
     pub plane: &'a Plane,
 }
 
-/// The slices of files, in their order: index of the file, index of the frame, and the slice.
+/// All slices of the files, in order: index of the file, index of the frame, and the slice.
 pub fn slices<'a>(headers: &[&'a Header]) -> Vec<(usize, usize, Slice<'a>)> {
     let of = |(index, header): (usize, &&'a Header)| {
         let header = *header;
@@ -136,17 +138,17 @@ pub fn slices<'a>(headers: &[&'a Header]) -> Vec<(usize, usize, Slice<'a>)> {
     headers.iter().enumerate().flat_map(of).collect()
 }
 
-/// From the origin of a scanner's coordinates, in mm.
+/// Largest distance from the origin of a scanner's coordinates, in mm.
 const FARTHEST: f64 = 1e5;
-/// Relative; over 512 pixels this is half of one.
+/// Relative tolerance; over 512 pixels this is half a pixel.
 const PIXEL_SPACING_TOLERANCE: f64 = 1e-3;
-/// Warned about below this.
+/// A warning is given below this number.
 const COMFORTABLE_SLICES: usize = 64;
 /// CT, Enhanced CT and Legacy Converted Enhanced CT Image Storage (PS3.4, table B.5-1).
 const CT_IMAGES: [&str; 3] =
     ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"];
-/// Words of Image Type (0008,0008) for what was made of other slices (PS3.3 sections C.8.2.1.1.1 and
-/// C.8.16.1, and what scanners write).
+/// Values of Image Type (0008,0008) for images made from other slices (PS3.3 sections C.8.2.1.1.1
+/// and C.8.16.1, and what scanners write).
 const DERIVED: &[&str] = &[
     "REFORMATTED",
     "MPR",
@@ -167,9 +169,10 @@ const DERIVED: &[&str] = &[
     "VIRTUAL_ENDOSCOPY",
 ];
 
-/// Holds the slices of a series against each other and against the rules.
+/// Checks the slices of a series against each other and against the rules.
 ///
-/// `same` tells whether two slices at one position hold the same pixels; it is asked for those only.
+/// `same` tells whether two slices hold the same pixels; it is called only for slices at one
+/// position.
 pub fn assess(slices: &[Slice<'_>], rules: &Rules, same: &dyn Fn(usize, usize) -> bool) -> Assessment {
     let mut found = Assessment::default();
     let mut reasons = Vec::new();
@@ -204,7 +207,7 @@ pub fn assess(slices: &[Slice<'_>], rules: &Rules, same: &dyn Fn(usize, usize) -
 
     let stack = stack(slices);
     reject(Code::GeometryMissing, stack.is_none());
-    // Slices of several directions have no order to speak of.
+    // Slices in several directions have no meaningful order.
     let stack = stack.filter(|_| !mixed);
     let mut spacing = None;
     if let Some((stack, order)) = stack {
@@ -275,7 +278,7 @@ fn stack(slices: &[Slice<'_>]) -> Option<(Stack, Vec<usize>)> {
 }
 
 fn same_size(a: &Slice<'_>, b: &Slice<'_>) -> bool {
-    // Written with a different number of digits here and there.
+    // The same value is sometimes written with a different number of digits.
     let near = |(a, b): (&f64, &f64)| (a - b).abs() <= PIXEL_SPACING_TOLERANCE * a.abs();
     let spacing = match (a.plane.pixel_spacing, b.plane.pixel_spacing) {
         (Some(a), Some(b)) => a.iter().zip(&b).all(near),
@@ -291,13 +294,13 @@ fn same_orientation(a: &Plane, b: &Plane) -> bool {
     }
 }
 
-/// Slices that are there twice.
+/// Which slices are present more than once.
 struct Repeated {
-    /// Different slices lie at one place.
+    /// Whether different slices have the same position.
     position: bool,
-    /// Different slices have one name.
+    /// Whether different slices have the same instance UID.
     instance: bool,
-    /// For each place in the order, whether its slice is the same as one before it.
+    /// For each place in the order, whether its slice equals one before it.
     dropped: Vec<bool>,
 }
 
@@ -317,7 +320,7 @@ impl Repeated {
                 kept = at;
             } else if !position
                 && apart.sqrt() <= POSITION_TOLERANCE
-                // Frames of one file have their own reasons to lie at one place: phases, energies.
+                // Frames of one file may share a position for good reason: phases, energies.
                 && !std::ptr::eq(slices[order[kept]].header, slices[order[at]].header)
                 && same(order[kept], order[at])
             {

@@ -1,6 +1,6 @@
-//! A contact sheet: slices of a series and of the volume that it became, to look at.
+//! A contact sheet of a series' slices and of the volume made from them, to look at.
 
-use crate::AIR_HU;
+use crate::pixels::AIR_HU;
 use crate::pixels::{Frame, PixelError};
 use crate::plane::{Reduction, Work};
 use crate::resample::{Axis, Cells};
@@ -15,23 +15,24 @@ pub struct Picture {
     pub width: usize,
     /// Pixels down.
     pub height: usize,
-    /// `width x height` of them; 0 is -1000 HU or less, 255 is 400 HU or more.
+    /// `width x height` pixels; 0 is -1000 HU or less, 255 is 400 HU or more.
     pub pixels: Vec<u8>,
 }
 
-/// Edge of a tile, and of the only one of a single slice.
+/// Edge of a tile, and of the only tile of a single slice.
 const TILE: usize = 128;
 const LARGE: usize = 512;
 const ACROSS: usize = 8;
 const DOWN: usize = 3;
-/// Between tiles, and what is no picture.
+/// Width of the gap between tiles.
 const GAP: usize = 2;
 const GREY: u8 = 64;
 
-/// The slices of a series (evenly chosen, in the order given) and, below them, those of its volume.
+/// Draws slices of a series (evenly chosen, in the given order) and, below them, slices of its
+/// volume.
 ///
 /// # Errors
-/// The first slice that cannot be read.
+/// The error of the first slice that cannot be read.
 pub fn contact_sheet(sources: &[Source], volume: Option<&Volume>) -> Result<Picture, PixelError> {
     let edge = if sources.len() == 1 { LARGE } else { TILE };
     let shown: Vec<&Source> = chosen(sources.len()).into_iter().map(|index| &sources[index]).collect();
@@ -46,7 +47,7 @@ pub fn contact_sheet(sources: &[Source], volume: Option<&Volume>) -> Result<Pict
     Ok(picture)
 }
 
-/// So many of `count`, from the first third of their shares on.
+/// Indices of evenly spaced slices: the middle of each of equal shares of `count`.
 fn chosen(count: usize) -> Vec<usize> {
     let wanted = count.min(ACROSS * DOWN);
     (0..wanted).map(|k| (2 * k + 1) * count / (2 * wanted)).collect()
@@ -57,7 +58,7 @@ fn grey(above_air: f32) -> u8 {
     ((above_air + AIR_HU - low) / (high - low) * 255.0).clamp(0.0, 255.0).round() as u8
 }
 
-/// A slice in true proportions of its pixels.
+/// Draws a slice with the true proportions of its pixels.
 fn tile(frame: &Frame<'_>, edge: usize) -> Vec<u8> {
     let longest = frame.rows.max(frame.columns) as f64;
     let along = |count: usize| {
@@ -71,7 +72,7 @@ fn tile(frame: &Frame<'_>, edge: usize) -> Vec<u8> {
     }
 }
 
-/// A slice of the volume, each voxel as often as it takes.
+/// Draws a slice of the volume, repeating each voxel to fill the tile.
 fn enlarged(volume: &Volume, z: usize) -> Vec<u8> {
     let size = volume.size;
     let at = |p: usize| p * size / TILE;

@@ -1,27 +1,27 @@
-//! The frames of a stack's slices, read in parallel. Knows nothing of what becomes of them.
+//! Reads the frames of a stack's slices in parallel.
 
 use std::cell::Cell;
 use std::thread::LocalKey;
 
-use ctpipe_disk::Room;
+use ctpipe_disk::AlignedBuffer;
 use rayon::prelude::*;
 
 use crate::image::Image;
 use crate::pixels::{Frame, PixelError};
 use crate::source::Source;
 
-/// Memory beyond this is given back.
+/// Memory beyond this size is given back.
 const KEPT: usize = 4 << 20;
 
 thread_local! {
-    /// Used again from file to file, and from frame to frame.
-    static FILE: Cell<Room> = Cell::new(Room::default());
-    static FRAME: Cell<Room> = Cell::new(Room::default());
+    /// Reused from file to file, and from frame to frame.
+    static FILE: Cell<AlignedBuffer> = Cell::new(AlignedBuffer::default());
+    static FRAME: Cell<AlignedBuffer> = Cell::new(AlignedBuffer::default());
 }
 
-/// What `each` makes of each slice and its frame, in the order of the sources. Slices that follow each
-/// other in one file share its opening. In memory at a time: two frames and the start of a file for each
-/// thread.
+/// Calls `each` with each slice and its frame, and returns the results in the order of the sources.
+/// Consecutive slices of one file share its opening. In memory at a time, for each thread: two
+/// frames and the start of a file.
 pub(crate) fn each_frame<T: Send>(
     sources: &[&Source],
     each: &(dyn Fn(usize, Result<Frame<'_>, PixelError>) -> T + Sync),
@@ -56,7 +56,7 @@ pub(crate) fn each_frame<T: Send>(
     made.into_iter().flatten().collect()
 }
 
-fn keep(room: &'static LocalKey<Cell<Room>>, memory: Room) {
+fn keep(room: &'static LocalKey<Cell<AlignedBuffer>>, memory: AlignedBuffer) {
     if memory.capacity() <= KEPT {
         room.set(memory);
     }

@@ -1,4 +1,4 @@
-//! Files, and members of zip archives, as bytes. Archives are read where they are; nothing is ever
+//! The bytes of files, and of members of zip archives. Archives are read in place; nothing is ever
 //! unpacked to disk.
 
 use std::cell::RefCell;
@@ -7,61 +7,46 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use ctpipe_disk::Room;
 use zip::ZipArchive;
 
-use crate::image::Image;
-use crate::pixels::{Frame, PixelError};
-
-/// Where a slice is to be had.
+/// Where a slice can be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
     /// The file.
     pub path: PathBuf,
     /// The member, where the file is a zip archive.
     pub member: Option<String>,
-    /// The frame in it, from 0.
+    /// The frame within it, from 0.
     pub frame: usize,
 }
 
 impl Source {
-    /// Whether both hold the same values in the same unit; one that cannot be read is like no other.
-    pub fn same_pixels(&self, other: &Source) -> bool {
-        let (mut room_a, mut room_b) = (Room::default(), Room::default());
-        let mut same = || {
-            let (a, b) = (Image::open(self, Room::default())?, Image::open(other, Room::default())?);
-            let (a, b) = (a.frame(self.frame, &mut room_a)?, b.frame(other.frame, &mut room_b)?);
-            let unit = |f: &Frame<'_>| (f.rows, f.columns, f.slope, f.intercept);
-            Ok::<bool, PixelError>(unit(&a) == unit(&b) && a.values().eq(b.values()))
-        };
-        same().unwrap_or(false)
-    }
-
     /// Whether both are frames of one file.
     pub(crate) fn same_file(&self, other: &Source) -> bool {
         self.path == other.path && self.member == other.member
     }
 }
 
-/// How zip archives begin.
+/// The first bytes of a zip archive.
 pub(crate) const SIGNATURE: &[u8] = b"PK\x03\x04";
 
 pub(crate) type Archive = ZipArchive<BufReader<File>>;
 
-/// A member of this size is read whatever its ratio: a slice of nothing but air compresses very well.
+/// A member up to this size is read whatever its ratio: a slice of nothing but air compresses very
+/// well.
 const SMALL: u64 = 64 << 20;
-/// Largest member.
+/// Largest size of a member.
 const LARGEST: u64 = 4 << 30;
-/// Of larger ones, and of an archive as a whole: bytes made of each byte that is there.
+/// Largest compression ratio of larger members, and of an archive as a whole.
 const RATIO: u64 = 200;
-/// Most members that are looked at.
+/// Largest number of members that are read.
 const MOST: usize = 1_000_000;
 
 pub(crate) fn open(path: &Path) -> io::Result<Archive> {
     ZipArchive::new(BufReader::new(File::open(path)?)).map_err(|e| plain(&e))
 }
 
-/// What is wrong, without the names of files.
+/// What is wrong, without names of files.
 fn plain(error: &zip::result::ZipError) -> io::Error {
     use zip::result::ZipError;
     match error {
@@ -74,12 +59,12 @@ fn plain(error: &zip::result::ZipError) -> io::Error {
     }
 }
 
-/// Refuses an archive that would become far more than it is.
+/// Refuses an archive that would expand far beyond its size.
 pub(crate) fn check(archive: &mut Archive, length: u64) -> Result<(), &'static str> {
     if archive.len() > MOST {
         return Err("it has more than a million members");
     }
-    // An archive that was written as a stream has its sizes in the directory alone.
+    // An archive written as a stream has its sizes only in the directory.
     let all = archive.decompressed_size().unwrap_or_else(|| {
         let sizes = (0..archive.len()).map(|index| archive.by_index_raw(index).map_or(0, |m| m.size()));
         sizes.map(u128::from).sum()
@@ -90,7 +75,7 @@ pub(crate) fn check(archive: &mut Archive, length: u64) -> Result<(), &'static s
     Ok(())
 }
 
-/// The member at an index for reading, with its size, or what keeps it from being read.
+/// Opens the member at an index for reading, with its size, or says why it cannot be read.
 pub(crate) fn member_at(archive: &mut Archive, index: usize) -> Result<(impl Read + '_, u64), String> {
     let file = archive.by_index(index).map_err(|e| plain(&e).to_string())?;
     if file.enclosed_name().is_none() {
@@ -101,7 +86,7 @@ pub(crate) fn member_at(archive: &mut Archive, index: usize) -> Result<(impl Rea
     Ok((file.take(size), size))
 }
 
-/// Whether a member may be inflated.
+/// Checks whether a member may be inflated.
 fn fits(size: u64, packed: u64) -> Result<(), String> {
     if size > LARGEST {
         return Err(format!("it would grow to more than {} GB", LARGEST >> 30));
@@ -112,7 +97,7 @@ fn fits(size: u64, packed: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// The archive that a thread read last, as it was then.
+/// The archive that a thread read last, with its size and time at that point.
 type Last = (PathBuf, (u64, Option<SystemTime>), Archive);
 
 thread_local! {
@@ -122,7 +107,7 @@ thread_local! {
 /// The bytes of a member.
 ///
 /// # Errors
-/// When they cannot be read, or it is larger than a study's files are.
+/// When it cannot be read, or it is larger than the files of a study are.
 pub(crate) fn member(path: &Path, name: &str) -> io::Result<Vec<u8>> {
     LAST.with_borrow_mut(|last| {
         let found = std::fs::metadata(path)?;
@@ -134,7 +119,8 @@ pub(crate) fn member(path: &Path, name: &str) -> io::Result<Vec<u8>> {
         let index = archive.index_for_name(name).ok_or(io::ErrorKind::NotFound)?;
         let (mut file, size) = member_at(archive, index).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
-        // The claim is believed as far as a small member goes; what is there makes the rest.
+        // The claimed size is trusted up to that of a small member; beyond that, memory grows with
+        // the data.
         bytes.reserve_exact(size.min(SMALL) as usize);
         file.read_to_end(&mut bytes)?;
         Ok(bytes)

@@ -1,27 +1,26 @@
-//! A file's bytes by position: the first of them in memory, the others read when they are asked for.
-//! Knows no DICOM but that a data set may be deflated.
+//! A file's bytes by position: the first of them in memory, the others read on request.
 //!
-//! Positioned reads into memory that is used again, not a mapping: as fast here (a page is copied once
-//! and stays in the cache of the core that uses it), and a file that is cut while it is read is an error
-//! instead of a signal.
+//! It uses positioned reads into reused memory instead of a mapping. This is as fast here, because
+//! a page is copied once and stays in the cache of the core that uses it, and a file that is
+//! truncated while it is read gives an error instead of a signal.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use ctpipe_disk::Room;
+use ctpipe_disk::AlignedBuffer;
 
 use crate::dicom::file::{inflate, inflate_from};
 use crate::pixels::PixelError;
 
-/// Bytes that are read at once: most slices as a whole.
+/// Bytes that are read at once; most slices fit in whole.
 const FIRST: u64 = 1 << 20;
 
 /// A file's bytes.
 #[derive(Debug)]
 pub(crate) struct Storage {
-    /// Used up to `filled`; longer where it was used for another file before.
-    room: Room,
+    /// Valid up to `filled`; longer where it was used for another file before.
+    room: AlignedBuffer,
     filled: usize,
     rest: Rest,
 }
@@ -39,13 +38,13 @@ enum Rest {
 }
 
 impl Storage {
-    /// Bytes that are all there.
+    /// Bytes that are all in memory.
     pub(crate) fn memory(bytes: Vec<u8>) -> Storage {
         Storage { filled: bytes.len(), room: bytes.into(), rest: Rest::Nothing }
     }
 
-    /// The file's first bytes, in `room`.
-    pub(crate) fn open(file: File, room: Room) -> io::Result<Storage> {
+    /// Opens a file and reads its first bytes into `room`.
+    pub(crate) fn open(file: File, room: AlignedBuffer) -> io::Result<Storage> {
         let length = file.metadata()?.len();
         let mut storage = Storage { room, filled: 0, rest: Rest::File { file, length } };
         storage.fill(FIRST)?;
@@ -59,7 +58,7 @@ impl Storage {
             let room = &mut self.room.with(wanted, self.filled)[self.filled..];
             let found = read_at(file, room, self.filled as u64)?;
             self.filled += found;
-            // It has become shorter, or all of it is here.
+            // The file has become shorter, or all of it has been read.
             if self.filled < wanted || wanted as u64 == *length {
                 self.rest = Rest::Nothing;
             }
@@ -67,8 +66,8 @@ impl Storage {
         Ok(())
     }
 
-    /// The same with the data set at `start` inflated, so far as it is held in memory: up to `limit`
-    /// bytes; whatever stood before it is left out.
+    /// The same storage with the data set at `start` inflated, of which up to `limit` bytes are
+    /// kept in memory; what precedes the data set is left out.
     pub(crate) fn inflated(mut self, start: usize, limit: usize) -> Result<Storage, PixelError> {
         self.fill(u64::MAX)?;
         let deflated = self.head()[start..].to_vec();
@@ -82,12 +81,12 @@ impl Storage {
         &self.room.bytes()[..self.filled]
     }
 
-    /// Whether these are all.
+    /// Whether these are all bytes.
     pub(crate) fn complete(&self) -> bool {
         matches!(self.rest, Rest::Nothing)
     }
 
-    /// Bytes in all; of a deflated data set, more than there can be.
+    /// Number of bytes in total; for a deflated data set, an upper limit.
     pub(crate) fn length(&self) -> u64 {
         match &self.rest {
             Rest::Nothing => self.filled as u64,
@@ -96,8 +95,14 @@ impl Storage {
         }
     }
 
-    /// `length` bytes from `start`, fewer at the end of the file; in `room` where they are not in memory.
-    pub(crate) fn at<'a>(&'a self, start: u64, length: usize, room: &'a mut Room) -> io::Result<&'a [u8]> {
+    /// `length` bytes from `start`, or fewer at the end of the file; in `room` where they are not
+    /// in memory.
+    pub(crate) fn at<'a>(
+        &'a self,
+        start: u64,
+        length: usize,
+        room: &'a mut AlignedBuffer,
+    ) -> io::Result<&'a [u8]> {
         let end = start.saturating_add(length as u64).min(self.length());
         let start = start.min(end);
         if end <= self.filled as u64 {
@@ -118,8 +123,8 @@ impl Storage {
         }
     }
 
-    /// The memory, to be used for another file.
-    pub(crate) fn into_room(self) -> Room {
+    /// Returns the memory, to be used for another file.
+    pub(crate) fn into_room(self) -> AlignedBuffer {
         self.room
     }
 }

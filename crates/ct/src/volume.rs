@@ -1,22 +1,22 @@
-//! A series to one volume, slice by slice. Knows no table and no shard.
+//! Turns a series into one volume, slice by slice.
 
-// Inlined into what is compiled for several instruction sets.
+// Inlined into code that is compiled for several instruction sets.
 #![allow(clippy::inline_always)]
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::AIR_HU;
 use crate::fit::{self, Fit, Fitted};
 use crate::geometry::{Canonical, Stack};
+use crate::pixels::AIR_HU;
 use crate::pixels::{Frame, PixelError};
 use crate::plane::{Reduction, Work};
 use crate::quality::Quality;
 use crate::resample::{Axis, Cells};
 use crate::slices::each_frame;
 use crate::source::Source;
-use crate::tally::{Tally, whole};
+use crate::value_histograms::{Tally, whole};
 
-/// The window that becomes 0..1, in HU.
+/// The window that is mapped to 0..1, in HU.
 pub const WINDOW_HU: (f32, f32) = (-1000.0, 400.0);
 
 /// A resampled and windowed series.
@@ -24,10 +24,10 @@ pub const WINDOW_HU: (f32, f32) = (-1000.0, 400.0);
 pub struct Volume {
     /// Voxels along each axis.
     pub size: usize,
-    /// `size³` voxels from the feet to the head, each slice from the front to the back, each line from
-    /// the patient's right to the left: 0 is -1000 HU or less, 65535 is 400 HU or more.
+    /// `size³` voxels from the feet to the head, each slice from the front to the back, each line
+    /// from the patient's right to the left. 0 is -1000 HU or less, 65535 is 400 HU or more.
     pub voxels: Vec<u16>,
-    /// What it is like.
+    /// Figures that tell whether it looks as it should.
     pub quality: Quality,
 }
 
@@ -36,36 +36,36 @@ pub struct Volume {
 pub struct Request {
     /// Voxels along each axis.
     pub size: usize,
-    /// What of the series fills the volume.
+    /// Which part of the series fills the volume.
     pub fit: Fit,
 }
 
-/// Why a series could not be made a volume.
+/// Why a series could not become a volume.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
-    /// A slice could not be decoded: its place in the stack and why.
+    /// A slice could not be decoded.
     #[error("slice {slice}: {source}")]
     Slice {
         /// Index in the stack, from 0.
         slice: usize,
-        /// Why.
+        /// The reason.
         source: PixelError,
     },
-    /// A slice has another size than the first.
+    /// A slice has a different size from the first one.
     #[error("slice {slice} is {rows} x {columns}, the first is {expected_rows} x {expected_columns}")]
     Size {
         /// Index in the stack, from 0.
         slice: usize,
-        /// Its rows.
+        /// Rows of the slice.
         rows: usize,
-        /// Its columns.
+        /// Columns of the slice.
         columns: usize,
-        /// The first slice's rows.
+        /// Rows of the first slice.
         expected_rows: usize,
-        /// The first slice's columns.
+        /// Columns of the first slice.
         expected_columns: usize,
     },
-    /// The rescale slope is zero or no number.
+    /// The rescale slope is zero or not a number.
     #[error("slice {slice}: the rescale slope is zero or no number")]
     Slope {
         /// Index in the stack, from 0.
@@ -77,7 +77,7 @@ pub enum VolumeError {
 }
 
 impl VolumeError {
-    /// The reason as it stands in tables.
+    /// The reason code as written in tables.
     pub fn code(&self) -> &'static str {
         match self {
             VolumeError::Slice { source, .. } => source.code(),
@@ -88,11 +88,11 @@ impl VolumeError {
     }
 }
 
-/// Reads the slices of a stack, in its order, and resamples them. In memory at a time: a slice a
-/// thread, and `size²` numbers for each slice.
+/// Reads the slices of a stack, in its order, and resamples them. In memory at a time: one slice
+/// for each thread, and `size²` numbers for each slice.
 ///
 /// # Errors
-/// The first slice that cannot be used.
+/// The error of the first slice that cannot be used.
 pub fn build(stack: &Stack, sources: &[Source], request: Request) -> Result<Volume, VolumeError> {
     let (hu, tally, fitted) = resampled(stack, sources, request)?;
     let quality = Quality::of(&hu, &tally, stack, &fitted);
@@ -101,7 +101,7 @@ pub fn build(stack: &Stack, sources: &[Source], request: Request) -> Result<Volu
     Ok(Volume { size: request.size, voxels, quality })
 }
 
-/// The volume in HU, what its source is like, and what of it was taken.
+/// The volume in HU, the statistics of its source, and the part of the source that was taken.
 fn resampled(
     stack: &Stack,
     sources: &[Source],
@@ -127,19 +127,19 @@ fn resampled(
     }
 }
 
-/// Resamples onto cells along the stack's own directions (along a row, along a column, the normal):
-/// HU, slowest along the normal.
+/// Resamples onto cells along the stack's own directions (along a row, along a column, the normal).
+/// Returns HU, with the normal as the slowest axis.
 fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<f32>, Tally), VolumeError> {
     if sources.is_empty() || sources.len() != stack.origins.len() {
         return Err(VolumeError::Empty);
     }
     let centres: Vec<f64> = stack.origins.iter().map(|o| o[2]).collect();
     let along = Axis::new(&centres, &stack.borders(), cells[2]);
-    // Slices outside of what is wanted are not even read.
+    // Slices outside the requested part are not even read.
     let used = along.inputs(sources.len());
     let places: Vec<usize> = (0..sources.len()).filter(|&place| !used[place].is_empty()).collect();
     let wanted: Vec<&Source> = places.iter().map(|&place| &sources[place]).collect();
-    // All slices but those of a tilted gantry lie alike.
+    // All slices lie alike, except with a tilted gantry.
     let usual = InPlane::new(stack, 0, cells);
     let works: Mutex<Vec<Work>> = Mutex::default();
     let found = each_frame(&wanted, &|index, frame| {
@@ -169,7 +169,7 @@ fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<
         }
         hu.extend(sums.iter().map(|above| above + AIR_HU));
     }
-    // Sums, and ends of a range: who saw what does not matter.
+    // The tally holds sums and extremes, so it does not matter which thread saw what.
     let mut tally = Tally::new();
     let works = works.into_inner().unwrap_or_else(PoisonError::into_inner);
     for work in works {
@@ -178,7 +178,7 @@ fn gather(stack: &Stack, sources: &[Source], cells: &[Cells; 3]) -> Result<(Vec<
     Ok((hu, tally))
 }
 
-/// A slice must be as large as the first.
+/// Checks that a slice has the same size as the first one.
 pub(crate) fn check_size(stack: &Stack, slice: usize, frame: &Frame<'_>) -> Result<(), VolumeError> {
     let [expected_rows, expected_columns] = stack.size;
     let Frame { rows, columns, .. } = *frame;
@@ -188,7 +188,7 @@ pub(crate) fn check_size(stack: &Stack, slice: usize, frame: &Frame<'_>) -> Resu
     Err(VolumeError::Size { slice, rows, columns, expected_rows, expected_columns })
 }
 
-/// How slices that begin at one place are reduced in their plane.
+/// How slices that begin at one position are reduced in their plane.
 struct InPlane {
     at: [f64; 2],
     reduction: Reduction,
@@ -215,7 +215,7 @@ fn turn(values: Vec<f32>, size: usize, stack: &Stack) -> Vec<f32> {
     if axes == [(0, false), (1, false), (2, false)] {
         return values;
     }
-    // Steps through the values along each direction of the stack.
+    // Step through the values along each direction of the stack.
     let steps = [1, size, size * size];
     let at = |axis: usize, index: usize| {
         let (of, against) = axes[axis];

@@ -1,13 +1,13 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-//! Every fixture decodes to what a peer made of it (fixtures/make.py: pydicom and imagecodecs), and
-//! files without a geometry of their own to what they were made of.
+//! Every fixture decodes to the values that other programs give (fixtures/make.py: pydicom and
+//! imagecodecs). Files without geometry decode to the values they were made from.
 
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
 use ctpipe_ct::pixels::PixelError;
-use ctpipe_ct::{Header, Image, Room, Scanned, Source, scan};
+use ctpipe_ct::{AlignedBuffer, Header, Image, Scanned, Source, scan};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
@@ -18,7 +18,7 @@ fn fixture(name: &str) -> Vec<u8> {
 
 fn values(bytes: &[u8]) -> Result<Vec<Vec<i32>>, PixelError> {
     let image = Image::from_bytes(bytes.to_vec())?;
-    let mut room = Room::default();
+    let mut room = AlignedBuffer::default();
     (0..image.frames()).map(|index| Ok(image.frame(index, &mut room)?.values().collect())).collect()
 }
 
@@ -29,7 +29,7 @@ fn header(bytes: &[u8]) -> Header {
     }
 }
 
-/// Name, name of the peer's values, frames, and by how much values may differ.
+/// Name, name of the expected values, number of frames, and by how much values may differ.
 fn expected() -> Vec<(String, String, usize, i32)> {
     let table = String::from_utf8(fixture("expected.tsv")).expect("text");
     let row = |line: &str| {
@@ -94,7 +94,7 @@ fn frames_of_an_enhanced_file_have_their_own_places_and_scales() {
     let image = Image::from_bytes(bytes).expect("an image");
     assert_eq!(image.frames(), 3);
     let scales = [2, 0].map(|index| {
-        let mut room = Room::default();
+        let mut room = AlignedBuffer::default();
         let frame = image.frame(index, &mut room).expect("a frame");
         (frame.slope, frame.intercept)
     });
@@ -103,7 +103,8 @@ fn frames_of_an_enhanced_file_have_their_own_places_and_scales() {
 
 #[test]
 fn monochrome1_changes_how_an_image_is_shown_and_not_its_values() {
-    // PS3.3 section C.7.6.3.1.2: the smallest value is shown white; pydicom's pixel_array is the same.
+    // PS3.3 section C.7.6.3.1.2: the smallest value is shown white; pydicom's `pixel_array` is the
+    // same.
     let plain = fixture("explicit.dcm");
     let at = plain.windows(12).position(|w| w == b"MONOCHROME2 ").expect("the interpretation");
     let mut inverted = plain.clone();
@@ -139,8 +140,8 @@ fn element(group: u16, element: u16, vr: [u8; 2], value: &[u8]) -> Vec<u8> {
     [&bytes, value].concat()
 }
 
-/// 20 frames of 1024 x 1024: 42 MB, of which a frame is read at a time. Each sample tells its frame and
-/// its place.
+/// 20 frames of 1024 x 1024: 42 MB, of which one frame is read at a time. Each sample identifies
+/// its frame and its position.
 fn many_frames() -> (Vec<u8>, Vec<u8>) {
     let sample = |k: usize| ((k >> 20) * 1000 + k % 997) as u16;
     let pixels: Vec<u8> = (0..20 << 20).flat_map(|k| sample(k).to_le_bytes()).collect();
@@ -160,7 +161,7 @@ fn many_frames() -> (Vec<u8>, Vec<u8>) {
 }
 
 fn check_frames(image: &Image) {
-    let mut room = Room::default();
+    let mut room = AlignedBuffer::default();
     assert_eq!(image.frames(), 20);
     for index in [19_usize, 0, 7] {
         let frame = image.frame(index, &mut room).expect("a frame");
@@ -181,14 +182,16 @@ fn frames_of_a_large_file_are_read_where_they_lie() {
     let syntax = element(0x0002, 0x0010, *b"UI", b"1.2.840.10008.1.2.1\0");
     fs::write(&path, [meta.clone(), syntax, set.clone()].concat()).expect("written");
     check_frames(
-        &Image::open(&Source { path: path.clone(), member: None, frame: 0 }, Room::default())
+        &Image::open(&Source { path: path.clone(), member: None, frame: 0 }, AlignedBuffer::default())
             .expect("an image"),
     );
-    // Deflated, the frames behind the first sixteen megabytes are inflated when they are asked for.
+    // In a deflated file, frames after the first sixteen megabytes are inflated on request.
     let mut deflated = DeflateEncoder::new(Vec::new(), Compression::fast());
     deflated.write_all(&set).expect("deflated");
     let syntax = element(0x0002, 0x0010, *b"UI", b"1.2.840.10008.1.2.1.99");
     let bytes = [meta, syntax, deflated.finish().expect("deflated")].concat();
     fs::write(&path, &bytes).expect("written");
-    check_frames(&Image::open(&Source { path, member: None, frame: 0 }, Room::default()).expect("an image"));
+    check_frames(
+        &Image::open(&Source { path, member: None, frame: 0 }, AlignedBuffer::default()).expect("an image"),
+    );
 }

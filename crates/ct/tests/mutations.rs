@@ -1,6 +1,6 @@
-//! Twenty thousand damaged files: no panic gets out, no memory is taken by what a file claims, and no
-//! time either. They are read in a child of limited memory, so that an abort fails the test and not the
-//! machine.
+//! Twenty thousand damaged files: no panic escapes, and what a file claims takes neither memory nor
+//! time. The files are read in a child process with limited memory, so that an abort fails the test
+//! and not the machine.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
@@ -8,25 +8,26 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ctpipe_ct::{Image, Room, scan};
+use ctpipe_ct::{AlignedBuffer, Image, scan};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Set for the child.
+/// Set for the child process.
 const CHILD: &str = "CTPIPE_TEST_MUTATIONS";
 const COUNT: usize = 20_000;
-/// Address space beside what the child has when it starts: frames of these files have 4 KB, and each
-/// may take 64 MB; the test's own threads and buffers take the rest.
+/// Address space in addition to what the child has at its start. Frames of these files have 4 KB,
+/// and each may take 64 MB; the test's own threads and buffers take the rest.
 const MEMORY: u64 = 256 << 20;
 
-/// The files that are damaged: one in each transfer syntax, a multi-frame one, one with fragments.
+/// The files to damage: one in each transfer syntax, a multi-frame file, and one with fragments.
 fn seeds() -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder).expect("fixtures").map(|entry| entry.expect("an entry").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "dcm"));
     paths.sort();
-    // JPEG 2000 and JPEG XL may end up in a child of their own, in which a crash is an answer; the test of that
-    // is `isolated.rs` and the program itself. What of JPEG 2000 is decoded here has its own (`codec/jpeg2000`).
+    // JPEG 2000 and JPEG XL may run in a child process of their own, in which a crash is an answer.
+    // `isolated.rs` and the program itself test that. The JPEG 2000 decoder of this crate has its
+    // own test (`codec/jpeg2000`).
     let inner = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         !name.contains("j2k") && !name.starts_with("jxl")
@@ -51,7 +52,7 @@ impl Random {
     }
 }
 
-/// Bits flipped, cut, spliced with another file, or a length replaced by one of those that hurt.
+/// Flips bits, truncates, splices with another file, or replaces a length with a harmful one.
 fn damaged(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = seeds[random.below(seeds.len())].clone();
     for _ in 0..=random.below(3) {
@@ -91,20 +92,20 @@ fn read_all() {
     assert!(seeds.len() > 20);
     let mut random = Random(20_261_123);
     let mut decoded = 0_usize;
-    let mut room = Room::default();
+    let mut room = AlignedBuffer::default();
     for number in 0..COUNT {
         let bytes = damaged(&mut random, &seeds);
         let started = Instant::now();
         let _ = scan(&bytes[..], &mut Vec::new());
         if let Ok(image) = Image::from_bytes(bytes) {
-            // A file may claim a million frames: what follows the first that is missing is missing.
+            // A file may claim a million frames; after the first missing frame, all are missing.
             let read = |index| image.frame(index, &mut room).is_ok();
             decoded += (0..image.frames()).map(read).take_while(|read| *read).count();
         }
-        // Not a measurement: something that hangs, on the slowest machine.
+        // Not a measurement: this only catches something that hangs on the slowest machine.
         assert!(started.elapsed() < Duration::from_secs(20), "mutation {number}");
     }
-    // Otherwise nothing but the first bytes was looked at.
+    // Otherwise only the first bytes would have been looked at.
     assert!(decoded > COUNT / 10, "{decoded}");
 }
 

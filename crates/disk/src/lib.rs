@@ -1,8 +1,8 @@
-//! What every reader of files needs: their names as text and back ([`names`]), and memory that they are read
-//! into ([`room`]). Opens nothing.
+//! What every reader of files needs: file names as text and back ([`names`]), and aligned memory
+//! that files are read into ([`aligned_buffer`]). It opens no file.
 
+pub mod aligned_buffer;
 pub mod names;
-pub mod room;
 
+pub use aligned_buffer::AlignedBuffer;
 pub use names::{to_path, to_text};
-pub use room::Room;

@@ -1,18 +1,18 @@
-//! Paths as text for tables, and back. Names that are no UTF-8 are common on old shares; they must be
-//! found again.
+//! Paths as text for tables, and back. Names that are not UTF-8 are common on old file shares, and
+//! they must be found again.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// Stands before the two hexadecimal digits of a byte that is no UTF-8.
+/// Precedes the two hexadecimal digits of a byte that is not UTF-8.
 const MARK: char = '\u{FFFD}';
 
-/// A path as text; bytes that are no UTF-8, and those of U+FFFD itself, as U+FFFD and two hexadecimal
-/// digits: two paths are never the same text.
+/// A path as text. A byte that is not UTF-8, or that belongs to U+FFFD itself, becomes U+FFFD and
+/// two hexadecimal digits, so two different paths never give the same text.
 pub fn to_text(path: &Path) -> String {
-    // As nearly all are.
+    // Nearly all paths are plain UTF-8.
     if let Some(text) = path.to_str().filter(|text| !text.contains(MARK)) {
         return text.to_owned();
     }
@@ -48,7 +48,7 @@ pub fn to_path(text: &str) -> PathBuf {
                 bytes.push(byte);
                 bytes.extend_from_slice(&part.as_bytes()[2..]);
             }
-            // Not written by us.
+            // We did not write this one.
             None => bytes.extend_from_slice(OsStr::new(&format!("{MARK}{part}")).as_bytes()),
         }
     }

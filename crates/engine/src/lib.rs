@@ -1,69 +1,44 @@
-//! The engine: stages, keys, plans, runs and the artifact store.
+//! The engine: plans, runs and the artifact store of a pipeline of stages.
 //!
 //! ```text
 //! spec (pipeline.yaml) -> graph (Pipeline) -> key -> plan (State and reasons) -> run -> store
+//!                                                    beside it: audit, gc, lock and history
 //! ```
 //!
-//! It knows nothing of CT or of learning: a [`Stage`] is ports, parameters, outputs and one
-//! function. What identifies a result is in [`key`]; what it looks like on disk is in [`store`].
+//! The crate `ctpipe-stage` defines what a stage is, [`key`] what identifies a result, and
+//! [`store`] how a result lies on disk. Each module imports only modules that come before it in
+//! this list: `sys`, [`event`], `instance`, [`html`], `layout`, [`exit_code`], [`error`],
+//! [`content`], [`metrics`], [`spec`], `stage`, [`key`], [`store`], [`graph`], [`history`],
+//! [`lock`], [`plan`], and then [`run`], [`audit`] and [`gc`], which do not import each other.
 
 pub mod audit;
-mod bytes;
-mod command;
-pub mod compare;
+pub mod content;
 pub mod error;
 pub mod event;
-pub mod event_schema;
-mod fault;
-mod files;
-pub mod gates;
+pub mod exit_code;
 pub mod gc;
 pub mod graph;
 pub mod history;
-pub mod inputs;
-pub mod items;
-mod json_schema;
+pub mod html;
+mod instance;
 pub mod key;
-pub mod limits;
-mod locate;
-pub mod lock_file;
-pub mod locked;
-mod machine;
-pub mod manifest;
-pub mod matrix;
-pub mod metrics_file;
-mod page;
-pub mod param;
-pub mod parameters;
+mod layout;
+pub mod lock;
+pub mod metrics;
 pub mod plan;
-mod preflight;
-mod record;
-mod release;
-mod result_schema;
 pub mod run;
-mod schedule;
 pub mod schema;
 pub mod spec;
-pub mod stage;
-pub mod stat_cache;
+mod stage;
 pub mod store;
-mod suggest;
-pub mod tags;
-pub mod tree;
-mod work;
+mod sys;
 
-pub use error::{Error, Result};
-pub use event::{Event, Level, Observer, Outcome};
+pub use error::{Error, Result, chain};
+pub use event::{Event, Observer, Outcome, State, describe};
 pub use graph::{Node, Pipeline, Source};
-pub use inputs::{Files, Near};
-pub use items::{MadeFrom, Previous, Reuse};
-pub use manifest::{MANIFEST, Maker, Manifest};
-pub use matrix::Instance;
-pub use page::{STYLE as PAGE_STYLE, describe, escape};
-pub use param::{Kind, Param, Params};
-pub use plan::{Decision, State};
+pub use instance::Instance;
+pub use plan::Decision;
 pub use run::{Options, Selection};
 pub use spec::Spec;
-pub use stage::{Finding, Output, Port, Stage, StageError, Task};
 pub use store::Store;
-pub use suggest::did_you_mean;
+pub use sys::amount;

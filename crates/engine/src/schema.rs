@@ -1,16 +1,16 @@
-//! The JSON schema of `pipeline.yaml`, by which editors complete, explain and check while it is written. What it
-//! cannot say (are there such files, do the stages read each other in a circle), the engine checks.
+//! The JSON schema of `pipeline.yaml`, with which editors complete, explain and check the file.
+//! What a schema cannot express (do the files exist, do the stages form a circle) is checked by the
+//! engine.
 
 use std::sync::Arc;
 
+use ctpipe_stage::{Kind, Param, Port, Stage};
 use serde_json::{Map, Value, json};
 
-use crate::limits::MOST_RETRIES;
-use crate::param::{Kind, Param};
-use crate::stage::{Port, Stage};
+use crate::spec::limits::MOST_RETRIES;
 
-/// The schema (JSON Schema draft 7, which editors know best) of pipelines of these stages.
-pub fn schema(stages: &[Arc<dyn Stage>]) -> Value {
+/// The schema of pipelines of these stages, in JSON Schema draft 7, which editors support best.
+pub fn pipeline(stages: &[Arc<dyn Stage>]) -> Value {
     let definition = |kind: &str| json!({ "$ref": format!("#/definitions/{kind}") });
     let kinds: Vec<&str> = stages.iter().map(|stage| stage.kind()).collect();
     let mut definitions = Map::new();
@@ -35,7 +35,7 @@ pub fn schema(stages: &[Arc<dyn Stage>]) -> Value {
         }),
     );
     definitions.insert("changes".to_owned(), object("", &changeable(any(), any())));
-    // A stage that is named like a built-in one is that, unless it says otherwise.
+    // A stage named like a built-in one is that stage, unless `uses` or `run` says otherwise.
     let named = kinds.iter().map(|kind| {
         let says = json!({ "type": "object", "anyOf": [{ "required": ["run"] }, { "required": ["uses"] }] });
         let stage = json!({ "if": says, "then": definition("other"), "else": definition(kind) });
@@ -50,35 +50,20 @@ pub fn schema(stages: &[Arc<dyn Stage>]) -> Value {
         "properties": {
             "seed": {
                 "type": "integer", "minimum": 0, "default": 42,
-                "description": "every random stream of the pipeline starts from it",
+                "description": "the seed of every random stream of the pipeline",
             },
             "stages": {
                 "type": "object",
-                "description": "what is done, each stage with what it reads",
+                "description": "the stages by name",
                 "minProperties": 1,
                 "propertyNames": { "pattern": "^[A-Za-z0-9_-]+$" },
                 "properties": named.collect::<Map<_, _>>(),
                 "additionalProperties": definition("other"),
             },
-            "notify": {
-                "type": ["object", "null"],
-                "description": "who is told of a run that failed, or of which a gate said no",
-                "additionalProperties": false,
-                "properties": {
-                    "command": {
-                        "type": "string", "pattern": "\\S",
-                        "description": "a command of the shell, which finds $CTPIPE_TEXT, _RUN, _EXIT_CODE, _FAILED, _GATES \
-                            and _PAGE, and the same as JSON on its standard input",
-                    },
-                    "webhook": {
-                        "type": "string", "pattern": "^(https?://.*|\\$[A-Za-z0-9_]+)$",
-                        "description": "an address that JSON is posted to; $NAME for one in the environment",
-                    },
-                },
-            },
+            "notify": notify(),
             "profiles": {
                 "type": ["object", "null"],
-                "description": "changes to the stages by name, chosen with --profile",
+                "description": "changes to the stages, by name; --profile chooses one",
                 "additionalProperties": {
                     "type": ["object", "null"],
                     "additionalProperties": definition("changes"),
@@ -86,6 +71,24 @@ pub fn schema(stages: &[Arc<dyn Stage>]) -> Value {
             },
         },
         "definitions": definitions,
+    })
+}
+
+fn notify() -> Value {
+    json!({
+        "type": ["object", "null"],
+        "description": "who is notified when a run or a gate fails",
+        "additionalProperties": false,
+        "properties": {
+            "command": {
+                "type": "string", "pattern": "\\S",
+                "description": "a shell command; it gets $CTPIPE_TEXT, _RUN, _EXIT_CODE, _FAILED, _GATES and _PAGE, and the same as JSON on standard input",
+            },
+            "webhook": {
+                "type": "string", "pattern": "^(https?://.*|\\$[A-Za-z0-9_]+)$",
+                "description": "a URL that JSON is posted to; $NAME takes it from the environment",
+            },
+        },
     })
 }
 
@@ -101,7 +104,7 @@ fn object(doc: &str, properties: &Map<String, Value>) -> Value {
     object
 }
 
-/// Names of the user's own, with texts.
+/// A mapping with any names.
 fn any() -> Value {
     json!({ "type": ["object", "null"] })
 }
@@ -119,10 +122,10 @@ fn built_in(stage: &dyn Stage) -> Value {
     let ports: Map<String, Value> = stage.ports().iter().map(port).collect();
     let mut params: Map<String, Value> =
         stage.params().iter().map(|param| (param.name.to_owned(), value_of(param))).collect();
-    // An input may be given among the parameters, too.
+    // An input may also be given among the parameters.
     params.extend(ports.clone());
     let mut properties = changeable(object("what it reads", &ports), object("how it works", &params));
-    let uses = json!({ "const": stage.kind(), "description": "the built-in stage that this one is" });
+    let uses = json!({ "const": stage.kind(), "description": "the built-in stage to run" });
     properties.insert("uses".to_owned(), uses);
     object(stage.doc(), &properties)
 }
@@ -130,25 +133,25 @@ fn built_in(stage: &dyn Stage) -> Value {
 fn command() -> Value {
     let inputs = json!({
         "type": ["object", "null"],
-        "description": "what it finds as $IN_NAME: stages or paths",
+        "description": "stages or paths; a command finds each as $IN_NAME",
         "additionalProperties": several(),
     });
     let params = json!({
         "type": ["object", "null"],
-        "description": "what it finds as $PARAM_NAME",
+        "description": "its parameters; a command finds each as $PARAM_NAME",
         "additionalProperties": { "type": ["string", "number", "boolean"] },
     });
     let mut properties = changeable(inputs, params);
-    let run = json!({ "type": "string", "pattern": "\\S", "description": "a command of the shell" });
+    let run = json!({ "type": "string", "pattern": "\\S", "description": "a shell command" });
     properties.insert("run".to_owned(), run);
     let outputs = json!({
         "type": "array",
-        "description": "the files that it promises to write, as paths below $OUT",
+        "description": "the files that it must write, as paths below $OUT",
         "uniqueItems": true,
         "items": { "type": "string", "pattern": "^[^/]" },
     });
     properties.insert("outputs".to_owned(), outputs);
-    object("a command of one's own", &properties)
+    object("a command of your own", &properties)
 }
 
 /// A stage, a path, or a list of them.
@@ -156,12 +159,11 @@ fn several() -> Value {
     json!({ "type": ["string", "array"], "minItems": 1, "items": { "type": "string" } })
 }
 
-/// The stage once for every combination of some values.
+/// The axes of a stage, which runs once for every combination of their values.
 fn matrix() -> Value {
     json!({
         "type": ["object", "string", "null"],
-        "description": "the stage is done for every combination of these values, \
-            each of a parameter or an axis of what it reads; or the name of a stage that has the same axes",
+        "description": "runs the stage once for every combination of these values; an axis is a parameter, or an axis of a stage that it reads; or the name of a stage whose axes to take",
         "minProperties": 1,
         "propertyNames": { "pattern": "^[A-Za-z0-9_-]+$" },
         "additionalProperties": {
@@ -171,30 +173,30 @@ fn matrix() -> Value {
     })
 }
 
-/// What a profile may change of a stage.
+/// What a profile may change in a stage.
 fn changeable(inputs: Value, params: Value) -> Map<String, Value> {
     let limits = [
         (
             "timeout",
             json!({
                 "type": ["string", "null"], "pattern": "^0*[1-9][0-9]* *[smh]$",
-                "description": "longer than this no attempt may take, such as 90s, 15m or 2h",
+                "description": "the longest time that an attempt may take, such as 90s, 15m or 2h",
             }),
         ),
         (
             "retries",
             json!({
                 "type": "integer", "minimum": 0, "maximum": MOST_RETRIES, "default": 0,
-                "description": "attempts after the first that fails",
+                "description": "how often to try again after a failure",
             }),
         ),
-        ("cpus", json!({ "type": "integer", "minimum": 1, "description": "threads that it keeps busy" })),
-        ("gpus", json!({ "type": "integer", "minimum": 0, "description": "GPUs that it computes on" })),
+        ("cpus", json!({ "type": "integer", "minimum": 1, "description": "how many threads it uses" })),
+        ("gpus", json!({ "type": "integer", "minimum": 0, "description": "how many GPUs it uses" })),
         (
             "memory",
             json!({
                 "type": "string", "pattern": "^0*[1-9][0-9]* *(MB|GB)$",
-                "description": "memory that it takes, such as 800MB or 16GB",
+                "description": "how much memory it uses, such as 800MB or 16GB",
             }),
         ),
     ];
@@ -204,8 +206,7 @@ fn changeable(inputs: Value, params: Value) -> Map<String, Value> {
     let number = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?";
     let gates = json!({
         "type": ["array", "null"],
-        "description": "what its metrics.json must reach, such as \"test.auc.ci_low >= 0.70\"; \
-            a no ends the run with exit code 5",
+        "description": "conditions on its metrics.json, such as \"test.auc.ci_low >= 0.70\"; a gate that fails ends the run with exit code 5",
         "items": { "type": "string", "pattern": format!("^[^<>=]*[^<>=.\\s][^<>=]*(>=|<=|<|>)\\s*{number}\\s*( if \\S.*)?$") },
     });
     properties.insert("gates".to_owned(), gates);

@@ -1,4 +1,5 @@
-//! The audit on tiny stages: whatever is not as it was made is found, and nothing is changed by looking.
+//! The audit on tiny stages: it finds everything that differs from what was written, and changes
+//! nothing.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -9,15 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ctpipe_engine::audit::{Again, FindingKind, Options as AuditOptions, Report, audit};
-use ctpipe_engine::locked::LockUse;
+use ctpipe_engine::lock::LockUse;
 use ctpipe_engine::run::run;
-use ctpipe_engine::{
-    Error, MadeFrom, Maker, Options, Output, Param, Pipeline, Port, Selection, Spec, Stage, StageError, Task,
-};
+use ctpipe_engine::{Error, Options, Pipeline, Selection, Spec};
+use ctpipe_stage::{MadeFrom, Maker, Output, Param, Port, Stage, StageError, Task};
 
 struct Tiny {
     kind: &'static str,
-    /// What it writes to `out.txt` for the text that it reads.
+    /// The text that it writes to `out.txt` for this input.
     work: fn(String) -> String,
 }
 
@@ -60,7 +60,7 @@ impl Stage for Tiny {
 }
 
 static COUNTER: AtomicUsize = AtomicUsize::new(0);
-/// How often somebody outside was told of a stage's work.
+/// The number of progress reports to an outside observer.
 static TOLD: AtomicUsize = AtomicUsize::new(0);
 
 fn stages() -> Vec<Arc<dyn Stage>> {
@@ -79,7 +79,7 @@ const CHAIN: &str =
 struct Place(tempfile::TempDir);
 
 impl Place {
-    /// With two runs, on "first" and then on "second", and a lock of the second.
+    /// A world with two runs, on "first" and then on "second", and a lock of the second.
     fn new(pipeline: &str) -> Place {
         let place = Place(tempfile::tempdir().unwrap());
         fs::write(place.path("pipeline.yaml"), pipeline).unwrap();
@@ -129,7 +129,7 @@ impl Place {
         self.audit_with(Again::Nothing, None, Maker::default()).unwrap()
     }
 
-    /// The kinds of what an audit finds, each once.
+    /// The kinds of the findings of an audit, each once.
     fn kinds(&self) -> Vec<FindingKind> {
         let mut kinds: Vec<FindingKind> = self.audit().findings.iter().map(|finding| finding.kind).collect();
         kinds.sort();
@@ -137,7 +137,7 @@ impl Place {
         kinds
     }
 
-    /// Where the current artifact of a stage lies.
+    /// The path of the current artifact of a stage.
     fn current(&self, stage: &str) -> PathBuf {
         fs::canonicalize(self.path(&format!("artifacts/{stage}"))).unwrap()
     }
@@ -150,7 +150,7 @@ impl Place {
     }
 }
 
-/// Writes to a file of an artifact as somebody would who covers the traces.
+/// Edits a file of an artifact and hides the traces.
 fn overwrite(path: &Path, bytes: &[u8]) {
     let mode = fs::metadata(path).unwrap().permissions();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -186,7 +186,7 @@ fn what_is_in_order_is_called_so_and_nothing_is_changed_by_looking() {
     let before = snapshot();
     let report = place.audit_with(Again::All, None, Maker::default()).unwrap();
     assert_eq!(report.findings, []);
-    // Two runs of two stages; a has four files, b has two.
+    // Two runs of two stages; `a` has four files, `b` has two.
     assert_eq!((report.artifacts, report.files), (4, 2 * 4 + 2 * 2));
     let bytes: u64 = before.iter().map(|(_, bytes, _)| bytes.len() as u64).sum();
     assert_eq!(report.bytes, bytes);
@@ -207,7 +207,7 @@ fn what_is_in_order_is_called_so_and_nothing_is_changed_by_looking() {
         serde_json::from_slice(&fs::read(report.folder.join("audit.json")).unwrap()).unwrap();
     assert_eq!(json["artifacts"], 4);
     let page = fs::read_to_string(report.folder.join("audit.html")).unwrap();
-    for said in ["All in order.", a.content.as_str(), b.key_hash.as_str(), "input.txt"] {
+    for said in ["No findings.", a.content.as_str(), b.key_hash.as_str(), "input.txt"] {
         assert!(page.contains(said), "{said}");
     }
     assert!(!page.contains("http"), "the page works offline");
@@ -301,7 +301,7 @@ fn whatever_else_is_done_to_an_artifact_is_found_as_what_it_is() {
                 fs::rename(&other, &one).unwrap();
                 fs::rename(p.path("aside"), &other).unwrap();
             },
-            // The link leads to what was made of the first text now, which is not what the lock says.
+            // The link leads to the current result for the first text, which differs from the lock.
             &[FindingKind::Misplaced, FindingKind::Lock],
         ),
         (
@@ -352,7 +352,7 @@ fn data_that_changed_since_is_a_finding_of_its_own_kind_and_of_earlier_artifacts
     assert_eq!(finding.kind, FindingKind::DataChanged);
     assert!(finding.text.contains("input.txt has changed since it was made"), "{}", finding.text);
     fs::remove_file(place.path("input.txt")).unwrap();
-    assert!(place.audit().findings[0].text.contains("input.txt is gone"));
+    assert!(place.audit().findings[0].text.contains("input.txt no longer exists"));
 }
 
 #[test]
@@ -366,9 +366,10 @@ fn a_run_is_audited_by_what_it_recorded_and_not_by_todays_links() {
         report.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>()
     };
     assert_eq!(kinds(second), []);
-    // What the first read is no longer there; that the lock is of the second is no finding.
+    // The input of the first run no longer exists; that the lock is of the second run is not a
+    // finding.
     assert_eq!(kinds(first), [FindingKind::OutputAltered, FindingKind::DataChanged]);
-    // A record that was edited is found.
+    // An edited record is a finding.
     let record = place.path(&format!("artifacts/runs/{second}/run.json"));
     let text = fs::read_to_string(&record).unwrap();
     fs::write(&record, text.replace("\"exit_code\": 0", "\"exit_code\": 1")).unwrap();
@@ -388,16 +389,16 @@ fn a_stage_run_again_is_held_against_its_bytes_and_the_first_difference_is_named
     let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
     assert_eq!(finding.kind, FindingKind::NotReproduced);
     let at = "the number is ".len();
-    assert!(finding.text.contains(&format!("out.txt differs first at byte {at}")), "{}", finding.text);
-    assert!(finding.text.contains("nothing is known that explains it"), "{}", finding.text);
+    assert!(finding.text.contains(&format!("out.txt first differs at byte {at}")), "{}", finding.text);
+    assert!(finding.text.contains("no known cause"), "{}", finding.text);
     let other = Maker { instruction_set: "avx9".into(), ..Maker::default() };
     let report = place.audit_with(Again::All, None, other).unwrap();
     assert!(
-        report.findings[0].text.contains("the instruction set was  and is avx9"),
+        report.findings[0].text.contains("the instruction set was  and is now avx9"),
         "{:?}",
         report.findings
     );
-    // Not of other data than that of its key.
+    // A rerun must not use other data than that of the artifact's key.
     fs::write(place.path("input.txt"), "else").unwrap();
     let report = place.audit_with(Again::Stage("a".into()), None, Maker::default()).unwrap();
     let kinds: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
@@ -407,7 +408,7 @@ fn a_stage_run_again_is_held_against_its_bytes_and_the_first_difference_is_named
 #[test]
 fn a_stage_that_the_pipeline_has_no_longer_is_run_again_as_it_was() {
     let place = Place::new(CHAIN);
-    // Since then one stage got another name, and the other became another.
+    // Since then one stage was renamed, and the other was redefined.
     let since =
         CHAIN.replace("  a: { uses: items", "  first: { uses: items").replace("in: a }", "in: first }");
     fs::write(place.path("pipeline.yaml"), since.replace("uses: copy", "uses: counter")).unwrap();
@@ -417,7 +418,7 @@ fn a_stage_that_the_pipeline_has_no_longer_is_run_again_as_it_was() {
     let reruns: Vec<_> = report.reruns.iter().map(|rerun| (rerun.stage.as_str(), rerun.same)).collect();
     assert_eq!(reruns, [("b", true), ("a", true)]);
     assert_eq!(again(Again::Stage("a".into())).unwrap().reruns.len(), 1);
-    // The run had none of that name.
+    // The run had no stage of that name.
     let report = again(Again::Stage("first".into())).unwrap();
     assert_eq!(report.findings[0].kind, FindingKind::CannotRerun);
     assert!(again(Again::Stage("second".into())).is_err());
@@ -442,7 +443,7 @@ fn a_stage_under_another_name_takes_over_what_is_the_same_work() {
     assert!(place.current("d").join("sub/length").exists());
     let report = place.audit();
     assert!(report.is_clean(), "{:?}", report.findings);
-    // Nor does one that the lock refuses keep the work from being done.
+    // A run whose result the lock rejects does the work all the same.
     let locked = format!("stages:\n  f: {{ uses: counter, inputs: {{ in: input.txt }} }}\n{items}");
     fs::write(place.path("pipeline.yaml"), &locked).unwrap();
     place.run_with(true, LockUse::Write).unwrap();
@@ -457,7 +458,7 @@ fn a_stage_under_another_name_takes_over_what_is_the_same_work() {
         "it was done, and came to something else again"
     );
     assert_eq!(fs::read_to_string(place.path("pipeline.lock")).unwrap(), lock);
-    // One that was altered does not serve.
+    // An altered artifact cannot be used.
     overwrite(&place.current("b").join("out.txt"), b"the number is no");
     overwrite(&place.current("a").join("out.txt"), b"the number is no");
     fs::write(place.path("pipeline.yaml"), "stages:\n  e: { uses: counter, inputs: { in: input.txt } }\n")

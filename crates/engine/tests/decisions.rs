@@ -1,4 +1,5 @@
-//! Random pipelines and edits: what is announced is what happens, and what had to run has run.
+//! Random pipelines and edits: the dry run predicts the run, and every stage that had to run has
+//! run.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,16 +10,16 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use ctpipe_engine::locked::LockUse;
-use ctpipe_engine::run::{chain, dry_run, run};
-use ctpipe_engine::{
-    Event, Kind, Maker, Observer, Options, Output, Param, Pipeline, Port, Selection, Spec, Stage, StageError,
-    State, Task,
-};
+use ctpipe_engine::chain;
+use ctpipe_engine::lock::LockUse;
+use ctpipe_engine::run::{dry_run, run};
+use ctpipe_engine::{Event, Observer, Options, Pipeline, Selection, Spec, State};
+use ctpipe_stage::{Kind, Maker, Output, Param, Port, Stage, StageError, Task};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// Writes the sum of what it reads and of its mark, modulo 3: other inputs often make the same bytes.
+/// Writes the sum of its inputs and of its mark, modulo 3, so that other inputs often give the same
+/// bytes.
 struct Sum;
 
 const PORTS: [&str; 8] = ["p0", "p1", "p2", "p3", "p4", "f0", "f1", "f2"];
@@ -70,7 +71,7 @@ impl Stage for Sum {
     }
 }
 
-/// Which of the nodes before it and of the three files a node reads, and its mark.
+/// The earlier nodes and the files (of three) that a node reads, and its mark.
 type Node = (u8, u8, u32);
 
 #[derive(Debug, Clone)]
@@ -78,11 +79,11 @@ enum Edit {
     Nothing,
     File(usize, u32),
     Mark(Index, u32),
-    /// Its output goes.
+    /// Its output is removed.
     Delete(Index),
-    /// Its output gets other bytes.
+    /// The bytes of its output are changed.
     Alter(Index),
-    /// It stops to read a file, or begins to.
+    /// It stops reading a file, or starts to read it.
     Wire(Index, u8),
 }
 
@@ -92,7 +93,7 @@ struct World {
     files: [u32; 3],
 }
 
-/// The first in the file is not the first to run.
+/// The first node in the file is not the first to run.
 fn name(node: usize) -> String {
     format!("n{}", (node * 7 + 3) % 10)
 }
@@ -176,7 +177,7 @@ impl World {
         self.write();
     }
 
-    /// Runs; the stages that did.
+    /// Runs the pipeline and returns the stages that ran.
     fn run(&self, jobs: usize) -> BTreeSet<String> {
         let stop = AtomicBool::new(false);
         let (selection, maker) = (Selection::default(), Maker::default());
@@ -219,7 +220,7 @@ fn edits() -> impl Strategy<Value = Edit> {
     ]
 }
 
-/// How many times as long as usual: set by `make soak`.
+/// The factor on the number of edits, which `make soak` sets.
 #[allow(clippy::disallowed_methods)]
 fn times() -> u32 {
     std::env::var("CTPIPE_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(1)

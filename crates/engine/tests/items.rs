@@ -1,4 +1,4 @@
-//! Work kept item by item, on a stage whose items are the files of a folder.
+//! Work stored item by item, on a stage whose items are the files of a folder.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -8,16 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use ctpipe_engine::locked::LockUse;
+use ctpipe_engine::lock::LockUse;
 use ctpipe_engine::run::run;
-use ctpipe_engine::{
-    Kind, MadeFrom, Maker, Manifest, Options, Output, Param, Pipeline, Port, Reuse, Selection, Spec, Stage,
-    StageError, Task,
-};
+use ctpipe_engine::{Options, Pipeline, Selection, Spec};
+use ctpipe_stage::{Kind, MadeFrom, Maker, Manifest, Output, Param, Port, Reuse, Stage, StageError, Task};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// Writes each file's text backwards, and all names to one list.
+/// Writes the text of each file backwards, and all file names to one list.
 struct Backwards;
 
 impl Stage for Backwards {
@@ -59,7 +57,7 @@ impl Stage for Backwards {
             let made_from = made_from.digest();
             let out = task.out().join(&name);
             if let Some(previous) = previous.as_ref().filter(|previous| previous.has(&name, &made_from)) {
-                // Both are allowed; a link's content is known without reading it.
+                // Both are allowed; the content of a link is known without reading it.
                 let earlier = previous.folder().join(&name);
                 let taken = if reused % 2 == 0 {
                     fs::hard_link(earlier, out)
@@ -149,7 +147,8 @@ proptest! {
         ..ProptestConfig::with_cases(60)
     })]
 
-    /// Adding, changing and removing k of n items costs k, and the artifact is what a clean build makes.
+    /// Adding, changing and removing k of n items costs k, and the artifact equals that of a clean
+    /// build.
     #[test]
     fn edits_cost_what_they_touch_and_leave_what_a_clean_build_makes(
         edits in prop::collection::vec(prop::collection::vec((0_u8..8, prop::option::of(0_u8..4)), 1..4), 1..5)
@@ -169,7 +168,7 @@ proptest! {
             place.put(&files);
             let manifest = place.run();
             let kept = files.iter().filter(|(name, text)| before.get(name) == Some(text)).count();
-            // What was there before in this very form is restored and not made.
+            // An item with the same content as in an earlier artifact is restored and not made.
             if !seen.contains(&files) {
                 prop_assert_eq!(reuse(&manifest), (files.len() as u64, kept as u64));
             }
@@ -187,7 +186,7 @@ fn items_come_only_from_work_with_the_same_parameters_whatever_is_current() {
     let other = place.run_with(&["a.mark=x"], false);
     assert_eq!(reuse(&other), (3, 0));
     place.put(&some(&[(1, 0), (2, 0), (3, 1)]));
-    // The current artifact has another mark; the one before it serves.
+    // The current artifact has another mark, so the items come from the one before it.
     let manifest = place.run();
     assert_eq!(reuse(&manifest), (3, 2));
     assert_eq!(fs::read_to_string(place.path("artifacts/a/3")).unwrap(), "1 txet");

@@ -8,15 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use ctpipe_engine::locked::LockUse;
-use ctpipe_engine::param::Kind;
+use ctpipe_engine::lock::LockUse;
 use ctpipe_engine::run::{Summary, dry_run, run};
-use ctpipe_engine::{
-    Error, Maker, Options, Outcome, Output, Param, Pipeline, Port, Selection, Spec, Stage, StageError, State,
-    Task,
-};
+use ctpipe_engine::{Error, Options, Outcome, Pipeline, Selection, Spec, State};
+use ctpipe_stage::Kind;
+use ctpipe_stage::{Maker, Output, Param, Port, Stage, StageError, Task};
 
-/// What a stage does with the text that it reads.
+/// The function of a stage on its input text.
 type Work = fn(&Task<'_>, String) -> Result<String, StageError>;
 
 struct Tiny {
@@ -79,7 +77,7 @@ fn stages() -> Vec<Arc<dyn Stage>> {
     ]
 }
 
-/// Reads one file of a folder; another hand writes to the file that it names meanwhile, or takes it away.
+/// Reads one file of a folder. Meanwhile another process changes the named file or removes it.
 fn meddle(task: &Task<'_>, named: &str) -> Result<String, StageError> {
     assert_eq!(task.files("in").names().collect::<Vec<_>>(), ["other", "out.txt", "\u{FFFD}ff"]);
     let folder = task.input("in")?;
@@ -155,7 +153,7 @@ fn an_input_that_changes_while_it_is_read_fails_the_stage_and_nothing_is_kept() 
     let place = Place::new("stages:\n  a: { uses: meddle, inputs: { in: input.txt } }\n", "text");
     let error = place.run(Selection::default(), false).unwrap_err();
     assert_eq!(error.exit_code(), 1);
-    let said = ctpipe_engine::run::chain(&error);
+    let said = ctpipe_engine::chain(&error);
     assert!(said.contains("input.txt changed while it was read; run again"), "{said}");
     assert!(!place.path("artifacts/a").exists());
 }
@@ -230,14 +228,14 @@ fn a_file_that_cannot_be_read_and_links_in_a_circle_are_named() {
     use std::os::unix::fs::symlink;
     let place = Place::new("stages:\n  a: { uses: copy, inputs: { in: data } }\n", "");
     fs::create_dir_all(place.path("data/below")).unwrap();
-    // Nobody reads the memory of a process at address 0, not even root.
+    // Nobody can read the memory of a process at address 0, not even root.
     for (target, link, problem) in [
         ("/proc/self/mem", "data/scan.dcm", "Input/output error"),
         ("..", "data/below/up", "a link to a folder above it"),
         ("around", "data/around", "Too many levels of symbolic links"),
     ] {
         symlink(target, place.path(link)).unwrap();
-        let error = ctpipe_engine::run::chain(&place.run(Selection::default(), false).unwrap_err());
+        let error = ctpipe_engine::chain(&place.run(Selection::default(), false).unwrap_err());
         assert!(error.contains(link) && error.contains(problem), "{error}");
         fs::remove_file(place.path(link)).unwrap();
     }
@@ -258,7 +256,7 @@ fn what_may_run_tells_what_differs_already_and_a_missing_input_is_no_may() {
     place.outcomes();
     fs::write(place.path("input.txt"), "other").unwrap();
     assert!(matches!(state(&[], 1), State::May { reasons, .. } if reasons.is_empty()));
-    // With the parameter nothing was ever made, so that it runs whatever comes.
+    // Nothing was ever made with this parameter, so the stage runs in any case.
     assert!(matches!(state(&seven, 1), State::Will { .. }));
     let spec = Spec::load(&place.path("pipeline.yaml"), None, &seven).unwrap();
     let stop = AtomicBool::new(false);
@@ -307,7 +305,7 @@ fn a_folder_where_the_link_belongs_is_told_before_the_work_is_done() {
     let place = Place::new(CHAIN, "text");
     fs::create_dir_all(place.path("artifacts/a")).unwrap();
     let error = place.run(Selection::default(), false).unwrap_err();
-    assert!(error.to_string().contains("move it away"), "{error}");
+    assert!(error.to_string().contains("move it elsewhere"), "{error}");
     assert_eq!(error.exit_code(), 2);
 }
 
@@ -316,7 +314,7 @@ fn keep_going_does_what_does_not_depend_on_the_failure() {
     let pipeline = "stages:\n  a: { uses: fail, inputs: { in: input.txt } }\n  b: { uses: copy, inputs: { in: a } }\n  c: { uses: copy, inputs: { in: input.txt } }\n";
     let place = Place::new(pipeline, "text");
     let error = place.run(Selection::default(), false).unwrap_err();
-    assert_eq!(ctpipe_engine::run::chain(&error), "stage a failed: no luck");
+    assert_eq!(ctpipe_engine::chain(&error), "stage a failed: no luck");
     assert!(!place.path("artifacts/c").exists());
     let error = place.run(Selection::default(), true).unwrap_err();
     assert_eq!(error.to_string(), "2 stages failed: a, b");
@@ -326,7 +324,7 @@ fn keep_going_does_what_does_not_depend_on_the_failure() {
 #[test]
 fn a_panic_costs_its_stage_and_not_the_record_of_the_run() {
     let place = Place::new("stages:\n  a: { uses: panic, inputs: { in: input.txt } }\n", "short");
-    let error = ctpipe_engine::run::chain(&place.run(Selection::default(), false).unwrap_err());
+    let error = ctpipe_engine::chain(&place.run(Selection::default(), false).unwrap_err());
     assert!(error.contains("a mistake in ctpipe") && error.contains("please report it"), "{error}");
     let runs: Vec<PathBuf> =
         fs::read_dir(place.path("artifacts/runs")).unwrap().map(|e| e.unwrap().path()).collect();

@@ -1,4 +1,5 @@
-//! Where a training step's time goes: milliseconds a volume of each operation at a width.
+//! Shows where the time of a training step goes: milliseconds per volume for each operation at a
+//! given width.
 //!
 //! `cargo run --example timing -- WIDTH [BATCH [residual]]`
 #![allow(clippy::pedantic, clippy::print_stdout)]
@@ -12,7 +13,7 @@ fn values(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i as u64).wrapping_mul(2_654_435_761) % 1000) as f32 / 1000.0 - 0.3).collect()
 }
 
-/// Median of a few runs, in milliseconds a volume; what `prepare` does is not counted.
+/// Median of a few runs, in milliseconds per volume; the time of `prepare` is not counted.
 fn time<T>(name: &str, batch: usize, mut prepare: impl FnMut() -> T, mut run: impl FnMut(T)) {
     run(prepare());
     let mut seconds: Vec<f64> = (0..5)

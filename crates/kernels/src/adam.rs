@@ -1,4 +1,5 @@
-//! One step of Adam (Kingma and Ba 2015) over everything at once: four numbers read, three written.
+//! One step of Adam (Kingma and Ba 2015) in a single pass: it reads four numbers and writes three
+//! for each value.
 
 use crate::Isa;
 use crate::isa::kernel;
@@ -6,18 +7,18 @@ use crate::layout::LANES;
 use crate::parallel::each;
 use crate::simd::Simd;
 
-/// Values of a part.
+/// Number of values in a part.
 const PART: usize = 1 << 16;
 
-/// What a step of Adam is made of, as `torch.optim.Adam` computes it. In f64, because `1 - 0.999`
-/// in f32 is off by 5e-5.
+/// The constants of a step of Adam, as `torch.optim.Adam` computes it. They are f64, because
+/// `1 - 0.999` in f32 is off by 5e-5.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Learning rate over `1 - beta1^t`.
+    /// Learning rate divided by `1 - beta1^t`.
     pub step_size: f64,
     /// `sqrt(1 - beta2^t)`.
     pub correction: f64,
@@ -25,11 +26,12 @@ pub struct Step {
     pub epsilon: f64,
     /// L2 penalty, added to the gradient.
     pub weight_decay: f64,
-    /// What values are multiplied by first: 1, or less for a decay apart from the gradient (AdamW).
+    /// Factor that values are multiplied by first: 1, or less for weight decay apart from the
+    /// gradient (AdamW).
     pub shrink: f64,
 }
 
-/// Values and their two moments after one step along `gradient`.
+/// Updates values and their two moments by one step along `gradient`.
 pub fn adam(isa: Isa, step: Step, value: &mut [f32], moments: [&mut [f32]; 2], gradient: &[f32]) {
     let [first, second] = moments;
     assert!(value.len() == gradient.len() && first.len() == value.len() && second.len() == value.len());
@@ -47,7 +49,7 @@ kernel! {
     fn part(step: Step, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) = part_on
 }
 
-/// A step's constants, in vectors.
+/// The constants of a step, as vectors.
 #[derive(Clone, Copy)]
 struct Constants<W> {
     keep1: W,
@@ -60,8 +62,8 @@ struct Constants<W> {
     shrink: W,
 }
 
-/// In f64 between the load and the store: the pass waits for memory anyway, and a dozen roundings of
-/// f32 would cost the last digit.
+/// Computes in f64 between the load and the store: the pass waits for memory anyway, and a dozen
+/// roundings in f32 would cost the last digit.
 #[inline(always)]
 fn update<S: Simd>(
     s: S,
@@ -118,7 +120,7 @@ fn part_on<S: Simd>(
     for (((value, first), second), gradient) in values.iter_mut().zip(firsts).zip(seconds).zip(gradients) {
         update(s, by, value, first, second, gradient);
     }
-    // The rest, padded to a vector.
+    // The remaining values, padded to a vector.
     let rest = value.len();
     let mut last = [[0.0; LANES]; 3];
     let mut last_gradient = [0.0; LANES];

@@ -1,55 +1,59 @@
-//! Volumes of 16-bit voxels to what a network sees, changed on the way: turned, mirrored, scaled, shifted,
-//! brightened and with noise. Knows neither probabilities nor random streams.
+//! Converts volumes of 16-bit voxels to the input of a network, with changes on the way: rotation,
+//! mirroring, scaling, shifts, brightness and noise. What is changed and how likely is decided
+//! elsewhere.
 //!
-//! Without fused products, and noise from integers alone: the bits are the same on every processor.
+//! There are no fused products, and noise is computed from integers alone, so the bits are the same
+//! on every processor.
 
 use crate::Isa;
 use crate::isa::kernel;
 use crate::parallel::each;
 
-/// Planes of one part of the work.
+/// Number of planes in one part of the work.
 const PLANES: usize = 8;
-/// What a voxel of one is as it is stored.
+/// The stored value of a voxel of 1.
 const FULL: f32 = u16::MAX as f32;
 
-/// What is done to one volume, in this order: [`Change::sampled_at`], `gain` and `offset`, noise, and a cut to 0..1.
+/// The changes to one volume, in this order: [`Change::sampled_at`], `gain` and `offset`, noise,
+/// and clipping to 0..1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Change {
-    /// Where a voxel of the result is taken from, in voxels: rows for x, y and z over the result's
-    /// `[x, y, z, 1]`. Linear between voxels, 0 (air) outside. `None` leaves all where it is.
+    /// Where each voxel of the result is sampled, in voxels: rows for x, y and z, applied to
+    /// `[x, y, z, 1]` of the result. Interpolation is linear; outside is 0 (air). `None` moves
+    /// nothing.
     pub sampled_at: Option<[[f32; 4]; 3]>,
-    /// Values are multiplied by this,
+    /// Factor that values are multiplied by.
     pub gain: f32,
-    /// and this is added.
+    /// Number that is added after the multiplication.
     pub offset: f32,
-    /// Gaussian noise is added to each voxel.
+    /// Gaussian noise that is added to each voxel.
     pub noise: Option<Noise>,
 }
 
-/// Gaussian noise, the same for the same key.
+/// Gaussian noise; the same key gives the same noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noise {
-    /// Its standard deviation, on the scale of 0..1.
+    /// Standard deviation of the noise, on the scale 0..1.
     pub deviation: f32,
-    /// What it is drawn by.
+    /// Key that the noise is computed from.
     pub key: [u32; 3],
 }
 
 impl Change {
-    /// Nothing is changed.
+    /// Changes nothing.
     pub const NONE: Change = Change { sampled_at: None, gain: 1.0, offset: 0.0, noise: None };
 
-    /// Whether values are other than they were stored, wherever they go.
+    /// Whether any voxel gets a different value, wherever it moves.
     pub fn alters_values(&self) -> bool {
         self.gain != 1.0 || self.offset != 0.0 || self.noise.is_some()
     }
 }
 
-/// Volumes of `edge³` voxels (x fastest) to `[N, edge³]` in 0..1, each with its change; `changes` may be
-/// empty.
+/// Converts volumes of `edge³` voxels (x fastest) to `[N, edge³]` in 0..1, each with its change.
+/// `changes` may be empty.
 ///
 /// # Panics
-/// When lengths do not fit.
+/// When lengths do not match.
 pub fn render(isa: Isa, edge: usize, volumes: &[&[u16]], changes: &[Change], out: &mut [f32]) {
     let voxels = edge.pow(3);
     assert!(out.len() == volumes.len() * voxels && volumes.iter().all(|volume| volume.len() == voxels));
@@ -67,7 +71,7 @@ pub fn render(isa: Isa, edge: usize, volumes: &[&[u16]], changes: &[Change], out
     each(parts, |_, (first, volume, change, out)| slab(isa, edge, first, volume, change, out));
 }
 
-/// Mean of a volume's values in 0..1.
+/// Mean of a volume's voxels on the scale 0..1.
 pub fn mean(volume: &[u16]) -> f32 {
     let sum: u64 = volume.iter().map(|&voxel| u64::from(voxel)).sum();
     (sum as f64 / volume.len().max(1) as f64 / f64::from(FULL)) as f32
@@ -77,7 +81,7 @@ kernel! {
     fn slab(edge: usize, first: usize, volume: &[u16], change: Change, out: &mut [f32]) = slab_on
 }
 
-/// Planes of one volume, from `first` on.
+/// Converts planes of one volume, from `first` on.
 #[inline(always)]
 fn slab_on<S>(_: S, edge: usize, first: usize, volume: &[u16], change: Change, out: &mut [f32]) {
     let plane = edge * edge;
@@ -89,7 +93,7 @@ fn slab_on<S>(_: S, edge: usize, first: usize, volume: &[u16], change: Change, o
             }
         }
         Some(rows) => {
-            // A turn about the body's axis stays in its plane: four voxels instead of eight.
+            // A rotation about the body's axis stays in its plane: four voxels instead of eight.
             let flat = rows[2] == [0.0, 0.0, 1.0, 0.0] && rows[0][2] == 0.0 && rows[1][2] == 0.0;
             for (index, row) in out.chunks_mut(edge).enumerate() {
                 let (y, z) = (index % edge, first + index / edge);
@@ -120,7 +124,7 @@ fn slab_on<S>(_: S, edge: usize, first: usize, volume: &[u16], change: Change, o
     }
 }
 
-/// Between four voxels of a plane.
+/// Interpolates between four voxels of a plane.
 #[inline(always)]
 fn bilinear(plane: &[u16], edge: usize, [x, y]: [f32; 2]) -> f32 {
     let (left, top) = (x.floor(), y.floor());
@@ -142,7 +146,7 @@ fn bilinear(plane: &[u16], edge: usize, [x, y]: [f32; 2]) -> f32 {
     upper + v * (lower - upper)
 }
 
-/// Between eight voxels.
+/// Interpolates between eight voxels.
 #[inline(always)]
 fn trilinear(volume: &[u16], edge: usize, [x, y, z]: [f32; 3]) -> f32 {
     let below = z.floor();
@@ -157,17 +161,19 @@ fn trilinear(volume: &[u16], edge: usize, [x, y, z]: [f32; 3]) -> f32 {
     low + w * (high - low)
 }
 
-/// One standard normal number for each index and key: the bits that are set in 64 random ones, spread over
-/// their steps by a uniform number. Its distribution function is within 0.001 of the normal one.
+/// One standard normal number for each index and key: the number of bits set in 64 random bits,
+/// with a uniform number that fills the steps between counts. Its distribution function is within
+/// 0.001 of the normal one.
 #[inline(always)]
 fn gaussian(index: u32, [a, b, c]: [u32; 3]) -> f32 {
     let [x, y, z, _] = pcg4d([index, a, b, c]);
     let steps = (x.count_ones() + y.count_ones()) as f32 - 32.0 + ((z >> 8) as f32 / 16_777_216.0 - 0.5);
-    // One over sqrt(64 / 4 + 1 / 12).
+    // 1 / sqrt(64 / 4 + 1 / 12).
     steps * 0.249_351_4
 }
 
-/// Four random words of four (Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 2020).
+/// Turns four words into four random words (Jarzynski and Olano, "Hash Functions for GPU
+/// Rendering", JCGT 2020).
 #[inline(always)]
 fn pcg4d(words: [u32; 4]) -> [u32; 4] {
     let [mut x, mut y, mut z, mut w] =

@@ -1,9 +1,10 @@
-//! Memory that is used again: fresh pages cost several times what rewriting old ones does.
+//! Memory that is reused, because touching fresh pages costs several times as much as rewriting old
+//! ones.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A buffer that nobody uses, and the step in which it was last used.
+/// A buffer that is not in use, and the step in which it was last used.
 struct Free {
     values: Vec<f32>,
     used: u64,
@@ -20,10 +21,10 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A buffer of `len` values, whatever they were before.
+/// A buffer of `len` values, with arbitrary content.
 pub fn take(len: usize) -> Vec<f32> {
     let mut pool = pool();
-    // The closest fit, and none that would waste half of itself.
+    // The closest fit, but none that would waste half of itself.
     let best = (0..pool.free.len())
         .filter(|&i| {
             let capacity = pool.free[i].values.capacity();
@@ -41,9 +42,9 @@ pub fn take(len: usize) -> Vec<f32> {
     values
 }
 
-/// Gives a buffer back.
+/// Returns a buffer to the pool.
 pub fn give(values: Vec<f32>) {
-    // Small ones the allocator keeps at hand itself.
+    // The allocator itself keeps small buffers at hand.
     if values.capacity() >= 4096 {
         let mut pool = pool();
         let used = pool.step;
@@ -51,8 +52,8 @@ pub fn give(values: Vec<f32>) {
     }
 }
 
-/// Says that a step of training, or a batch of answers, is over. What two of them in a row had no use
-/// for goes back to the system: the pool holds what a step needs, and no more.
+/// Marks the end of a training step or of a batch of predictions. Buffers that were not used for
+/// two steps in a row go back to the system, so the pool holds only what a step needs.
 pub fn step() {
     let mut pool = pool();
     pool.step += 1;
@@ -60,25 +61,25 @@ pub fn step() {
     pool.free.retain(|free| free.used + 2 >= now);
 }
 
-/// Lets go of everything kept.
+/// Releases everything in the pool.
 pub fn clear() {
     pool().free.clear();
 }
 
-/// Values kept for the next [`take`].
+/// Number of values in the pool, kept for the next [`take`].
 pub fn kept() -> usize {
     pool().free.iter().map(|free| free.values.capacity()).sum()
 }
 
-/// Asks for pages of 2 MB where the system has them: fewer faults and fewer misses of the TLB.
+/// Asks for pages of 2 MB where the system has them: fewer page faults and fewer TLB misses.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn huge(buffer: &[f32]) {
     const PAGE: usize = 2 << 20;
     let start = (buffer.as_ptr() as usize).next_multiple_of(PAGE);
     let end = (buffer.as_ptr() as usize + size_of_val(buffer)) / PAGE * PAGE;
     if end > start {
-        // SAFETY: whole pages within a buffer that we own; the advice changes no content. A system
-        // that does not take it goes on without.
+        // SAFETY: these are whole pages within a buffer that we own, and the advice changes no
+        // content. A system that does not support it goes on without.
         let _ =
             unsafe { rustix::mm::madvise(start as *mut _, end - start, rustix::mm::Advice::LinuxHugepage) };
     }
@@ -87,16 +88,16 @@ fn huge(buffer: &[f32]) {
 #[cfg(not(all(target_os = "linux", not(miri))))]
 fn huge(_: &[f32]) {}
 
-/// A buffer that goes back by itself.
+/// A buffer that returns itself to the pool.
 pub(crate) struct Buffer(Vec<f32>);
 
 impl Buffer {
-    /// As [`take`].
+    /// Like [`take`].
     pub(crate) fn new(len: usize) -> Buffer {
         Buffer(take(len))
     }
 
-    /// All zero.
+    /// A buffer of zeros.
     pub(crate) fn zeroed(len: usize) -> Buffer {
         let mut buffer = take(len);
         buffer.fill(0.0);

@@ -1,8 +1,9 @@
-//! The 3x3x3 convolution of a few slices at a time, forward and backward, through Winograd's tiles.
+//! The 3x3x3 convolution of a few slices at a time, forward and backward, by Winograd tiles.
 //!
-//! Everything is channels-last. A part is a range of a sample's slices, from an even one; what a part
-//! needs of its neighbours it computes again, so that parts are independent of each other. Within a part
-//! the work goes layer by layer (two slices), and in a layer by chunks of tiles that stay in the cache.
+//! Everything is channels-last. A part is a range of a sample's slices that begins at an even
+//! slice. It recomputes what it needs from its neighbours, so that parts are independent of each
+//! other. Within a part the work goes layer by layer (two slices), and within a layer by chunks of
+//! tiles that stay in the cache.
 
 use std::ops::Range;
 
@@ -16,14 +17,14 @@ use crate::winograd::{
     transform_filters, transform_input, transform_output,
 };
 
-/// Tiles of a chunk, about: enough rows for a product, few enough for the cache. (32 and 64 were
-/// measured against 128 and 256.)
+/// Approximate number of tiles in a chunk: enough rows for a product, and few enough for the cache.
+/// (32 and 64 were measured against 128 and 256.)
 const TILES: usize = 32;
-/// The same for a backward pass whose weights' gradient is itself more than a cache holds, and goes
-/// through it once a chunk.
+/// The same for a backward pass whose gradient of the weights is larger than a cache and passes
+/// through it once for each chunk.
 const TILES_OF_MANY_CHANNELS: usize = 64;
 
-/// One convolution's extent.
+/// The extent of one convolution.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Conv {
     pub(crate) size: [usize; 3],
@@ -36,12 +37,12 @@ impl Conv {
         (pitch(self.from), pitch(self.to))
     }
 
-    /// Values of a slice of the input and of the output.
+    /// Number of values in a slice of the input or the output.
     pub(crate) fn plane(self, channels: usize) -> usize {
         self.size[1] * self.size[2] * pitch(channels)
     }
 
-    /// The chunks of a layer of about so many tiles, as even as they go.
+    /// The chunks of a layer, of about `tiles` tiles each and as even as possible.
     fn chunks(self, tiles: usize) -> Vec<Chunk> {
         let [_, h, w] = self.size;
         let (rows, columns) = (h.div_ceil(2), w.div_ceil(2));
@@ -56,18 +57,18 @@ impl Conv {
         planes.start / 2..planes.end.div_ceil(2)
     }
 
-    /// Values of a private copy of the weights' gradient.
+    /// Number of values in a private copy of the weights' gradient.
     pub(crate) fn gradient_len(self) -> usize {
         FREQUENCIES * self.from * pitch(self.to)
     }
 }
 
-/// Values of the largest chunk, for every frequency.
+/// Number of values in the largest chunk, for all frequencies.
 fn room(chunks: &[Chunk], channels: usize) -> usize {
     FREQUENCIES * chunks.iter().map(|chunk| chunk.stride(channels)).max().unwrap_or(0)
 }
 
-/// Filters, transformed and in the order in which a product reads them.
+/// Transformed filters, in the order in which a product reads them.
 pub(crate) struct Filters {
     /// `[frequency][block][rows][width]`.
     values: Buffer,
@@ -76,8 +77,9 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
-    /// From `[to, from, 27]`. Forward, rows are input and columns output channels; for the gradient
-    /// of the input it is the other way round, with rows up to the pitch.
+    /// From `[to, from, 27]`. In the forward pass, rows are input channels and columns are output
+    /// channels. For the gradient of the input it is the other way round, with rows up to the
+    /// pitch.
     pub(crate) fn new(isa: Isa, weight: &[f32], from: usize, to: usize, transposed: bool) -> Filters {
         let (rows, columns) = if transposed { (pitch(to), from) } else { (from, to) };
         let value = |row: usize, column: usize, tap: usize| {
@@ -87,7 +89,7 @@ impl Filters {
         let blocks = Blocks::of(pitch(columns));
         let frequency = rows * blocks.channels;
         let mut values = Buffer::new(FREQUENCIES * frequency);
-        // Sixteen columns, reordered to [27][rows][16], then transformed in vectors.
+        // Sixteen columns, reordered to [27][rows][16], then transformed as vectors.
         let groups: Vec<Buffer> = each((0..blocks.channels / LANES).collect(), |_, group| {
             let mut filters = Buffer::new(27 * rows * LANES);
             for row in 0..rows {
@@ -108,13 +110,13 @@ impl Filters {
         Filters { values, rows, blocks }
     }
 
-    /// Where one block of one frequency begins.
+    /// Where a block of a frequency begins.
     fn offset(&self, frequency: usize, block: usize) -> usize {
         (frequency * self.blocks.count() + block) * self.rows * self.blocks.width
     }
 }
 
-/// The four slices that a layer of tiles looks at, with their borders.
+/// The four slices that a layer of tiles reads, with their borders.
 struct Slices {
     values: Buffer,
     len: usize,
@@ -126,7 +128,8 @@ impl Slices {
         Slices { values: Buffer::zeroed(4 * len), len }
     }
 
-    /// Slices `2 layer - 1` to `2 layer + 2` of the sample `x`, zero where there is none.
+    /// Loads slices `2 layer - 1` to `2 layer + 2` of the sample `x`; a slice that does not exist
+    /// is zero.
     fn load(&mut self, conv: Conv, x: &[f32], layer: usize) {
         let [depth, h, w] = conv.size;
         let channels = pitch(conv.from);
@@ -148,7 +151,7 @@ impl Slices {
         &self.values[k * self.len..][..self.len]
     }
 
-    /// `T` of a chunk.
+    /// Computes `T` of a chunk.
     fn transform(&self, isa: Isa, conv: Conv, chunk: Chunk, to: &mut [f32]) {
         let slices = [self.slice(0), self.slice(1), self.slice(2), self.slice(3)];
         let channels = pitch(conv.from);
@@ -156,7 +159,7 @@ impl Slices {
     }
 }
 
-/// The convolution, without its bias, of slices `planes` of the sample `x`.
+/// The convolution of slices `planes` of the sample `x`, without its bias.
 pub(crate) fn forward(
     isa: Isa,
     conv: Conv,
@@ -200,14 +203,14 @@ pub(crate) fn forward(
     }
 }
 
-/// What the gradient of a convolution's results is made from.
+/// A source of the gradient of a convolution's results.
 pub(crate) trait Gradient {
     /// Writes a chunk of a layer as `[frequency][block][tile][width]`.
     fn transform(&self, layer: usize, chunk: Chunk, to: &mut [f32]);
 }
 
-/// Adds a part's share to the weights' gradient (`[frequency][from][pitch(to)]`) and, where
-/// `transposed` filters are given, writes the gradient of its slices of the input.
+/// Adds a part's share to the weights' gradient (`[frequency][from][pitch(to)]`). Where
+/// `transposed` filters are given, it also writes the gradient of the part's slices of the input.
 pub(crate) fn backward(
     isa: Isa,
     conv: Conv,
@@ -261,7 +264,7 @@ pub(crate) fn backward(
     }
 }
 
-/// `dU += T Y` over a chunk's tiles, for one frequency.
+/// `dU += T Y` over the tiles of a chunk, for one frequency.
 fn add_weight_gradient(
     isa: Isa,
     conv: Conv,
@@ -300,7 +303,7 @@ struct InputGradient<'a> {
     planes: Range<usize>,
     dx: &'a mut [f32],
     products: Buffer,
-    /// Slice `s` of the input, with its border, is summed up in place `(s + 1) % 4`.
+    /// Slice `s` of the input, with its border, is summed in place `(s + 1) % 4`.
     sums: Buffer,
     len: usize,
     taps: Vec<(usize, usize)>,
@@ -358,7 +361,7 @@ impl<'a> InputGradient<'a> {
         }
     }
 
-    /// Adds a chunk's `B (U Y)` to the four slices that it looked at.
+    /// Adds a chunk's `B (U Y)` to the four slices that the chunk read.
     fn add(&mut self, isa: Isa, chunk: Chunk, layer: usize) {
         let channels = pitch(self.conv.from);
         let row = bordered_row(self.conv.size[2], channels);
@@ -370,7 +373,7 @@ impl<'a> InputGradient<'a> {
         add_input_gradient(isa, &self.products, row, chunk, channels, [a, b, c, d]);
     }
 
-    /// Writes a slice that is complete, if it is one of the part's, and clears its place.
+    /// Writes a complete slice, if it belongs to the part, and clears its place.
     fn flush(&mut self, slice: Option<usize>) {
         let [_, h, w] = self.conv.size;
         let channels = pitch(self.conv.from);
@@ -387,7 +390,7 @@ impl<'a> InputGradient<'a> {
     }
 }
 
-/// The weights' gradient `[to, from, 27]` from the private copies, summed in their order.
+/// The weights' gradient `[to, from, 27]`: the private copies, summed in their order.
 pub(crate) fn weight_gradient(isa: Isa, conv: Conv, copies: &[&[f32]], weight: &mut [f32]) {
     let to = pitch(conv.to);
     let lengths = (0..to / LANES).map(|group| LANES.min(conv.to - group * LANES) * conv.from * 27);

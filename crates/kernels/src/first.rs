@@ -1,22 +1,23 @@
-//! The block on a single input channel, without its convolution's results ever being stored: of 64³
-//! voxels and 64 channels they would be 67 MB a volume.
+//! The block with a single input channel, which never stores the results of its convolution: for
+//! 64³ voxels and 64 channels these would take 67 MB per volume.
 //!
-//! Everything that BatchNorm needs of them follows from the input. With `x_t(v)` the input at tap `t`
-//! of voxel `v` (zero outside), `S_t = Σ_v x_t` and `A_tu = Σ_v x_t x_u`, the results
-//! `y_o = Σ_t w_ot x_t` have `Σ y_o = w_o·S` and `Σ y_o² = w_oᵀ A w_o`; and the dense part of the weights'
-//! gradient is `Σ y_o x_t = (A w_o)_t`. All of that in f64, where it is exact to the last digits of f32.
-//! What is left is a sum over the pool's positions.
+//! Everything that BatchNorm needs follows from the input. Let `x_t(v)` be the input at tap `t` of
+//! voxel `v` (zero outside), `S_t = Σ_v x_t` and `A_tu = Σ_v x_t x_u`. The results
+//! `y_o = Σ_t w_ot x_t` then have `Σ y_o = w_o·S` and `Σ y_o² = w_oᵀ A w_o`, and the dense part of
+//! the weights' gradient is `Σ y_o x_t = (A w_o)_t`. All of this is computed in f64, where it is
+//! exact to the last digits of f32. What remains is a sum over the positions of the pool.
 
 use crate::Isa;
 use crate::isa::kernel;
 use crate::layout::LANES;
-use crate::norm::{at, at_mut, bytes, bytes_mut, store_largest};
+use crate::layout::{at, at_mut};
+use crate::norm::{bytes, bytes_mut, store_largest};
 use crate::parallel::each;
 use crate::simd::Simd;
 
-/// Taps of the filter.
+/// Number of taps of the filter.
 pub(crate) const TAPS: usize = 27;
-/// The tap of the voxel itself.
+/// The tap at the voxel itself.
 pub(crate) const CENTRE: usize = 13;
 
 /// `S` and `A` of a batch.
@@ -25,7 +26,7 @@ pub(crate) struct Correlation {
     pub(crate) products: Box<[[f64; TAPS]; TAPS]>,
 }
 
-/// Displacements of a row against another that need computing; the others are their mirror images.
+/// Displacements between rows that must be computed; the others are their mirror images.
 const ROWS: [(isize, isize); 13] = [
     (0, 0),
     (0, 1),
@@ -42,8 +43,8 @@ const ROWS: [(isize, isize); 13] = [
     (2, 2),
 ];
 
-/// Sums over the rows of one slice, by whether a row is neither (0), the first (1), the last (2) or
-/// both (3).
+/// Sums over the rows of one slice, by whether a row is neither the first nor the last (0), the
+/// first (1), the last (2) or both (3).
 #[derive(Clone)]
 struct Slice {
     sums: [[f64; 3]; 4],
@@ -51,10 +52,11 @@ struct Slice {
 }
 
 impl Correlation {
-    /// Of samples `[n, d, h, w]`.
+    /// The correlation of samples `[n, d, h, w]`.
     pub(crate) fn of(isa: Isa, x: &[f32], size: [usize; 3]) -> Correlation {
         let [depth, h, w] = size;
-        // In f64 with two zeros at both ends of a row, so that a shifted row needs no care.
+        // In f64, with two zeros at both ends of a row, so that a shifted row needs no special
+        // case.
         let wide = w + 4;
         let samples = x.chunks_exact(depth * h * w);
         let n = samples.len();
@@ -86,9 +88,10 @@ impl Correlation {
         all
     }
 
-    /// Adds slice `d` of a sample: as the slice that tap `t` looks at.
+    /// Adds slice `d` of a sample, once for each tap `t` that reads it.
     fn add(&mut self, slice: &Slice, d: usize, depth: usize) {
-        // A tap that looks forward never sees the first slice (or row), one that looks back never the last.
+        // A tap that looks forward never sees the first slice (or row); one that looks back never
+        // sees the last.
         let seen = |tap: usize, first: bool, last: bool| !(tap == 2 && first || tap == 0 && last);
         for t in 0..TAPS {
             let [td, th, tw] = [t / 9, t / 3 % 3, t % 3];
@@ -111,7 +114,7 @@ impl Correlation {
 }
 
 kernel! {
-    /// Rows of the first slice of `[3, h, w + 4]` against those of all three.
+    /// Correlates rows of the first slice of `[3, h, w + 4]` with the rows of all three slices.
     fn correlate(rows: &[f64], size: [usize; 3], slice: &mut Slice) = correlate_on
 }
 
@@ -130,7 +133,7 @@ fn correlate_on<S: Simd>(s: S, rows: &[f64], [left, h, w]: [usize; 3], slice: &m
         if by.0 as usize >= left {
             continue;
         }
-        // Lanes are summed up once a slice, not once a row.
+        // Lanes are summed once per slice, not once per row.
         let mut sums = [[[0.0_f64; WIDTH]; 5]; 4];
         for y in 0..h {
             let Some(other) = y.checked_add_signed(by.1).filter(|other| *other < h) else { continue };
@@ -186,7 +189,7 @@ fn eight(values: &[f64], index: usize) -> &[f64; WIDTH] {
     }
 }
 
-/// Adds `Σ_i row[i] other[i + lag]` for five lags; `other` is four longer.
+/// Adds `Σ_i row[i] other[i + lag]` for five lags; `other` is four values longer.
 #[inline(always)]
 fn lags<S: Simd>(s: S, row: &[f64], other: &[f64], sums: &mut [[f64; WIDTH]; 5]) {
     let whole = row.len() / WIDTH * WIDTH;
@@ -208,7 +211,7 @@ fn lags<S: Simd>(s: S, row: &[f64], other: &[f64], sums: &mut [[f64; WIDTH]; 5])
     }
 }
 
-/// The first block's filters, with BatchNorm (and the skip) folded in.
+/// The filters of the first block, with BatchNorm (and the projection) folded in.
 #[derive(Clone, Copy)]
 pub(crate) struct Folded<'a> {
     /// `[27, channels]`.
@@ -218,7 +221,8 @@ pub(crate) struct Folded<'a> {
 }
 
 kernel! {
-    /// One pooled slice of a bordered sample `[d + 2, h + 2, w + 2]`; `x` begins at its first slice.
+    /// One pooled slice of a bordered sample `[d + 2, h + 2, w + 2]`; `x` begins at its first
+    /// slice.
     pub(crate) fn pool_first(
         x: &[f32], folded: Folded<'_>, size: [usize; 2], to: &mut [f32], positions: &mut [u8],
     ) = pool_first_on
@@ -237,7 +241,7 @@ fn pool_first_on<S: Simd>(
     let mut c = 0;
     while c < channels {
         let left = (channels - c) / LANES;
-        // As many accumulators as there are registers for.
+        // As many accumulators as there are registers for them.
         c += if S::WIDE && left >= 2 {
             columns_first::<S, 8, 2>(s, x, folded, size, c, to, positions)
         } else if S::WIDE {
@@ -314,7 +318,8 @@ fn columns_first<S: Simd, const AT_ONCE: usize, const N: usize>(
 }
 
 kernel! {
-    /// Of one pooled slice: `Σ dz` to `[channels]` and `Σ dz x_t` to `[27, channels]` behind it.
+    /// For one pooled slice: adds `Σ dz` to `[channels]` and `Σ dz x_t` to the `[27, channels]`
+    /// after it.
     pub(crate) fn gradient_first(
         x: &[f32], positions: &[u8], dz: &[f32], channels: usize, size: [usize; 2], to: &mut [f64],
     ) = gradient_first_on
@@ -333,8 +338,8 @@ fn gradient_first_on<S: Simd>(
     let row = w + 2;
     let plane = (h + 2) * row;
     let columns = w / 2;
-    // For each column and (kd, kh): the two slices x two rows x four columns that a pool's window
-    // can meet there. Which of the sixteen a channel meets, its position says.
+    // For each column and (kd, kh), the two slices x two rows x four columns that a window of the
+    // pool can read there. A channel's position tells which of the sixteen it reads.
     let mut tables = vec![[0.0_f32; LANES]; columns * 9];
     for i in 0..h / 2 {
         for (j, tables) in tables.chunks_exact_mut(9).enumerate() {

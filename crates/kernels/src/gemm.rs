@@ -1,13 +1,13 @@
-//! The one product that everything heavy goes through: a tile of results stays in registers while
-//! its operands stream past.
+//! The matrix product that does all heavy work: a tile of results stays in registers while its
+//! operands stream past.
 
 use crate::isa::kernel;
 use crate::simd::Simd;
 
-/// `C[i][j] (+)= Σ_taps Σ_k A[tap + i a_m + k a_k] B[tap + k b_k + j]`, sums in that order.
+/// `C[i][j] (+)= Σ_taps Σ_k A[tap + i a_m + k a_k] B[tap + k b_k + j]`, summed in that order.
 ///
-/// `i` runs over `m`, `k` over `k`, `j` over `16 n` columns. A tap is a pair of offsets into `a` and
-/// `b`; several of them make one longer sum out of pieces that lie apart.
+/// `i` runs over `m`, `k` over `k`, and `j` over `16 n` columns. A tap is a pair of offsets into
+/// `a` and `b`; several taps form one longer sum from pieces that lie apart.
 pub(crate) struct Gemm<'a> {
     pub(crate) m: usize,
     pub(crate) n: usize,
@@ -20,17 +20,17 @@ pub(crate) struct Gemm<'a> {
     pub(crate) b_k: usize,
     pub(crate) c: &'a mut [f32],
     pub(crate) c_m: usize,
-    /// Add to what is in `c` rather than write over it.
+    /// Adds to the content of `c` instead of overwriting it.
     pub(crate) accumulate: bool,
 }
 
 kernel! {
-    /// Runs it. Panics when an index would leave its slice.
+    /// Computes the product. Panics when an index would leave its slice.
     pub(crate) fn gemm(product: Gemm<'_>) = gemm_on
 }
 
 #[inline(always)]
-#[allow(clippy::needless_pass_by_value)] // it lends a part of C, which is its to write
+#[allow(clippy::needless_pass_by_value)] // it borrows a part of C, which it writes
 fn gemm_on<S: Simd>(s: S, g: Gemm<'_>) {
     if g.m == 0 || g.n == 0 {
         return;
@@ -84,7 +84,7 @@ struct Sum<'a> {
 macro_rules! by_rows {
     ($name:ident, $n:literal, $($m:literal)*) => {
         /// # Safety
-        /// As [`tile`]; `rows` is at most the largest height listed.
+        /// As for [`tile`]; `rows` is at most the largest height listed.
         #[inline(always)]
         unsafe fn $name<S: Simd>(
             s: S, rows: usize, sum: &Sum<'_>, a: *const f32, b: *const f32, c: *mut f32, accumulate: bool,
@@ -101,11 +101,13 @@ by_rows!(rows_of_4, 4, 1 2 3 4 5 6);
 by_rows!(rows_of_2, 2, 1 2 3 4 5 6 7 8 9 10 11 12);
 by_rows!(rows_of_1, 1, 1 2 3 4 5 6 7 8 9 10 11 12);
 
-/// `M` rows and `N` vectors of C. Everything indexed by a constant, so that it stays in registers.
+/// Computes `M` rows and `N` vectors of C. All indices are constants, so that everything stays in
+/// registers.
 ///
 /// # Safety
-/// For each tap: `a + tap.0 + (M - 1) a_m + (k - 1) a_k` is readable, `b + tap.1 + (k - 1) b_k` for
-/// `16 N` values, and `c + (M - 1) c_m` writable for `16 N` values; nothing else refers to that part of C.
+/// For each tap, `a + tap.0 + (M - 1) a_m + (k - 1) a_k` is readable, `b + tap.1 + (k - 1) b_k` is
+/// readable for `16 N` values, and `c + (M - 1) c_m` is writable for `16 N` values. Nothing else
+/// refers to that part of C.
 #[inline(always)]
 unsafe fn tile<S: Simd, const M: usize, const N: usize>(
     s: S,
@@ -115,7 +117,7 @@ unsafe fn tile<S: Simd, const M: usize, const N: usize>(
     c: *mut f32,
     accumulate: bool,
 ) {
-    // SAFETY: all of it by the caller's promise.
+    // SAFETY: the caller promises everything that is used here.
     unsafe {
         let mut acc = [[s.zero(); N]; M];
         for &(a_tap, b_tap) in sum.taps {
@@ -132,7 +134,7 @@ unsafe fn tile<S: Simd, const M: usize, const N: usize>(
                         acc[i][j] = s.fma(row, columns[j], acc[i][j]);
                     }
                 }
-                // The last step may leave the slice, without being read there.
+                // The last step may move the pointer out of the slice, but nothing is read there.
                 a = a.wrapping_add(sum.a_k);
                 b = b.wrapping_add(sum.b_k);
             }
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
     use crate::Isa;
 
-    /// Whole numbers, so that every order of the sum gives the same: against the definition.
+    /// With integers, every order of the sum gives the same result: compared with the definition.
     #[test]
     fn every_tile_is_the_definition() {
         for isa in Isa::available() {

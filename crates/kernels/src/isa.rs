@@ -1,4 +1,4 @@
-//! Which instructions this process computes with, decided at run time.
+//! Selects the instruction set of this process at run time.
 
 use std::env::VarError;
 use std::fmt;
@@ -13,11 +13,11 @@ use crate::simd::{Avx2, Avx512};
 /// The environment variable that forces an instruction set.
 pub const VARIABLE: &str = "CTPIPE_ISA";
 
-/// An instruction set that this processor has.
+/// An instruction set that this processor supports.
 #[derive(Clone, Copy)]
 pub struct Isa(pub(crate) Token);
 
-/// The proof of it.
+/// The proof that the processor supports it.
 #[derive(Clone, Copy)]
 pub(crate) enum Token {
     Portable(Portable),
@@ -32,10 +32,10 @@ pub(crate) enum Token {
 /// Why an instruction set cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IsaError {
-    /// Not a name of one.
+    /// The name is unknown.
     #[error("unknown instruction set \"{0}\"; expected portable, avx2, avx512 or neon")]
     Unknown(String),
-    /// The processor lacks it.
+    /// The processor does not support it.
     #[error("this processor has no {0}; it has {1}")]
     Missing(&'static str, String),
 }
@@ -43,10 +43,10 @@ pub enum IsaError {
 const NAMES: [&str; 4] = ["portable", "avx2", "avx512", "neon"];
 
 impl Isa {
-    /// All that this processor has, the fastest last.
+    /// All instruction sets that this processor supports, the fastest last.
     pub fn available() -> Vec<Isa> {
         let mut all = vec![Isa::portable()];
-        // Miri knows no vector instructions beyond the first few.
+        // Miri supports only the oldest vector instructions.
         if cfg!(miri) {
             return all;
         }
@@ -60,15 +60,15 @@ impl Isa {
         all
     }
 
-    /// Plain Rust, which every processor can.
+    /// Plain Rust, which runs on every processor.
     pub fn portable() -> Isa {
         Isa(Token::Portable(Portable))
     }
 
-    /// The one of this name.
+    /// The instruction set with the given name.
     ///
     /// # Errors
-    /// When there is none of this name, or the processor lacks it.
+    /// When the name is unknown, or the processor does not support it.
     pub fn named(name: &str) -> Result<Isa, IsaError> {
         let Some(&known) = NAMES.iter().find(|known| **known == name) else {
             return Err(IsaError::Unknown(name.to_owned()));
@@ -80,16 +80,17 @@ impl Isa {
         })
     }
 
-    /// The fastest, or the one that `CTPIPE_ISA` names; asked once.
+    /// The fastest instruction set, or the one that `CTPIPE_ISA` names; determined once.
     ///
     /// # Errors
-    /// When the variable names none that the processor has.
+    /// When the variable does not name an instruction set that the processor supports.
     pub fn chosen() -> Result<Isa, IsaError> {
         static CHOSEN: OnceLock<Result<Isa, IsaError>> = OnceLock::new();
         CHOSEN
             .get_or_init(|| {
-                // A machine's owner sets it, to compare two machines or to get around a fault; it is
-                // part of the facts that a stage's key is made of, so no result hides it.
+                // A machine's owner sets the variable, to compare two machines or to work around a
+                // fault. It is part of the facts that enter a stage's key, so it shows in every
+                // result.
                 #[allow(clippy::disallowed_methods)]
                 match std::env::var(VARIABLE) {
                     Ok(name) if !name.is_empty() => Isa::named(&name),
@@ -100,7 +101,8 @@ impl Isa {
             .clone()
     }
 
-    /// Whether it multiplies and adds with one rounding. Those that do give the same bits.
+    /// Whether it multiplies and adds with one rounding. All instruction sets that do give the same
+    /// bits.
     pub fn fuses(self) -> bool {
         !matches!(self.0, Token::Portable(_))
     }
@@ -125,8 +127,8 @@ impl fmt::Debug for Isa {
     }
 }
 
-/// Makes a function that takes an [`Isa`] first out of one that is generic over `Simd`: compiled
-/// once with each instruction set and picked at run time.
+/// Turns a function that is generic over `Simd` into one that takes an [`Isa`] first: it is
+/// compiled once for each instruction set, and selected at run time.
 macro_rules! kernel {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:ident) => {
         $(#[$meta])*

@@ -1,9 +1,9 @@
-//! How volumes of several channels lie in memory.
+//! How volumes with several channels are laid out in memory.
 
 use crate::buffers::Buffer;
 use crate::parallel::{cut, each};
 
-/// Channels are stored in groups of this many, the last filled with zeros.
+/// Channels are stored in groups of this many; the last group is padded with zeros.
 pub(crate) const LANES: usize = 16;
 
 /// `channels` rounded up to whole vectors: the distance between voxels in channels-last order.
@@ -14,34 +14,34 @@ pub fn pitch(channels: usize) -> usize {
 /// The order of `[N, C, D, H, W]` in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// As written: a volume a channel.
+    /// As written: one volume for each channel.
     ChannelsFirst,
-    /// `[N, D, H, W, pitch(C)]`: the channels of a voxel side by side, zeros behind them.
+    /// `[N, D, H, W, pitch(C)]`: the channels of a voxel side by side, followed by zeros.
     ChannelsLast,
 }
 
-/// Extent of a batch of volumes.
+/// The extent of a batch of volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// Samples.
+    /// Number of samples.
     pub n: usize,
-    /// Slices, rows and columns.
+    /// Number of slices, rows and columns.
     pub size: [usize; 3],
 }
 
 impl Extent {
-    /// Voxels of one sample.
+    /// Number of voxels in one sample.
     pub fn voxels(self) -> usize {
         self.size.iter().product()
     }
 
-    /// After a max-pool of 2, which drops a last odd slice, row or column.
+    /// The extent after max-pooling by 2, which drops an odd last slice, row or column.
     #[must_use]
     pub fn pooled(self) -> Extent {
         Extent { n: self.n, size: self.size.map(|edge| edge / 2) }
     }
 
-    /// Values of `channels` in this layout.
+    /// Number of values of `channels` in this layout.
     pub fn len(self, channels: usize, layout: Layout) -> usize {
         let channels = match layout {
             Layout::ChannelsFirst => channels,
@@ -51,19 +51,19 @@ impl Extent {
     }
 }
 
-/// Values of `[N, C, D, H, W]`, borrowed.
+/// Borrowed values of `[N, C, D, H, W]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Volumes<'a> {
     /// The values.
     pub values: &'a [f32],
-    /// Their order.
+    /// The order of the values.
     pub layout: Layout,
 }
 
 impl Volumes<'_> {
-    /// The same in channels-last order: copied where it must be.
+    /// The same in channels-last order, copied only where necessary.
     pub(crate) fn channels_last(&self, extent: Extent, channels: usize) -> Cow<'_> {
-        assert_eq!(self.values.len(), extent.len(channels, self.layout), "values of another shape");
+        assert_eq!(self.values.len(), extent.len(channels, self.layout), "values of a different shape");
         match self.layout {
             Layout::ChannelsLast => Cow::Borrowed(self.values),
             Layout::ChannelsFirst => {
@@ -72,7 +72,7 @@ impl Volumes<'_> {
                 let parts: Vec<_> = last.chunks_mut(voxels * pitch).collect();
                 each(parts, |n, to| {
                     let from = &self.values[n * voxels * channels..][..voxels * channels];
-                    // Blocks of voxels that stay in the first cache on both sides.
+                    // Blocks of voxels that stay in the first-level cache on both sides.
                     for start in (0..voxels).step_by(64) {
                         let end = voxels.min(start + 64);
                         for (v, to) in (start..end).zip(to[start * pitch..].chunks_exact_mut(pitch)) {
@@ -89,7 +89,7 @@ impl Volumes<'_> {
     }
 }
 
-/// Borrowed values or a buffer of our own.
+/// Borrowed values, or a buffer of our own.
 pub(crate) enum Cow<'a> {
     Borrowed(&'a [f32]),
     Owned(Buffer),
@@ -105,7 +105,7 @@ impl std::ops::Deref for Cow<'_> {
     }
 }
 
-/// From channels-last to channels-first order.
+/// Converts from channels-last to channels-first order.
 pub(crate) fn channels_first(from: &[f32], extent: Extent, channels: usize, to: &mut [f32]) {
     let (voxels, pitch) = (extent.voxels(), pitch(channels));
     let parts = cut(to, (0..extent.n).map(|_| voxels * channels));
@@ -130,5 +130,23 @@ pub(crate) fn padded(from: &[f32], [d, h, w]: [usize; 3], to: &mut [f32]) {
             let start = ((z + 1) * (h + 2) + y + 1) * (w + 2) + 1;
             to[start..start + w].copy_from_slice(&from[(z * h + y) * w..][..w]);
         }
+    }
+}
+
+/// The sixteen values starting at an index.
+#[inline(always)]
+pub(crate) fn at(values: &[f32], index: usize) -> &[f32; 16] {
+    match values[index..].first_chunk() {
+        Some(chunk) => chunk,
+        None => unreachable!("sixteen values at {index}"),
+    }
+}
+
+/// The same, for writing.
+#[inline(always)]
+pub(crate) fn at_mut(values: &mut [f32], index: usize) -> &mut [f32; 16] {
+    match values[index..].first_chunk_mut() {
+        Some(chunk) => chunk,
+        None => unreachable!("sixteen values at {index}"),
     }
 }

@@ -1,8 +1,8 @@
-//! CPU kernels of CNN3D: everything heavy of a training step, on slices of f32.
+//! CPU kernels for CNN3D: all heavy operations of a training step, on slices of f32.
 //!
-//! The instruction set is chosen at run time ([`Isa`]); each kernel is written once and compiled for
-//! AVX-512, AVX2, NEON and plain Rust. Results do not depend on the number of threads, and are the
-//! same bit by bit on every instruction set with a fused multiply-add.
+//! The instruction set is chosen at run time ([`Isa`]). Each kernel is written once and compiled
+//! for AVX-512, AVX2, NEON and plain Rust. Results do not depend on the number of threads, and are
+//! the same bit by bit on every instruction set with a fused multiply-add.
 //!
 //! ```
 //! use ctpipe_kernels::{Block, Extent, Isa, Keep, Layout, Statistics, Volumes, block};
@@ -26,7 +26,8 @@
 //! # Ok::<(), ctpipe_kernels::IsaError>(())
 //! ```
 //!
-//! The crate knows nothing of networks, tensors or Burn. It is the only one with `unsafe` code.
+//! The crate does not depend on Burn or any other tensor library. It is the only one with `unsafe`
+//! code.
 
 pub mod adam;
 pub mod augment;

@@ -1,16 +1,16 @@
-//! The fully connected layer. `x [n, from]`, `weight [to, from]`, `y [n, to]`, all row-major.
+//! The fully connected layer. `x [n, from]`, `weight [to, from]` and `y [n, to]` are row-major.
 
 use crate::Isa;
 use crate::buffers::take;
 use crate::isa::kernel;
 use crate::layout::LANES;
-use crate::norm::{at, at_mut};
+use crate::layout::{at, at_mut};
 use crate::parallel::{cut, each, ranges};
 use crate::simd::Simd;
 
-/// Values of a row that are worked on at a time.
+/// Number of values of a row that are processed at a time.
 const CHUNK: usize = 1024;
-/// Rows of the weights in a part.
+/// Number of rows of the weights in a part.
 const ROWS: usize = 8;
 
 /// `x weightᵀ + bias`.
@@ -18,7 +18,7 @@ pub fn forward(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     let to = bias.len();
     let from = weight.len() / to;
     let n = x.len() / from;
-    assert!(weight.len() == to * from && x.len() == n * from, "a linear layer of other shapes");
+    assert!(weight.len() == to * from && x.len() == n * from, "a linear layer of different shapes");
     let parts = ranges(to, to.div_ceil(ROWS));
     let columns = each(parts.clone(), |_, rows| {
         let mut sums = vec![0.0_f64; rows.len() * n];
@@ -46,11 +46,11 @@ pub struct Gradients {
     pub bias: Vec<f32>,
 }
 
-/// What `dy` is for each of them.
+/// The gradients, from the gradient `dy` of the output.
 pub fn backward(isa: Isa, x: &[f32], weight: &[f32], dy: &[f32], to: usize) -> Gradients {
     let from = weight.len() / to;
     let n = dy.len() / to;
-    assert!(weight.len() == to * from && x.len() == n * from && dy.len() == n * to, "other shapes");
+    assert!(weight.len() == to * from && x.len() == n * from && dy.len() == n * to, "different shapes");
     let sum = |row: usize| dy.iter().skip(row).step_by(to).map(|dy| f64::from(*dy)).sum::<f64>() as f32;
     let bias = (0..to).map(sum).collect();
     let mut gradient = take(weight.len());
@@ -75,7 +75,7 @@ pub fn backward(isa: Isa, x: &[f32], weight: &[f32], dy: &[f32], to: usize) -> G
     Gradients { input, weight: gradient, bias }
 }
 
-/// Whole vectors of `len`, and what is left over.
+/// The part of `len` that fills whole vectors, and the remainder.
 fn whole(len: usize) -> usize {
     len / LANES * LANES
 }
@@ -111,7 +111,7 @@ fn dot_on<S: Simd>(s: S, x: &[f32], rows: &[f32], from: usize, to: &mut [f64]) {
     }
 }
 
-/// Adds a chunk's products: a sum of its own, in f32; chunks add up in f64.
+/// Adds the products of a chunk. A chunk has its own sum in f32; chunks are added in f64.
 #[inline(always)]
 fn dot_tile<S: Simd, const R: usize, const N: usize>(
     s: S,

@@ -1,32 +1,16 @@
-//! What happens between a convolution and the next: BatchNorm, the skip, ReLU and max-pool in one
-//! pass, and the same backward. Planes are `[h, w, channels]`, channels a multiple of sixteen.
+//! The operations between two convolutions: BatchNorm, the projection, ReLU and max-pooling in one
+//! pass, forward and backward. Planes are `[h, w, channels]`, with channels a multiple of sixteen.
 //!
-//! The pool comes with a byte a result: which of its eight voxels was the largest (number
-//! `4 slice + 2 row + column`, the first of equals), or [`CUT`] where the ReLU lets nothing through.
+//! The pool also gives one byte for each result: which of its eight voxels was the largest (number
+//! `4 slice + 2 row + column`, the first of equals), or [`CUT`] where the ReLU gives zero.
 
 use crate::isa::kernel;
-use crate::layout::LANES;
+use crate::layout::{LANES, at, at_mut};
 use crate::simd::Simd;
 use crate::winograd::{Blocks, Chunk, store_gradient};
 
-/// The position of a result that the ReLU cut off.
+/// The position of a result that the ReLU set to zero.
 pub(crate) const CUT: u8 = 8;
-
-#[inline(always)]
-pub(crate) fn at(values: &[f32], index: usize) -> &[f32; 16] {
-    match values[index..].first_chunk() {
-        Some(chunk) => chunk,
-        None => unreachable!("sixteen values at {index}"),
-    }
-}
-
-#[inline(always)]
-pub(crate) fn at_mut(values: &mut [f32], index: usize) -> &mut [f32; 16] {
-    match values[index..].first_chunk_mut() {
-        Some(chunk) => chunk,
-        None => unreachable!("sixteen values at {index}"),
-    }
-}
 
 #[inline(always)]
 pub(crate) fn bytes(values: &[u8], index: usize) -> &[u8; 16] {
@@ -44,7 +28,7 @@ pub(crate) fn bytes_mut(values: &mut [u8], index: usize) -> &mut [u8; 16] {
     }
 }
 
-/// The largest of eight so far, rectified and stored with its place.
+/// Applies the ReLU to the largest of the eight values so far, and stores it with its position.
 #[inline(always)]
 pub(crate) fn store_largest<S: Simd>(
     s: S,
@@ -54,8 +38,9 @@ pub(crate) fn store_largest<S: Simd>(
     position: &mut [u8; 16],
 ) {
     let zero = s.zero();
-    // NaN is not at most zero, and goes on to be noticed. A comparison before may have passed over
-    // one; but a NaN in a convolution's input reaches 27 results, among them the first of some window.
+    // NaN is not at most zero, so it is passed on and noticed. An earlier comparison may have
+    // skipped one, but a NaN in a convolution's input reaches 27 results, and some of them are
+    // first in their window.
     let cut = s.splat(f32::from(CUT));
     let at_most = s.select_gt(best, zero, place, cut);
     let kept = s.select_gt(zero, best, zero, s.select_eq(zero, best, zero, best));
@@ -64,14 +49,15 @@ pub(crate) fn store_largest<S: Simd>(
 }
 
 kernel! {
-    /// Sums of values and of squares of `[voxels, channels]`, added to `[2, channels]`.
+    /// Sums and sums of squares of the values `[voxels, channels]`, added to `[2, channels]`.
     pub(crate) fn sums(values: &[f32], channels: usize, to: &mut [f64]) = sums_on
 }
 
 #[inline(always)]
 fn sums_on<S: Simd>(s: S, values: &[f32], channels: usize, to: &mut [f64]) {
     let (sum, square) = to.split_at_mut(channels);
-    // In f64, where the square of an f32 is exact; a channel whose mean is far from zero keeps its digits.
+    // In f64, where the square of an f32 is exact; a channel whose mean is far from zero keeps its
+    // digits.
     let one = s.splat_wide(1.0);
     for c in (0..channels).step_by(LANES) {
         let mut sums = [s.splat_wide(0.0); 2];
@@ -95,7 +81,7 @@ fn sums_on<S: Simd>(s: S, values: &[f32], channels: usize, to: &mut [f64]) {
     }
 }
 
-/// `scale y + shift`, a value a channel.
+/// `scale y + shift`, with one value for each channel.
 #[derive(Clone, Copy)]
 pub(crate) struct Affine<'a> {
     pub(crate) scale: &'a [f32],
@@ -149,7 +135,7 @@ fn pool_on<S: Simd>(
 }
 
 kernel! {
-    /// Of one pooled slice: `Σ dz` and `Σ dz (y - mean)`, added to `[2, channels]`.
+    /// For one pooled slice: `Σ dz` and `Σ dz (y - mean)`, added to `[2, channels]`.
     pub(crate) fn gradient_sums(
         y: &[f32], positions: &[u8], dz: &[f32], mean: &[f32], size: [usize; 2], to: &mut [f64],
     ) = gradient_sums_on
@@ -195,7 +181,8 @@ fn gradient_sums_on<S: Simd>(
     }
 }
 
-/// `dy = scale dz + slope (y - mean) + offset`: BatchNorm backward, a value a channel each.
+/// `dy = scale dz + slope (y - mean) + offset`: BatchNorm backward, with one value of each for each
+/// channel.
 #[derive(Clone, Copy)]
 pub(crate) struct Backward<'a> {
     pub(crate) scale: &'a [f32],
@@ -204,7 +191,7 @@ pub(crate) struct Backward<'a> {
     pub(crate) offset: &'a [f32],
 }
 
-/// The pooled slice that a slice went into, if it did.
+/// The pooled slice that a slice went into, if there is one.
 #[derive(Clone, Copy)]
 pub(crate) struct Pooled<'a> {
     pub(crate) positions: &'a [u8],
@@ -214,8 +201,8 @@ pub(crate) struct Pooled<'a> {
 }
 
 kernel! {
-    /// The gradient of a chunk of a layer (one or two slices `y` of convolution results), in the order in
-    /// which [`crate::conv::backward`] reads it.
+    /// The gradient of a chunk of a layer (one or two slices `y` of convolution results), in the
+    /// order in which [`crate::conv::backward`] reads it.
     pub(crate) fn transform_gradient(
         y: &[f32], pooled: Option<Pooled<'_>>, by: Backward<'_>, size: [usize; 2], chunk: Chunk, to: &mut [f32],
     ) = transform_gradient_on
@@ -266,7 +253,7 @@ fn transform_gradient_on<S: Simd>(
 }
 
 kernel! {
-    /// `dz` of a pooled slice, put back where it came from in one of its two slices; zero elsewhere.
+    /// `dz` of a pooled slice, put back at its positions in one of the two slices; zero elsewhere.
     pub(crate) fn unpool(pooled: Option<Pooled<'_>>, channels: usize, size: [usize; 2], to: &mut [f32]) = unpool_on
 }
 

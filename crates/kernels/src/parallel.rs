@@ -1,8 +1,8 @@
-//! Work cut into parts that do not depend on the number of threads.
+//! Runs work in parts that do not depend on the number of threads.
 
 use rayon::prelude::*;
 
-/// Denormal numbers flushed to zero while it lives: a network whose gradients fade would otherwise
+/// Flushes denormal numbers to zero while it lives. Otherwise a network whose gradients fade would
 /// compute many times slower on some processors.
 struct Flush(#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))] u64);
 
@@ -10,7 +10,7 @@ struct Flush(#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")
 impl Flush {
     fn begin() -> Flush {
         let mut old = 0_u32;
-        // SAFETY: reads the control register into a variable.
+        // SAFETY: this reads the control register into a variable.
         unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut old, options(nostack)) };
         // Flush to zero (bit 15) and denormals are zero (bit 6).
         Flush::set(old | 0x8040);
@@ -18,11 +18,11 @@ impl Flush {
     }
 
     fn set(value: u32) {
-        // SAFETY: only ever a value that was read from the register, with or without the two bits;
-        // rounding and the masks of exceptions stay as they were. Rust assumes the register as it
-        // was at the start, so this is more than the language promises to bear: nothing but the work
-        // itself runs while it differs, and that is behind a call that is not inlined (`apart`), so
-        // that no arithmetic of others can be moved in between or folded for the other setting.
+        // SAFETY: the value was read from the register, with or without the two bits; rounding and
+        // the exception masks stay as they were. Rust assumes that the register never changes, so
+        // this goes beyond what the language promises. Only the work itself runs while the register
+        // differs, and it is behind a call that is not inlined (`apart`), so that no other
+        // arithmetic can be moved in between or folded for the other setting.
         unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const value, options(nostack, readonly)) };
     }
 }
@@ -38,14 +38,14 @@ impl Drop for Flush {
 impl Flush {
     fn begin() -> Flush {
         let old: u64;
-        // SAFETY: reads the control register.
+        // SAFETY: this reads the control register.
         unsafe { std::arch::asm!("mrs {}, fpcr", out(reg) old, options(nomem, nostack)) };
         Flush::set(old | 1 << 24);
         Flush(old)
     }
 
     fn set(value: u64) {
-        // SAFETY: a value that was read from the register, with or without the flush bit.
+        // SAFETY: the value was read from the register, with or without the flush bit.
         unsafe { std::arch::asm!("msr fpcr, {}", in(reg) value, options(nomem, nostack)) };
     }
 }
@@ -64,7 +64,8 @@ impl Flush {
     }
 }
 
-/// `work(index, part)` for each part, on rayon's threads; results in the order of the parts.
+/// Runs `work(index, part)` for each part on rayon's threads; results are in the order of the
+/// parts.
 pub(crate) fn each<P: Send, R: Send>(parts: Vec<P>, work: impl Fn(usize, P) -> R + Sync) -> Vec<R> {
     parts
         .into_par_iter()
@@ -83,7 +84,7 @@ fn apart<P, R>(work: &impl Fn(usize, P) -> R, index: usize, part: P) -> R {
     work(index, part)
 }
 
-/// A slice cut into consecutive pieces of these lengths, which must fill it.
+/// Cuts a slice into consecutive pieces of these lengths, which must fill it.
 pub(crate) fn cut<T>(mut data: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
     let pieces = lengths
         .map(|length| {
@@ -92,7 +93,7 @@ pub(crate) fn cut<T>(mut data: &mut [T], lengths: impl Iterator<Item = usize>) -
             piece
         })
         .collect();
-    assert!(data.is_empty(), "pieces that do not fill the slice");
+    assert!(data.is_empty(), "the pieces do not fill the slice");
     pieces
 }
 

@@ -1,22 +1,23 @@
-//! What steps of an optimiser need besides Adam: momentum, and the length of a gradient. Knows no network.
+//! Optimiser steps besides Adam: momentum, and the length of a gradient.
 
 use crate::parallel::each;
 
-/// Values of a part.
+/// Number of values in a part.
 const PART: usize = 1 << 16;
 
-/// What a step of `torch.optim.SGD` (dampening 0, no Nesterov) is made of.
+/// The constants of a step of `torch.optim.SGD` (dampening 0, no Nesterov).
 #[derive(Debug, Clone, Copy)]
 pub struct Sgd {
     /// Learning rate.
     pub lr: f32,
-    /// Share of the last step that goes on.
+    /// Share of the previous step that continues.
     pub momentum: f32,
     /// L2 penalty, added to the gradient.
     pub weight_decay: f32,
 }
 
-/// Values and their velocity after one step along `gradient`. A velocity of zero is that of the first step.
+/// Updates values and their velocity by one step along `gradient`. The velocity before the first
+/// step is zero.
 pub fn sgd(step: Sgd, value: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
     assert!(value.len() == gradient.len() && velocity.len() == value.len());
     let parts = value.chunks_mut(PART).zip(velocity.chunks_mut(PART)).zip(gradient.chunks(PART)).collect();
@@ -28,7 +29,7 @@ pub fn sgd(step: Sgd, value: &mut [f32], velocity: &mut [f32], gradient: &[f32])
     });
 }
 
-/// Sum of squares, in f64 and in an order that depends on nothing but the length.
+/// Sum of squares, in f64 and in an order that depends only on the length.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
     let of = |part: &[f32]| {
         // Eight sums side by side, so that they fill vectors.

@@ -1,23 +1,26 @@
-//! Winograd's F(2x2x2, 3x3x3) and its adjoints: 64 products a tile where the definition has 216
-//! (Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", 4.1, once more nested).
+//! Winograd's F(2x2x2, 3x3x3) and its adjoints: 64 products per tile, where the definition has 216
+//! (Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", section 4.1, nested
+//! once more).
 //!
-//! In one direction, with an input `d` of four values, a filter `g` of three, two results `y`:
-//! `y = Aᵀ ((G g) ⊙ (Bᵀ d))`; in three, the same along each. The backward pass is the transpose of each
-//! step, so that nothing is approximated: `Y = A dy`, `dU = T Y`, `dd = B (U Y)`, `dg = Gᵀ dU`.
+//! In one dimension, with an input `d` of four values, a filter `g` of three and two results `y`:
+//! `y = Aᵀ ((G g) ⊙ (Bᵀ d))`; in three dimensions, the same along each. The backward pass uses the
+//! transpose of each step, so nothing is approximated: `Y = A dy`, `dU = T Y`, `dd = B (U Y)`,
+//! `dg = Gᵀ dU`.
 //!
 //! A tile is 2x2x2 results, which is also a window of the pool. Frequencies are numbered
-//! `16 slice + 4 row + column`. Two slices of `H x W` voxels make a layer of `ceil(H/2) x ceil(W/2)` tiles;
-//! voxels beyond an odd edge are zero. A chunk is some rows of a layer.
+//! `16 slice + 4 row + column`. Two slices of `H x W` voxels make a layer of
+//! `ceil(H/2) x ceil(W/2)` tiles; voxels beyond an odd edge are zero. A chunk is a few rows of a
+//! layer.
 
 use crate::isa::kernel;
 use crate::layout::LANES;
-use crate::norm::{at, at_mut};
+use crate::layout::{at, at_mut};
 use crate::simd::Simd;
 
-/// Frequencies of a tile.
+/// Number of frequencies of a tile.
 pub(crate) const FREQUENCIES: usize = 64;
 
-/// Some rows of a layer's tiles.
+/// A few rows of a layer's tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chunk {
     /// The first row.
@@ -31,25 +34,26 @@ impl Chunk {
         self.rows * self.columns
     }
 
-    /// Distance between frequencies of `channels` values a tile. Not a power of two: that many streams
-    /// so far apart would share the same few lines of the cache.
+    /// Distance between frequencies, with `channels` values for each tile. It is not a power of
+    /// two, because so many streams at such a distance would share the same few cache lines.
     pub(crate) fn stride(self, channels: usize) -> usize {
         self.count() * channels + 2 * LANES
     }
 
-    /// Tiles by number, row and column.
+    /// The tiles, each as number, row and column.
     #[inline(always)]
     pub(crate) fn tiles(self) -> impl Iterator<Item = (usize, usize, usize)> {
         (0..self.count()).map(move |tile| (tile, self.first + tile / self.columns, tile % self.columns))
     }
 }
 
-/// Values of a slice with its border: `[2 rows + 2, 2 columns + 2]` voxels, for whole layers.
+/// Number of values in a slice with its border: `[2 rows + 2, 2 columns + 2]` voxels, for whole
+/// layers.
 pub(crate) fn bordered([h, w]: [usize; 2], channels: usize) -> usize {
     (2 * h.div_ceil(2) + 2) * bordered_row(w, channels)
 }
 
-/// Values of a row of such a slice.
+/// Number of values in a row of such a slice.
 pub(crate) fn bordered_row(w: usize, channels: usize) -> usize {
     (2 * w.div_ceil(2) + 2) * channels
 }
@@ -94,7 +98,7 @@ fn filter_adjoint<S: Simd>(s: S, u: [S::V; 4]) -> [S::V; 3] {
     [s.add(u[0], sum), s.mul(half, s.sub(u[1], u[2])), s.add(sum, u[3])]
 }
 
-/// `f` along rows, then along columns.
+/// Applies `f` along rows, then along columns.
 #[inline(always)]
 fn plane<S: Simd, const N: usize, const M: usize>(
     s: S,
@@ -206,16 +210,16 @@ fn transform_output_on<S: Simd>(
     }
 }
 
-/// Where the gradient of a chunk of results goes: `[frequency][block][tile][width]`.
+/// Where the gradient of a chunk of results is written: `[frequency][block][tile][width]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocks {
     pub(crate) channels: usize,
-    /// Channels of a block, a multiple of sixteen.
+    /// Number of channels in a block, a multiple of sixteen.
     pub(crate) width: usize,
 }
 
 impl Blocks {
-    /// Blocks as wide as a tile of the product, all of one width.
+    /// Blocks as wide as a tile of the product, all of the same width.
     pub(crate) fn of(channels: usize) -> Blocks {
         let width = [64, 32].into_iter().find(|width| channels.is_multiple_of(*width)).unwrap_or(LANES);
         Blocks { channels, width }
@@ -226,7 +230,7 @@ impl Blocks {
     }
 }
 
-/// `Y` of one tile and sixteen channels from its eight gradients, into place.
+/// Computes `Y` of one tile and sixteen channels from its eight gradients, and stores it.
 #[inline(always)]
 pub(crate) fn store_gradient<S: Simd>(
     s: S,
@@ -257,15 +261,15 @@ pub(crate) fn store_gradient<S: Simd>(
 }
 
 kernel! {
-    /// Gradients `[frequency][tile][channels]` added onto the four slices that
-    /// [`transform_input`] reads.
+    /// Adds gradients `[frequency][tile][channels]` to the four slices that [`transform_input`]
+    /// reads.
     pub(crate) fn add_input_gradient(
         products: &[f32], row: usize, chunk: Chunk, channels: usize, slices: [&mut [f32]; 4],
     ) = add_input_gradient_on
 }
 
 #[inline(always)]
-#[allow(clippy::needless_pass_by_value)] // it lends the slices, which are its to write
+#[allow(clippy::needless_pass_by_value)] // it borrows the slices, which it writes
 fn add_input_gradient_on<S: Simd>(
     s: S,
     products: &[f32],
@@ -307,8 +311,8 @@ kernel! {
         = transform_filters_on
 }
 
-/// Where sixteen columns of transformed filters go: row `r` begins at `start + r width` in the piece of
-/// its frequency.
+/// Where sixteen columns of transformed filters are written: row `r` begins at `start + r width` in
+/// the piece of its frequency.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) start: usize,
@@ -337,8 +341,8 @@ fn transform_filters_on<S: Simd>(s: S, filters: &[f32], rows: usize, place: Plac
 }
 
 kernel! {
-    /// The gradient of filters: the sum of `[frequency][rows][channels]` over its copies, in order,
-    /// for sixteen channels from `c`, to `[27][rows][16]`.
+    /// The gradient of the filters: the sum of `[frequency][rows][channels]` over its copies, in
+    /// order, for sixteen channels from `c` on, to `[27][rows][16]`.
     pub(crate) fn filter_gradient(
         copies: &[&[f32]], rows: usize, channels: usize, c: usize, to: &mut [f32],
     ) = filter_gradient_on

@@ -1,4 +1,5 @@
-//! Changed volumes against scipy's (`fixtures/make_affine.py`), definitions and statistics, on every instruction set.
+//! Compares changed volumes with scipy's (`fixtures/make_affine.py`), with definitions and with
+//! statistics, on every instruction set.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use ctpipe_kernels::Isa;
@@ -61,8 +62,8 @@ fn values_are_spread_lifted_and_cut_to_the_window() {
     assert!((mean(&[0, 65535, 21845, 21845, 21845]) - 0.4).abs() < 1e-7);
 }
 
-/// Mean, variance, skewness and kurtosis of a sample of 262 144, and the largest distance of its distribution function
-/// from the normal one (Kolmogorov and Smirnov: 1.63 / sqrt(n) at 1 %).
+/// Mean, variance, skewness and kurtosis of a sample of 262 144, and the largest distance of its
+/// distribution function from the normal one (Kolmogorov and Smirnov: 1.63 / sqrt(n) at 1 %).
 #[test]
 fn noise_is_gaussian_and_the_same_for_the_same_key() {
     let (edge, deviation) = (64, 0.05);
@@ -77,13 +78,14 @@ fn noise_is_gaussian_and_the_same_for_the_same_key() {
         .collect();
     let n = sample.len() as f64;
     let moment = |power: i32| sample.iter().map(|x| x.powi(power)).sum::<f64>() / n;
-    // Six standard errors: 1/sqrt(n), sqrt(2/n), sqrt(15/n) and sqrt(96/n); the kurtosis is 3 - 2/64 by construction.
+    // Six standard errors: 1/sqrt(n), sqrt(2/n), sqrt(15/n) and sqrt(96/n); the kurtosis is 3 -
+    // 2/64 by construction.
     let error = |of: f64| 6.0 * (of / n).sqrt();
     assert!(moment(1).abs() < error(1.0), "{}", moment(1));
     assert!((moment(2) - 1.0).abs() < error(2.0), "{}", moment(2));
     assert!(moment(3).abs() < error(15.0), "{}", moment(3));
     assert!((moment(4) - 3.0 + 2.0 / 64.0).abs() < error(96.0), "{}", moment(4));
-    // Neighbours know nothing of each other.
+    // Neighbours are not correlated.
     let along = |step: usize| sample.windows(step + 1).map(|w| w[0] * w[step]).sum::<f64>() / n;
     for step in [1, edge, edge * edge] {
         assert!(along(step).abs() < error(1.0), "{step}: {}", along(step));

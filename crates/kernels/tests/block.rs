@@ -1,5 +1,5 @@
-//! The fused block against its definition, written out in f64 below, on every instruction set that
-//! this machine has; and the definition against finite differences.
+//! Compares the fused block with its definition, written out in f64 below, on every instruction set
+//! of this machine; and compares the definition with finite differences.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic, missing_docs)]
 
 mod definition;
@@ -10,7 +10,7 @@ use ctpipe_kernels::{Block, Extent, Isa, Keep, Layout, Statistics, Volumes, pitc
 use definition::{Definition, Gradient};
 use numbers::numbers;
 
-/// Largest error over largest value.
+/// The largest error divided by the largest value.
 fn error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(1e-30_f64, |a, b| a.max(b.abs()));
@@ -21,7 +21,7 @@ fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
 }
 
-/// A case's numbers, exactly representable in f32 on both sides.
+/// The numbers of a case, which f32 represents exactly on both sides.
 struct Case {
     definition: Definition,
     x: Vec<f32>,
@@ -131,11 +131,11 @@ fn cases() -> Vec<Case> {
         (1, [9, 8, 3], 17, 70),
         (2, [4, 6, 4], 70, 64),
         (17, [2, 2, 4], 5, 8),
-        // Long parts of many tiles, so that slices are worked on one and three at a time.
+        // Long parts with many tiles, so that slices are processed one and three at a time.
         (16, [7, 34, 33], 2, 3),
         (16, [12, 18, 18], 3, 20),
     ];
-    // An interpreter has time for the small ones.
+    // An interpreter has time only for the small ones.
     let shapes = if cfg!(miri) { &shapes[..5] } else { &shapes[..] };
     let mut cases = Vec::new();
     for &(n, size, from, to) in shapes {
@@ -252,7 +252,8 @@ fn the_definition_agrees_with_finite_differences() {
     }
 }
 
-/// The fused operation itself, in f32 and so with a wide step: a kink of ReLU or pool costs a little.
+/// The fused operation itself, in f32 and therefore with a wide step: a kink of ReLU or pool costs
+/// a little.
 #[test]
 fn the_fused_operation_agrees_with_its_own_finite_differences() {
     for isa in Isa::available() {
@@ -316,7 +317,8 @@ fn the_bits_are_the_same_on_every_instruction_set_that_fuses() {
     }
 }
 
-/// A channel whose BatchNorm weight is zero has no normalised value to be recovered from its output.
+/// A channel whose BatchNorm weight is zero has no normalised value that can be recovered from its
+/// output.
 #[test]
 fn a_gamma_of_zero_still_learns() {
     for from in [1, 2] {
@@ -345,7 +347,7 @@ fn a_number_that_is_not_one_reaches_the_output() {
     }
 }
 
-/// Either layout in, either layout out, the same values.
+/// The layouts of input and output do not change the values.
 #[test]
 fn layouts_are_only_layouts() {
     let case = Case::new(2, [4, 6, 4], 3, 5, true, true);

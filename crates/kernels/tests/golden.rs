@@ -1,14 +1,15 @@
-//! The bits themselves, so that a result can be reproduced on another machine: every instruction set
-//! with a fused multiply-add gives these. They change only when an operation's order does; then a
-//! stage's version changes too.
+//! The bits themselves, so that a result can be reproduced on another machine: every instruction
+//! set with a fused multiply-add gives these. They change only when the order of an operation
+//! changes; then the version of a stage changes too.
 #![allow(clippy::unwrap_used, clippy::pedantic, missing_docs)]
 
 use ctpipe_kernels::adam::{Step, adam};
 use ctpipe_kernels::{Block, Extent, Isa, Keep, Layout, Statistics, Volumes, block, linear};
 
-/// Recorded on x86-64 with AVX2 and with AVX-512, and on 64-bit ARM with NEON (under QEMU): all the same.
+/// Recorded on x86-64 with AVX2 and with AVX-512, and on 64-bit ARM with NEON (under QEMU): all the
+/// same.
 const FUSED: u64 = 0xa130_9c50_9446_6e6a;
-/// On x86-64 and on ARM.
+/// The same on x86-64 and on ARM.
 const PORTABLE: u64 = 0xeb33_2643_d5fb_f208;
 
 fn values(len: usize, start: u64) -> Vec<f32> {

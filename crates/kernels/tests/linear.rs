@@ -1,4 +1,4 @@
-//! The linear layer and Adam against their definitions in f64, on every instruction set.
+//! Compares the linear layer and Adam with their definitions in f64, on every instruction set.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic, missing_docs)]
 
 mod numbers;
@@ -11,7 +11,7 @@ fn draw(seed: u64, len: usize) -> Vec<f32> {
     numbers(seed, len, -1.0, 1.0).into_iter().map(|v| v as f32).collect()
 }
 
-/// Largest error over largest value.
+/// The largest error divided by the largest value.
 fn error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(1e-30_f64, |a, b| a.max(b.abs()));
@@ -92,8 +92,8 @@ fn a_step_of_adam_is_its_definition() {
     }
 }
 
-/// A parameter whose gradient has been zero for long has moments that fade; they end at zero and not
-/// among the denormal numbers, which some processors compute with a hundred times slower.
+/// A parameter whose gradient has been zero for a long time has moments that fade. They end at zero
+/// and not among the denormal numbers, which some processors compute a hundred times slower.
 #[test]
 fn what_fades_is_flushed_to_zero() {
     if cfg!(miri) {
@@ -112,7 +112,7 @@ fn what_fades_is_flushed_to_zero() {
         };
         adam(isa, step, &mut value, [&mut first, &mut second], &[0.0; 20]);
         assert!(first.iter().chain(&second).all(|moment| *moment == 0.0), "{isa:?}: {first:?}");
-        // And outside of the kernels denormal numbers are numbers again.
+        // Outside the kernels, denormal numbers are kept as usual.
         assert!(std::hint::black_box(1e-38_f32) * std::hint::black_box(0.5) > 0.0);
     }
 }
@@ -125,11 +125,11 @@ fn a_buffer_that_is_given_back_is_handed_out_again() {
     buffers::give(buffer);
     let again = buffers::take(1_000_001);
     assert_eq!((again.as_ptr(), again.len()), (place, 1_000_001));
-    // Not for something half its size.
+    // A request for half its size does not get it.
     buffers::give(again);
     let smaller = buffers::take(400_000);
     assert_ne!(smaller.as_ptr(), place);
-    // What two steps had no use for is let go.
+    // What two steps did not use is released.
     let before = buffers::kept();
     (0..3).for_each(|_| buffers::step());
     assert!(before >= 1_000_001 && buffers::kept() == 0, "{before} {}", buffers::kept());

@@ -1,5 +1,5 @@
-//! How long the bootstrap takes: all figures of a summary with their intervals, on synthetic scores
-//! where each is of a patient of its own. Prints the median of five runs.
+//! Measures the bootstrap: all figures of a summary with their intervals, on synthetic scores where
+//! each sample has its own patient. Prints the median of five runs.
 //!
 //! ```text
 //! cargo run -p ctpipe-metrics --example bootstrap_speed
@@ -18,7 +18,7 @@ fn main() {
 }
 
 fn median_of_five(replicates: usize, n: usize) -> f64 {
-    // The fractional parts of multiples of the golden ratio: spread evenly, and no two are equal.
+    // The fractional parts of multiples of the golden ratio: evenly spread, and no two are equal.
     let noise = |i: usize| (i as f64 * 0.618_033_988_749_894_9).fract();
     let labels: Vec<bool> = (0..n).map(|i| noise(7 * i) < 0.3).collect();
     let scores: Vec<f64> = (0..n).map(|i| 0.7 * noise(i) + 0.3 * f64::from(u8::from(labels[i]))).collect();

@@ -1,5 +1,5 @@
-//! Bootstrap bands of the ROC and of the precision-recall curve. Knows no threshold: a resample's curve
-//! is read at fixed places on its horizontal axis.
+//! Bootstrap bands of the ROC and the precision-recall curve. The curve of a resample is read at
+//! fixed positions on its horizontal axis.
 
 use serde::Serialize;
 
@@ -12,8 +12,8 @@ use crate::roc::{both_classes, sensitivity_between};
 use crate::undefined::check_share;
 use crate::{Part, RocPoint, Undefined};
 
-/// The interval of a curve at one place. It holds for that place alone: that the whole curve stays
-/// within the band is less likely than the confidence level.
+/// The interval of a curve at one position. It holds for that position alone: the whole curve stays
+/// within the band with a probability below the confidence level.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct BandPoint {
     /// The false positive rate of a ROC band, the recall of a precision-recall band.
@@ -24,15 +24,15 @@ pub struct BandPoint {
     pub high: f64,
 }
 
-/// Sensitivity at each false positive rate of the grid, by percentiles over resamples of the patients
-/// (vertical averaging, Fawcett 2006). A curve is read along its straight lines, and at the upper end
-/// where it is vertical. The points are in ascending order. O(n) a replicate.
+/// Sensitivity at each false positive rate of the grid, by percentiles over resamples of the
+/// patients (vertical averaging, Fawcett 2006). A curve is read along its straight lines, and at
+/// the upper end where it is vertical. The points are in ascending order. O(n) per replicate.
 ///
 /// # Errors
 ///
 /// [`Undefined::OutOfRange`] where the grid leaves the range from 0 to 1; [`Undefined::OneClass`],
-/// [`Undefined::TooFewReplicates`], what a bootstrap cannot be drawn for, and what [`auc`](crate::auc)
-/// says of the input itself.
+/// [`Undefined::TooFewReplicates`], the errors of drawing a bootstrap, and the errors of
+/// [`auc`](crate::auc) for the input itself.
 pub fn roc_band(
     part: &Part<'_>,
     false_positive_rates: &[f64],
@@ -60,9 +60,10 @@ pub fn roc_band(
     })
 }
 
-/// Precision at each recall of the grid, by percentiles over resamples of the patients: that of the
-/// highest threshold which reaches the recall, since precision between two thresholds is not on a
-/// straight line (Davis and Goadrich 2006). The points are in ascending order. O(n) a replicate.
+/// Precision at each recall of the grid, by percentiles over resamples of the patients. It is the
+/// precision at the highest threshold that reaches the recall, because precision between two
+/// thresholds is not on a straight line (Davis and Goadrich 2006). The points are in ascending
+/// order. O(n) per replicate.
 ///
 /// # Errors
 ///
@@ -86,7 +87,7 @@ pub fn pr_band(
     })
 }
 
-/// `read` gives the height of the curve with these cuts at each place of the ascending grid.
+/// `read` gives the height of the curve with these cuts at each position of the ascending grid.
 fn band(
     part: &Part<'_>,
     (what, grid): (&'static str, &[f64]),

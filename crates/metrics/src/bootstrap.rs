@@ -1,7 +1,7 @@
-//! Resamples of patients: seeded, drawn with replacement, whole or by stratum. Does not know what
-//! statistic is computed of them, nor which samples a patient has.
+//! Resamples of patients: seeded, drawn with replacement, from all patients or by stratum. The
+//! statistic that is computed from them comes from the caller.
 //!
-//! Replicate `i` depends on the seed, `i` and the numbers of patients alone, so the result is the
+//! Replicate `i` depends only on the seed, `i` and the numbers of patients, so the result is the
 //! same on any number of threads.
 
 use rand_chacha::ChaCha8Rng;
@@ -13,39 +13,40 @@ use crate::Undefined;
 use crate::interval::tail;
 use crate::undefined::ensure;
 
-/// How intervals are made: whole patients are drawn with replacement, as many as there are, since
+/// How intervals are made: whole patients are drawn with replacement, as many as there are, because
 /// the series of one patient are not independent of each other (Field and Welsh 2007).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Bootstrap {
-    /// Resamples to draw; 1000 or more for an interval of 95 % (Efron and Tibshirani 1993).
-    /// Memory grows by about 80 bytes a replicate, so bound it where it comes from outside.
+    /// Number of resamples; 1000 or more for a 95 % interval (Efron and Tibshirani 1993). Memory
+    /// grows by about 80 bytes per replicate, so limit this number where it comes from outside.
     pub replicates: usize,
-    /// Between 0 and 1, both excluded; 0.95 for an interval from the 2.5th to the 97.5th percentile.
+    /// Between 0 and 1, both excluded; 0.95 gives an interval from the 2.5th to the 97.5th
+    /// percentile.
     pub confidence_level: f64,
     /// The same seed draws the same resamples.
     pub seed: u64,
 }
 
-/// Which patients a draw chooses from.
+/// The patients that a draw chooses from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub enum Resampling {
-    /// From all: how many are of which class varies as it would in another study.
+    /// All patients: the number of patients of each class varies as it would in another study.
     #[default]
     Patients,
-    /// From each stratum as many as it has; the strata are patients with Normal samples alone, with
-    /// Pathology samples alone, and with both. For studies that fixed how many of each they took
-    /// (a case-control design), and where a class is so rare that resamples lack it.
+    /// Each stratum by itself, as many patients as it has. The strata are patients with only Normal
+    /// samples, with only Pathology samples, and with both. For studies that fixed the number of
+    /// each (a case-control design), and where a class is so rare that resamples lack it.
     StratifiedByLabel,
 }
 
-/// A bootstrap and its resampling. Whatever takes `impl Into<Scheme>` takes a `&Bootstrap`, which
-/// means [`Resampling::Patients`], or [`Bootstrap::stratified`].
+/// A bootstrap and its resampling. A function that takes `impl Into<Scheme>` accepts a
+/// `&Bootstrap`, which means [`Resampling::Patients`], or [`Bootstrap::stratified`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Scheme {
     /// Replicates, confidence level and seed.
     #[serde(flatten)]
     pub bootstrap: Bootstrap,
-    /// Which patients a draw chooses from.
+    /// The patients that a draw chooses from.
     pub resampling: Resampling,
 }
 
@@ -62,9 +63,8 @@ impl Bootstrap {
         Scheme { bootstrap: self, resampling: Resampling::StratifiedByLabel }
     }
 
-    /// The statistic of every resample, in the order of the replicates. The statistic is given how
-    /// often each of the patients was drawn: `[patients]`, where each stratum is a range and keeps
-    /// its sum.
+    /// The statistic of every resample, in the order of the replicates. The statistic receives how
+    /// often each patient was drawn: `[patients]`, where each stratum is a range and keeps its sum.
     ///
     /// # Errors
     ///
@@ -96,8 +96,8 @@ impl Bootstrap {
 /// Draws from each stratum as many patients as it has, with replacement, and counts how often each
 /// was drawn.
 ///
-/// The generator is `ChaCha8` with the seed in the first eight bytes of its key, little-endian, the
-/// others zero, and the replicate's number as its stream.
+/// The generator is `ChaCha8`. Its key holds the seed in the first eight bytes, little-endian, and
+/// zeros after that; its stream is the number of the replicate.
 fn resample(seed: u64, replicate: u64, strata: &[usize], drawn: &mut [u32]) {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -120,14 +120,15 @@ fn resample(seed: u64, replicate: u64, strata: &[usize], drawn: &mut [u32]) {
     }
 }
 
-/// How many numbers below `bound`, at most six, a word of 64 bits holds with a chance below 1/16 to be
-/// drawn again.
+/// How many numbers below `bound` (at most six) fit into a word of 64 bits, if the chance of
+/// drawing the word again must be below 1/16.
 fn numbers_in_a_word(bound: u64) -> usize {
     (2..=6).take_while(|&count| bound.checked_pow(count).is_some_and(|all| all < 1 << 60)).count() + 1
 }
 
-/// Counts as many patients as there are: `AT_ONCE` with a word of the generator, and those that are
-/// left over one by one. `AT_ONCE` is known when compiling, which makes it three times as fast.
+/// Counts as many patients as there are: `AT_ONCE` of them for each word of the generator, and the
+/// remaining ones one by one. `AT_ONCE` is known at compile time, which makes it three times as
+/// fast.
 fn draw_all<const AT_ONCE: usize>(stratum: &mut [u32], rng: &mut impl Rng) {
     for _ in 0..stratum.len() / AT_ONCE {
         draw::<AT_ONCE>(stratum, rng);
@@ -137,11 +138,11 @@ fn draw_all<const AT_ONCE: usize>(stratum: &mut [u32], rng: &mut impl Rng) {
     }
 }
 
-/// Counts `COUNT` patients, each equally likely, with one word of the generator, or another where the
-/// word would favour some (Brackett-Rozinsky and Lemire 2024, "Batched ranged random integer
-/// generation"): with b patients, the word times b^`COUNT` has above its lower 64 bits a number below
-/// b^`COUNT`, whose digits in base b are the patients. Written out so that no update of a library can
-/// change which patients a seed draws.
+/// Counts `COUNT` patients, each equally likely, from one word of the generator, or from another
+/// where the word would favour some (Brackett-Rozinsky and Lemire 2024, "Batched ranged random
+/// integer generation"). With b patients, the word times b^`COUNT` has above its lower 64 bits a
+/// number below b^`COUNT`, whose digits in base b are the patients. It is written out here so that
+/// no library update can change which patients a seed draws.
 fn draw<const COUNT: usize>(stratum: &mut [u32], rng: &mut impl Rng) {
     let patients = stratum.len() as u64;
     let all = patients.pow(COUNT as u32);
@@ -153,7 +154,7 @@ fn draw<const COUNT: usize>(stratum: &mut [u32], rng: &mut impl Rng) {
             *patient = (product >> 64) as usize;
             low = product as u64;
         }
-        // 2^64 mod b^COUNT: that many low words would come up once too often.
+        // 2^64 mod b^COUNT: this many low words would come up once too often.
         if low >= all || low >= all.wrapping_neg() % all {
             break chosen;
         }
@@ -190,7 +191,7 @@ mod tests {
         }
     }
 
-    /// Gives the words of a list.
+    /// Returns the words of a list.
     struct Words<'a>(std::slice::Iter<'a, u64>);
 
     impl rand_chacha::rand_core::TryRng for Words<'_> {
@@ -218,11 +219,11 @@ mod tests {
             assert_eq!(words.0.len(), 0, "every word is needed");
             drawn
         }
-        // 2^64 mod 3 = 1, so of the 2^64 words one is too many: word 0, whose low product is 0 < 1.
+        // 2^64 mod 3 = 1, so one of the 2^64 words is too many: word 0, whose low product is 0 < 1.
         assert_eq!(drawn_of::<1>(3, &[0, u64::MAX]), [0, 0, 1]);
         assert_eq!(drawn_of::<1>(3, &[1]), [1, 0, 0]);
-        // 2^64 mod 9 = 7 and 5 * 9 = 45 >= 7, but 0 * 9 = 0 < 7. The upper half of 2^63 * 9 is 4 = 11 in
-        // base 3; its lower half is 2^63.
+        // 2^64 mod 9 = 7 and 5 * 9 = 45 >= 7, but 0 * 9 = 0 < 7. The upper half of 2^63 * 9 is 4 =
+        // 11 in base 3; its lower half is 2^63.
         assert_eq!(drawn_of::<2>(3, &[0, 5]), [2, 0, 0]);
         assert_eq!(drawn_of::<2>(3, &[1 << 63]), [0, 2, 0]);
         assert_eq!(drawn_of::<6>(1, &[0]), [6]);

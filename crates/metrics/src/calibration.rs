@@ -1,28 +1,14 @@
-//! Whether probabilities mean what they say: scores of all samples, and groups of samples with like
-//! probabilities. Does not change a probability.
+//! Whether probabilities agree with observed frequencies: scores over all samples, and groups of
+//! samples with similar probabilities. The probabilities themselves are not changed.
 
 use serde::Serialize;
 
-use crate::ranking::check;
-use crate::sums::squared_error;
+use crate::ranking::check_probabilities;
+use crate::resample_totals::squared_error;
 use crate::undefined::ensure;
 use crate::{Interval, Undefined, wilson};
 
-/// That there are samples, each with a probability.
-///
-/// # Errors
-///
-/// [`Undefined::NotAProbability`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
-/// [`Undefined::NonFiniteScore`].
-pub(crate) fn check_probabilities(labels: &[bool], probabilities: &[f64]) -> Result<(), Undefined> {
-    check(labels, probabilities)?;
-    match probabilities.iter().position(|probability| !(0.0..=1.0).contains(probability)) {
-        Some(index) => Err(Undefined::NotAProbability { index, score: probabilities[index] }),
-        None => Ok(()),
-    }
-}
-
-/// The mean of (probability - label)^2 (Brier 1950); 0 is best, and 0.25 is what a constant 0.5 gets.
+/// The mean of (probability - label)^2 (Brier 1950). 0 is best; a constant 0.5 gives 0.25.
 ///
 /// # Errors
 ///
@@ -33,9 +19,9 @@ pub fn brier(labels: &[bool], probabilities: &[f64]) -> Result<f64, Undefined> {
     Ok(mean(labels.iter().zip(probabilities).map(|(&label, &p)| squared_error(p, label))))
 }
 
-/// The mean of -ln of the probability that was given to the sample's class (Good 1952). As scikit-learn's
-/// `log_loss`, that probability is taken as at least 2.2e-16, `f64::EPSILON`: a sample that was certain
-/// and wrong costs 36, and not infinity.
+/// The mean of -ln of the probability of each sample's class (Good 1952). As in scikit-learn's
+/// `log_loss`, this probability is at least 2.2e-16, `f64::EPSILON`: a certain but wrong sample
+/// costs 36 and not infinity.
 ///
 /// # Errors
 ///
@@ -47,23 +33,24 @@ pub fn log_loss(labels: &[bool], probabilities: &[f64]) -> Result<f64, Undefined
     Ok(mean(labels.iter().zip(probabilities).map(of_class).map(|p| -clipped(p).ln())))
 }
 
-/// A group of samples with like probabilities.
+/// A group of samples with similar probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ReliabilityBin {
-    /// Samples in the bin.
+    /// Number of samples in the bin.
     pub samples: u64,
     /// The mean of their probabilities.
     pub mean_predicted: f64,
     /// The share of them that is Pathology.
     pub observed_share: f64,
-    /// Of the observed share, see [`wilson`].
+    /// The interval of the observed share, see [`wilson`].
     pub observed_interval: Interval,
 }
 
 /// Observed against predicted, in bins of about equally many samples, lowest probabilities first.
 ///
-/// With n samples and B bins, bin k ends at the first gap between two probabilities at or after sample
-/// k n / B: equal probabilities are never parted, so there are fewer bins where there are many ties.
+/// With n samples and B bins, bin k ends at the first gap between two probabilities at or after
+/// sample k n / B. Equal probabilities are never separated, so there are fewer bins where there are
+/// many ties.
 ///
 /// # Errors
 ///
@@ -88,9 +75,9 @@ pub fn reliability_curve(
     binned.bins().map(of_bin).collect()
 }
 
-/// The mean distance of observed share and mean probability over the bins of [`reliability_curve`],
-/// weighted by their samples (Naeini et al. 2015; equal-mass bins as Nguyen and O'Connor 2015). It is
-/// above 0 by chance alone, the more so the smaller the bins.
+/// The mean distance between observed share and mean probability over the bins of
+/// [`reliability_curve`], weighted by their samples (Naeini et al. 2015; equal-mass bins as in
+/// Nguyen and O'Connor 2015). It is above 0 by chance alone, and more so with smaller bins.
 ///
 /// # Errors
 ///
@@ -104,18 +91,20 @@ pub fn expected_calibration_error(
     Ok(binned.mean_of_bins(|bin| (observed_share(bin) - mean_predicted(bin)).abs()))
 }
 
-/// The Brier score in parts (Murphy 1973), with the two terms that binning leaves over (Stephenson, Coelho
-/// and Jolliffe 2008): brier = reliability - resolution + uncertainty + within-bin variance - within-bin
-/// covariance, exactly but for rounding.
+/// The Brier score in parts (Murphy 1973), with the two terms that binning leaves over (Stephenson,
+/// Coelho and Jolliffe 2008). Except for rounding,
+/// brier = reliability - resolution + uncertainty + within-bin variance - within-bin covariance.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct BrierDecomposition {
     /// See [`brier`].
     pub brier: f64,
-    /// The mean of (mean probability - observed share)^2 over the bins: 0 is calibrated.
+    /// The mean of (mean probability - observed share)^2 over the bins: 0 means perfectly
+    /// calibrated.
     pub reliability: f64,
-    /// The mean of (observed share - share of Pathology)^2 over the bins: higher tells more apart.
+    /// The mean of (observed share - share of Pathology)^2 over the bins: higher separates the
+    /// classes better.
     pub resolution: f64,
-    /// p (1 - p) for the share p of Pathology: what the data have, whatever predicts them.
+    /// p (1 - p) for the share p of Pathology, which depends on the data alone.
     pub uncertainty: f64,
     /// The mean of (probability - its bin's mean)^2.
     pub within_bin_variance: f64,
@@ -151,10 +140,10 @@ pub fn brier_decomposition(
     })
 }
 
-/// Samples by ascending probability, parted as [`reliability_curve`] says.
+/// Samples by ascending probability, in the bins of [`reliability_curve`].
 struct Binned {
     sorted: Vec<(f64, bool)>,
-    /// Where each bin ends in `sorted`.
+    /// The end of each bin in `sorted`.
     ends: Vec<usize>,
 }
 
@@ -169,7 +158,7 @@ impl Binned {
         let (mut end, mut filled) = (0, 0);
         for ties in sorted.chunk_by(|(a, _), (b, _)| a == b) {
             end += ties.len();
-            // How many of the bins this many samples fill.
+            // How many bins this many samples fill.
             let fills = (end as u128 * bins as u128 / sorted.len() as u128) as usize;
             if fills > filled {
                 ends.push(end);
@@ -184,7 +173,7 @@ impl Binned {
         starts.zip(&self.ends).map(|(start, &end)| &self.sorted[start..end])
     }
 
-    /// The mean of a figure of the bins, weighted by their samples.
+    /// The mean of a figure over the bins, weighted by their samples.
     fn mean_of_bins(&self, of: impl Fn(&[(f64, bool)]) -> f64) -> f64 {
         self.bins().map(|bin| bin.len() as f64 * of(bin)).sum::<f64>() / self.sorted.len() as f64
     }
@@ -202,7 +191,7 @@ fn as_number(label: bool) -> f64 {
     f64::from(u8::from(label))
 }
 
-/// Of one value or more.
+/// The mean of one value or more.
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let n = values.len() as f64;
     values.sum::<f64>() / n

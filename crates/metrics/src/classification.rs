@@ -1,5 +1,5 @@
 //! Precision, recall and F1 of each class and their averages: the table of scikit-learn's
-//! `classification_report`. Knows the four counts and nothing of scores.
+//! `classification_report`, computed from the four counts.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct ClassificationReport {
     /// Class 1.
     #[serde(rename = "Pathology")]
     pub pathology: ClassFigures,
-    /// Of all samples the share that is predicted rightly.
+    /// The share of all samples that is predicted correctly.
     #[serde(serialize_with = "value_or_null")]
     pub accuracy: Result<f64, Undefined>,
     /// The mean of the two classes.
@@ -28,27 +28,27 @@ pub struct ClassificationReport {
     pub weighted_average: ClassFigures,
 }
 
-/// A row of the table. In JSON an undefined figure is `null`, and its reason stands under
+/// A row of the table. In JSON an undefined figure is `null`, and its reason is under
 /// `undefined.<figure>`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(into = "FlatClassFigures")]
 pub struct ClassFigures {
-    /// Of the samples predicted as the class, the share that is of it.
+    /// The share of the samples predicted as the class that belongs to it.
     pub precision: Result<f64, Undefined>,
-    /// Of the samples of the class, the share that is predicted as it.
+    /// The share of the samples of the class that is predicted as it.
     pub recall: Result<f64, Undefined>,
     /// The harmonic mean of precision and recall.
     pub f1: Result<f64, Undefined>,
-    /// Samples of the class; of both classes in the rows of averages.
+    /// Number of samples of the class; of both classes in the rows of averages.
     pub support: u64,
 }
 
 impl ClassificationReport {
     /// The table of these counts.
     ///
-    /// 0/0 is [`Undefined`], where scikit-learn puts 0 and warns. An average over an undefined entry
-    /// is undefined for the same reason (Normal's, when both are); scikit-learn's `zero_division=nan`
-    /// would average what is left.
+    /// 0/0 is [`Undefined`], where scikit-learn returns 0 and warns. An average over an undefined
+    /// entry is undefined for the same reason (Normal's, when both are); scikit-learn's
+    /// `zero_division=nan` would average the rest.
     pub fn new(confusion: &Confusion) -> Self {
         let normal = ClassFigures::of(Class::Normal, confusion);
         let pathology = ClassFigures::of(Class::Pathology, confusion);

@@ -1,15 +1,15 @@
-//! Which sample is of which patient, with the patients numbered so that each stratum is a range. Knows
-//! no score, and nothing of how patients are drawn.
+//! Which patient each sample belongs to, with the patients numbered so that each stratum is a
+//! range.
 
 use std::collections::HashMap;
 
 use crate::{Resampling, Undefined};
 
-/// Patients renumbered from 0: by stratum, and in a stratum in the order in which they first occur.
+/// Patients renumbered from 0: by stratum, and within a stratum in the order of their first sample.
 pub(crate) struct Clusters {
     /// The patient of each sample, `[n]`.
     pub(crate) of_sample: Vec<usize>,
-    /// How many patients each stratum has; their sum is the number of patients.
+    /// The number of patients in each stratum; their sum is the number of patients.
     pub(crate) strata: Vec<usize>,
 }
 
@@ -30,7 +30,7 @@ impl Clusters {
     ///
     /// # Errors
     ///
-    /// [`Undefined::LengthMismatch`] where there is not one patient index a label.
+    /// [`Undefined::LengthMismatch`] where labels and patient indices differ in length.
     pub(crate) fn stratified(mut self, labels: &[bool], resampling: Resampling) -> Result<Self, Undefined> {
         if labels.len() != self.of_sample.len() {
             let found = self.of_sample.len();
@@ -57,7 +57,7 @@ impl Clusters {
         Ok(self)
     }
 
-    /// How many patients there are.
+    /// The number of patients.
     pub(crate) fn count(&self) -> usize {
         self.strata.iter().sum()
     }

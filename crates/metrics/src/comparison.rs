@@ -1,5 +1,5 @@
-//! Two models on the same samples: differences of their figures, by resampling both at once and by
-//! tests. Does not know which model is the newer.
+//! Compares two models on the same samples: differences of their figures, by resampling both at
+//! once and by tests.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::clusters::Clusters;
 use crate::confusion::{Confusion, check_threshold};
 use crate::figure::{Figure, Resampled};
 use crate::ranking::check;
-use crate::sums::{Samples, Sums};
+use crate::resample_totals::{Samples, Sums};
 use crate::undefined::{ensure, value_or_reason};
 use crate::{PairedDeLong, Undefined, delong_paired};
 
-/// What a model says of the samples.
+/// The predictions of a model.
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'a> {
-    /// `[n]`, finite; a higher score speaks for Pathology.
+    /// `[n]`, finite; a higher score means that Pathology is more likely.
     pub scores: &'a [f64],
     /// Samples with `score >= threshold` are predicted as Pathology.
     pub threshold: f64,
@@ -30,46 +30,48 @@ pub struct Comparison {
     pub auc_a: Figure,
     /// See [`auc`](crate::auc).
     pub auc_b: Figure,
-    /// By the bootstrap.
+    /// The difference by the bootstrap.
     pub delta_auc: Figure,
-    /// The same without resampling. In JSON the result or `{"undefined": "undefined because ..."}`.
+    /// The difference without resampling. In JSON it is the result or
+    /// `{"undefined": "undefined because ..."}`.
     #[serde(serialize_with = "value_or_reason")]
     pub delong: Result<PairedDeLong, Undefined>,
     /// See [`Confusion::sensitivity`].
     pub delta_sensitivity: Figure,
     /// See [`Confusion::specificity`].
     pub delta_specificity: Figure,
-    /// Of right and wrong predictions. In JSON as `delong`.
+    /// The test of correct and incorrect predictions. In JSON as `delong`.
     #[serde(serialize_with = "value_or_reason")]
     pub mcnemar: Result<McNemar, Undefined>,
 }
 
-/// Whether one model is right more often than the other: the exact test of `McNemar` (1947), by patient.
+/// Whether one model is correct more often than the other: the exact test of `McNemar` (1947), by
+/// patient.
 ///
-/// If neither model is better, then of each patient whichever model has more samples right might as well have
-/// been the other. So the sign of every patient's difference is tossed (Fisher's randomisation test of
-/// paired observations), and the p-value is the share of all outcomes whose sum is at least as far from 0.
-/// Where each patient has one sample, that is `McNemar`'s test.
+/// If neither model is better, the model with more correct samples of a patient could equally well
+/// have been the other one. So the sign of every patient's difference is tossed (Fisher's
+/// randomisation test of paired observations), and the p-value is the share of all outcomes whose
+/// sum is at least as far from 0. Where each patient has one sample, this is `McNemar`'s test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct McNemar {
-    /// Samples that a predicts rightly and b wrongly.
+    /// Samples that a predicts correctly and b incorrectly.
     pub only_a_right: u64,
-    /// Samples that b predicts rightly and a wrongly.
+    /// Samples that b predicts correctly and a incorrectly.
     pub only_b_right: u64,
-    /// Exact, two-sided.
+    /// The exact two-sided p-value.
     pub p_value: f64,
-    /// Without half the probability of the difference itself on either side (mid-p; Fagerland, Lydersen and
-    /// Laake 2013): the exact test is conservative, this one hardly.
+    /// The p-value without half the probability of the difference itself on either side (mid-p;
+    /// Fagerland, Lydersen and Laake 2013). The exact test is conservative, and this one hardly is.
     pub mid_p_value: f64,
 }
 
-/// A figure of both models on a resample.
+/// Computes a figure of both models on a resample.
 type Of<'a> = &'a dyn Fn(&Samples, &Samples, &(Sums, Sums)) -> Result<f64, Undefined>;
 
-/// Model a against model b on the same samples of the same patients.
+/// Compares model a with model b on the same samples of the same patients.
 ///
-/// Each resample of patients is taken for both models, so that what they share does not widen the
-/// interval of a difference. O(n) a replicate, the same result on any number of threads.
+/// Each resample of patients is used for both models, so that what they share does not widen the
+/// interval of a difference. O(n) per replicate, with the same result on any number of threads.
 pub fn compare(
     labels: &[bool],
     a: Model<'_>,
@@ -111,7 +113,8 @@ pub fn compare(
     }
 }
 
-/// [`McNemar`]'s test of the predictions at the two thresholds. `patients` is as in [`Part`](crate::Part).
+/// [`McNemar`]'s test of the predictions at the two thresholds. `patients` is as in
+/// [`Part`](crate::Part).
 ///
 /// # Errors
 ///
@@ -130,7 +133,7 @@ pub fn mcnemar(
     let found = patients.len();
     let mismatch = Undefined::LengthMismatch { labels: labels.len(), what: "patient indices", found };
     ensure(found == labels.len(), mismatch)?;
-    // Of each patient: samples that a alone has right, and b alone.
+    // For each patient: samples that only a predicts correctly, and samples that only b does.
     let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
     for (((&label, &of_a), &of_b), &patient) in labels.iter().zip(a.scores).zip(b.scores).zip(patients) {
         let right = ((of_a >= a.threshold) == label, (of_b >= b.threshold) == label);
@@ -143,13 +146,13 @@ pub fn mcnemar(
 }
 
 impl McNemar {
-    /// Of the samples on which the models disagree, one a patient.
+    /// The test for samples on which the models disagree, one for each patient.
     pub fn new(only_a_right: u64, only_b_right: u64) -> Self {
         let of = |count: u64, counts| (0..count).map(move |_| counts);
         Self::of(of(only_a_right, (1, 0)).chain(of(only_b_right, (0, 1))))
     }
 
-    /// Of each patient's samples that a alone has right, and b alone.
+    /// The test for each patient's samples that only a predicts correctly, and that only b does.
     fn of(patients: impl Iterator<Item = (u64, u64)>) -> Self {
         let (mut only_a_right, mut only_b_right) = (0, 0);
         let mut differences = Vec::new();
@@ -159,7 +162,7 @@ impl McNemar {
             differences.push(only_a.abs_diff(only_b));
         }
         let heads = tossed(&differences);
-        // The sum of signed differences is twice that of the heads less that of all.
+        // The sum of signed differences is twice that of the heads minus that of all.
         let all: u64 = differences.iter().sum();
         let observed = u64::midpoint(all, only_a_right.abs_diff(only_b_right)) as usize;
         let at = heads.get(observed).copied().unwrap_or_default();
@@ -173,8 +176,8 @@ impl McNemar {
     }
 }
 
-/// `[k]`: the probability that those numbers for which a fair coin falls heads sum up to k. O(n log n) for ones, and
-/// O(sum) for each number above 1.
+/// `[k]`: the probability that the numbers for which a fair coin falls heads sum to k. O(n log n)
+/// for ones, and O(sum) for each number above 1.
 fn tossed(numbers: &[u64]) -> Vec<f64> {
     let ones = numbers.iter().filter(|&&number| number == 1).count();
     let mut of_sum = tosses(ones);
@@ -189,7 +192,8 @@ fn tossed(numbers: &[u64]) -> Vec<f64> {
     of_sum
 }
 
-/// `[k]`: the probability of k heads among n tosses of a fair coin, with a relative error of about 1e-16 n.
+/// `[k]`: the probability of k heads in n tosses of a fair coin, with a relative error of about
+/// 1e-16 n.
 fn tosses(n: usize) -> Vec<f64> {
     let mut of_heads = vec![0.0; n + 1];
     let middle = n / 2;
@@ -202,7 +206,7 @@ fn tosses(n: usize) -> Vec<f64> {
     of_heads
 }
 
-/// The probability of n / 2 heads, rounded down, among n tosses.
+/// The probability of n / 2 heads, rounded down, in n tosses.
 fn in_the_middle(n: usize) -> f64 {
     let heads = n / 2;
     let mut halvings = n;

@@ -1,5 +1,4 @@
-//! The four counts at a threshold, and the figures that follow from them. Does not know how the
-//! threshold was chosen.
+//! The four counts at a threshold, and the figures that follow from them.
 
 use serde::Serialize;
 
@@ -9,7 +8,8 @@ use crate::roc::both_classes;
 use crate::undefined::{check_share, ensure};
 use crate::{Class, Interval, Undefined, wilson};
 
-/// Counts of samples by class and prediction; Pathology is positive. In JSON `tp`, `fp`, `tn`, `fn`.
+/// Counts of samples by class and prediction; Pathology is positive. In JSON `tp`, `fp`, `tn`,
+/// `fn`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Confusion {
     /// TP: Pathology, predicted as Pathology.
@@ -31,7 +31,7 @@ pub struct Confusion {
 /// # Errors
 ///
 /// [`Undefined::ThresholdNotANumber`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
-/// [`Undefined::NonFiniteScore`] for the input itself. An infinite threshold is in order.
+/// [`Undefined::NonFiniteScore`] for the input itself. An infinite threshold is allowed.
 pub fn confusion(labels: &[bool], scores: &[f64], threshold: f64) -> Result<Confusion, Undefined> {
     let ranking = Ranking::new(labels, scores)?;
     check_threshold(threshold)?;
@@ -47,7 +47,8 @@ pub(crate) fn check_threshold(threshold: f64) -> Result<(), Undefined> {
 }
 
 impl Confusion {
-    /// The counts where what is above a cut is predicted as Pathology, and `total` has all samples.
+    /// The counts where everything above a cut is predicted as Pathology, and `total` has all
+    /// samples.
     pub(crate) fn between(called: &Cut, total: &Cut) -> Self {
         Self {
             true_positives: called.true_positives,
@@ -57,7 +58,7 @@ impl Confusion {
         }
     }
 
-    /// The counts without those of some of the samples.
+    /// The counts without those of some samples.
     pub(crate) fn without(&self, some: &Self) -> Self {
         Self {
             true_positives: self.true_positives - some.true_positives,
@@ -99,7 +100,7 @@ impl Confusion {
     ///
     /// # Errors
     ///
-    /// [`Undefined::OneClass`], where it would tell of the class that is there alone;
+    /// [`Undefined::OneClass`], where it would only describe the class that is present;
     /// [`Undefined::NoPredictionOf`] Pathology.
     pub fn precision(&self) -> Result<f64, Undefined> {
         self.predictive_value_of(Class::Pathology).value()
@@ -114,8 +115,9 @@ impl Confusion {
         self.predictive_value_of(Class::Normal).value()
     }
 
-    /// 2 TP / (2 TP + FP + FN), the harmonic mean of precision and sensitivity (van Rijsbergen 1979).
-    /// Where nothing is predicted as Pathology though it occurs, this is 0 while precision is undefined.
+    /// 2 TP / (2 TP + FP + FN), the harmonic mean of precision and sensitivity (van Rijsbergen
+    /// 1979). Where nothing is predicted as Pathology although it occurs, this is 0 while precision
+    /// is undefined.
     ///
     /// # Errors
     ///
@@ -143,13 +145,13 @@ impl Confusion {
         Ok(f64::midpoint(self.sensitivity()?, self.specificity()?))
     }
 
-    /// (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)), the correlation of label and
-    /// prediction (Matthews 1975).
+    /// (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)), the correlation of label
+    /// and prediction (Matthews 1975).
     ///
     /// # Errors
     ///
     /// [`Undefined::NoSampleOf`] and [`Undefined::NoPredictionOf`] either class, where scikit-learn
-    /// says 0.
+    /// returns 0.
     pub fn mcc(&self) -> Result<f64, Undefined> {
         let mut margins = 1.0;
         for share in [
@@ -166,19 +168,19 @@ impl Confusion {
         Ok((right - product(self.false_positives, self.false_negatives)) as f64 / margins)
     }
 
-    /// LR+ = sensitivity / (1 - specificity): by what factor a prediction of Pathology raises the odds of
-    /// it (Deeks and Altman 2004).
+    /// LR+ = sensitivity / (1 - specificity): the factor by which a prediction of Pathology raises
+    /// the odds of Pathology (Deeks and Altman 2004).
     ///
     /// # Errors
     ///
-    /// [`Undefined::NoneOfPredictedAs`] where no Normal sample is predicted as Pathology: infinite, or
-    /// 0/0. [`Undefined::NoSampleOf`] either class.
+    /// [`Undefined::NoneOfPredictedAs`] where no Normal sample is predicted as Pathology: infinite,
+    /// or 0/0. [`Undefined::NoSampleOf`] either class.
     pub fn positive_likelihood_ratio(&self) -> Result<f64, Undefined> {
         likelihood_ratio(self.sensitivity()?, self.miss_rate(Class::Normal)?, Class::Pathology)
     }
 
-    /// LR- = (1 - sensitivity) / specificity: by what factor a prediction of Normal changes the odds of
-    /// Pathology (Deeks and Altman 2004).
+    /// LR- = (1 - sensitivity) / specificity: the factor by which a prediction of Normal changes
+    /// the odds of Pathology (Deeks and Altman 2004).
     ///
     /// # Errors
     ///
@@ -188,12 +190,12 @@ impl Confusion {
         likelihood_ratio(self.miss_rate(Class::Pathology)?, self.specificity()?, Class::Normal)
     }
 
-    /// The positive predictive value where Pathology has another prevalence than among the samples, by
-    /// Bayes: sensitivity p / (sensitivity p + (1 - specificity) (1 - p)).
+    /// The positive predictive value where Pathology has a different prevalence from the samples',
+    /// by Bayes: sensitivity p / (sensitivity p + (1 - specificity) (1 - p)).
     ///
     /// # Errors
     ///
-    /// [`Undefined::OutOfRange`] where the prevalence does not lie from 0 to 1,
+    /// [`Undefined::OutOfRange`] where the prevalence is not within 0 to 1,
     /// [`Undefined::NoPredictionOf`] Pathology, [`Undefined::NoSampleOf`] either class.
     pub fn ppv_at(&self, prevalence: f64) -> Result<f64, Undefined> {
         check_share("prevalence", prevalence)?;
@@ -202,8 +204,8 @@ impl Confusion {
         posterior(right, wrong, Class::Pathology)
     }
 
-    /// The negative predictive value at another prevalence of Pathology, by Bayes:
-    /// specificity (1 - p) / (specificity (1 - p) + (1 - sensitivity) p).
+    /// The negative predictive value at a different prevalence of Pathology, by Bayes: specificity
+    /// (1 - p) / (specificity (1 - p) + (1 - sensitivity) p).
     ///
     /// # Errors
     ///
@@ -215,33 +217,33 @@ impl Confusion {
         posterior(right, wrong, Class::Normal)
     }
 
-    /// Of the samples of a class the share that is predicted as the other.
+    /// The share of a class's samples that is predicted as the other class.
     fn miss_rate(&self, class: Class) -> Result<f64, Undefined> {
         let recall = self.recall_of(class);
         Share { part: recall.whole - recall.part, ..recall }.value()
     }
 
-    /// Of all samples those that are predicted rightly.
+    /// The correctly predicted samples among all samples.
     pub(crate) fn right(&self) -> Share {
         let right = self.true_positives + self.true_negatives;
         let wrong = self.false_positives + self.false_negatives;
         Share { part: right, whole: right + wrong, otherwise: Undefined::NoSamples }
     }
 
-    /// Of the samples of the class those that are predicted as it.
+    /// The samples predicted as the class among the samples of the class.
     pub(crate) fn recall_of(&self, class: Class) -> Share {
         let of = self.seen_from(class);
         Share { part: of.hits, whole: of.hits + of.misses, otherwise: Undefined::NoSampleOf { class } }
     }
 
-    /// Of the samples predicted as the class those that are of it.
+    /// The samples of the class among the samples predicted as it.
     pub(crate) fn precision_of(&self, class: Class) -> Share {
         let of = self.seen_from(class);
         let otherwise = Undefined::NoPredictionOf { class };
         Share { part: of.hits, whole: of.hits + of.false_alarms, otherwise }
     }
 
-    /// As [`Confusion::precision_of`], of samples of both classes.
+    /// As [`Confusion::precision_of`], but for samples of both classes.
     pub(crate) fn predictive_value_of(&self, class: Class) -> Share {
         match self.both_classes() {
             Ok(()) => self.precision_of(class),
@@ -260,7 +262,7 @@ impl Confusion {
         Share { part, whole, otherwise: Undefined::ClassAbsent { class } }.value()
     }
 
-    /// How many samples are of the class.
+    /// The number of samples of the class.
     pub(crate) fn support_of(&self, class: Class) -> u64 {
         self.recall_of(class).whole
     }
@@ -305,13 +307,14 @@ impl Share {
         wilson(self.part, self.whole, confidence_level)
     }
 
-    /// As [`Share::wilson`], of so many patients.
+    /// As [`Share::wilson`], for this many patients.
     pub(crate) fn wilson_of(&self, patients: u64, confidence_level: f64) -> Result<Interval, Undefined> {
         wilson_of_fewer((self.part, self.whole), patients, confidence_level)
     }
 }
 
-/// The share of Pathology over the share of Normal samples that have the prediction.
+/// The share of Pathology samples with the prediction divided by the share of Normal samples with
+/// it.
 fn likelihood_ratio(of_pathology: f64, of_normal: f64, predicted: Class) -> Result<f64, Undefined> {
     ensure(of_normal > 0.0, Undefined::NoneOfPredictedAs { class: Class::Normal, predicted })?;
     Ok(of_pathology / of_normal)

@@ -1,21 +1,22 @@
-//! Decision curves: what acting on a probability is worth, at each threshold probability. Knows no
-//! criterion that would choose one.
+//! Decision curves: the net benefit of acting on a probability, at each threshold probability.
 
 use serde::Serialize;
 
 use crate::Undefined;
-use crate::calibration::check_probabilities;
+use crate::ranking::check_probabilities;
 use crate::ranking::{Cut, Ranking};
 use crate::undefined::ensure;
 
-/// Net benefit at a threshold probability, in true positives a sample; acting on nobody has 0.
+/// Net benefit at a threshold probability, in true positives per sample. Acting on no sample gives
+/// 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct NetBenefit {
-    /// The threshold probability t: acting is worth it where Pathology is at least so likely.
+    /// The threshold probability t: acting is worthwhile where the probability of Pathology is at
+    /// least t.
     pub threshold: f64,
     /// Acting where `probability >= t`: TP / n - FP / n times t / (1 - t).
     pub model: f64,
-    /// Acting on everybody.
+    /// Acting on every sample.
     pub treat_all: f64,
 }
 
@@ -23,7 +24,7 @@ pub struct NetBenefit {
 ///
 /// # Errors
 ///
-/// [`Undefined::OutOfRange`] where a threshold does not lie from 0 to below 1;
+/// [`Undefined::OutOfRange`] where a threshold is not at least 0 and below 1;
 /// [`Undefined::NotAProbability`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
 /// [`Undefined::NonFiniteScore`] for the input itself.
 pub fn decision_curve(
@@ -42,7 +43,7 @@ pub fn decision_curve(
             let harm = cut.false_positives as f64 * (threshold / (1.0 - threshold));
             (cut.true_positives as f64 - harm) / labels.len() as f64
         };
-        // The first cut has no threshold to compare: it is above any.
+        // The first cut has no threshold to compare: it is above all of them.
         let called = cuts.partition_point(|cut| cut.threshold >= threshold) - 1;
         let (model, treat_all) = (benefit(&cuts[called]), benefit(&cuts[cuts.len() - 1]));
         Ok(NetBenefit { threshold, model, treat_all })

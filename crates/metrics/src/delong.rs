@@ -1,5 +1,5 @@
-//! The variance of an AUC, and of the difference of two on the same samples, without resampling. Does
-//! not know what the scores come from.
+//! The variance of an AUC, and of the difference between two AUCs on the same samples, without
+//! resampling.
 
 use serde::Serialize;
 
@@ -19,48 +19,49 @@ pub struct DeLong {
     pub auc: f64,
     /// The square root of the variance.
     pub standard_error: f64,
-    /// AUC +- z standard errors, cut off at 0 and 1. Undefined where the standard error is 0, as it is
-    /// of perfect order.
+    /// AUC +- z standard errors, clipped to 0 and 1. Undefined where the standard error is 0, as it
+    /// is for a perfect order.
     pub interval: Result<Interval, Undefined>,
 }
 
-/// The difference of two AUCs on the same samples. In JSON `auc_a`, `auc_b`, `delta`, `standard_error`,
+/// The difference between two AUCs on the same samples. In JSON `auc_a`, `auc_b`, `delta`,
+/// `standard_error`,
 /// `ci_low`, `ci_high`, `z`, `p_value`, and `undefined` where one of them is `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(into = "FlatPairedDeLong")]
 pub struct PairedDeLong {
-    /// Of the first scores.
+    /// AUC of the first scores.
     pub auc_a: f64,
-    /// Of the second scores.
+    /// AUC of the second scores.
     pub auc_b: f64,
     /// AUC of a - AUC of b.
     pub delta: f64,
-    /// Of delta.
+    /// Standard error of delta.
     pub standard_error: f64,
-    /// delta +- z standard errors, cut off at -1 and 1. Undefined where the standard error is 0.
+    /// delta +- z standard errors, clipped to -1 and 1. Undefined where the standard error is 0.
     pub interval: Result<Interval, Undefined>,
     /// delta / standard error. Undefined where the standard error is 0.
     pub z: Result<f64, Undefined>,
-    /// P(|Z| >= |z|), two-sided. Where delta is 0 it is 1 whatever the standard error: no difference is
-    /// smaller. Undefined where the standard error is 0 and delta is not.
+    /// P(|Z| >= |z|), two-sided. Where delta is 0 it is 1 whatever the standard error, because no
+    /// difference is smaller. Undefined where the standard error is 0 and delta is not.
     pub p_value: Result<f64, Undefined>,
 }
 
-/// The AUC with the standard error of `DeLong`, `DeLong` and Clarke-Pearson (1988), and with several
-/// samples of a patient that of Obuchowski (1997), which is the same where each patient has one.
-/// O(n log n) by midranks, as Sun and Xu (2014).
+/// The AUC with the standard error of `DeLong`, `DeLong` and Clarke-Pearson (1988). With several
+/// samples of a patient it is that of Obuchowski (1997), which is the same where each patient has
+/// one sample. O(n log n) by midranks, as in Sun and Xu (2014).
 ///
-/// With V10 of a Pathology sample the share of Normal samples below it, V01 of a Normal sample the share
-/// of Pathology samples above it, M and N the samples of the classes, and x, y the sums over a
-/// patient's samples of V10 - AUC and of V01 - AUC, the variance is
-/// m / (m - 1) sum x^2 / M^2 + n / (n - 1) sum y^2 / N^2 + 2 k / (k - 1) sum x y / (M N), where m, n and k
-/// are the patients with a Pathology sample, with a Normal one, and with any.
+/// Let V10 of a Pathology sample be the share of Normal samples below it, V01 of a Normal sample
+/// the share of Pathology samples above it, M and N the numbers of samples of the classes, and x
+/// and y the sums of V10 - AUC and of V01 - AUC over a patient's samples. The variance is
+/// m / (m - 1) sum x^2 / M^2 + n / (n - 1) sum y^2 / N^2 + 2 k / (k - 1) sum x y / (M N), where m,
+/// n and k are the numbers of patients with a Pathology sample, with a Normal one, and with any.
 ///
 /// # Errors
 ///
-/// [`Undefined::OneClass`]; [`Undefined::AllScoresEqual`]; [`Undefined::TooFewPatientsOf`] a class; [`Undefined::ConfidenceLevel`];
-/// [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`] for the
-/// input itself.
+/// [`Undefined::OneClass`]; [`Undefined::AllScoresEqual`]; [`Undefined::TooFewPatientsOf`] a class;
+/// [`Undefined::ConfidenceLevel`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
+/// [`Undefined::NonFiniteScore`] for the input itself.
 pub fn delong(part: &Part<'_>, confidence_level: f64) -> Result<DeLong, Undefined> {
     let clusters = Clusters::new(part.patients).stratified(part.labels, Resampling::Patients)?;
     let placements = placements(part.labels, part.scores, &clusters)?;
@@ -70,8 +71,8 @@ pub fn delong(part: &Part<'_>, confidence_level: f64) -> Result<DeLong, Undefine
     Ok(DeLong { auc, standard_error, interval })
 }
 
-/// The difference of the AUCs of two scores of the same samples, by [`delong`]'s variance with the
-/// components of a minus those of b.
+/// The difference between the AUCs of two scores of the same samples. The variance is that of
+/// [`delong`], with the components of a minus those of b.
 ///
 /// # Errors
 ///
@@ -99,7 +100,7 @@ pub fn delong_paired(
     Ok(PairedDeLong { auc_a, auc_b, delta, standard_error, interval, z, p_value })
 }
 
-/// As [`auc`](crate::auc) wants them.
+/// The conditions that [`auc`](crate::auc) requires.
 fn both_classes_and_an_order(labels: &[bool], ranking: &Ranking) -> Result<(), Undefined> {
     let positives = labels.iter().filter(|&&label| label).count();
     both_classes(positives as u64, (labels.len() - positives) as u64)?;
@@ -112,7 +113,7 @@ fn placements(labels: &[bool], scores: &[f64], clusters: &Clusters) -> Result<Pl
     Ok(Placements::new(&ranking, clusters.count()))
 }
 
-/// An interval that may be undefined for want of a variance, but for nothing else.
+/// An interval that may be undefined only because there is no variance.
 fn around(
     estimate: f64,
     standard_error: f64,
@@ -125,14 +126,15 @@ fn around(
     }
 }
 
-/// x and y of a patient, see [`delong`], both times 2 M N: integers, so that what cancels is 0.
+/// x and y of a patient, see [`delong`], both times 2 M N: integers, so that terms that cancel give
+/// 0.
 struct Deviation {
     above: i128,
     below: i128,
 }
 
 fn deviations(placements: &Placements) -> Vec<Deviation> {
-    // From what a patient's samples reach, what as many average samples would.
+    // What a patient's samples reach, minus what as many average samples would reach.
     let minus_average = |reached: u128, of: u64, samples: u64| {
         reached.cast_signed() * i128::from(of) - i128::from(samples) * placements.twice_right.cast_signed()
     };
@@ -145,12 +147,12 @@ fn deviations(placements: &Placements) -> Vec<Deviation> {
         .collect()
 }
 
-/// The square root of the variance in [`delong`]'s doc, rearranged into squares:
-/// c sum (x / M + y / N)^2 + (a - c) sum (x / M)^2 + (b - c) sum (y / N)^2 with a = m / (m - 1) and so on,
-/// which cannot be negative, since c is the smallest of the three.
+/// The square root of the variance in the documentation of [`delong`], rearranged into squares: c
+/// sum (x / M + y / N)^2 + (a - c) sum (x / M)^2 + (b - c) sum (y / N)^2 with a = m / (m - 1) and
+/// so on. It cannot be negative, because c is the smallest of the three.
 fn standard_error(placements: &Placements, deviations: &[Deviation]) -> Result<f64, Undefined> {
     let (positives, negatives) = (placements.positives, placements.negatives);
-    // k / (k - 1) - 1, for the k patients that have a sample of the class or of any.
+    // k / (k - 1) - 1, for the k patients that have a sample of the class or of any class.
     let correction = |patients: usize| 1.0 / (patients as f64 - 1.0);
     let of_class = |class, has: fn(&(u64, u64)) -> bool| {
         let counts = placements.patients.iter().map(|patient| (patient.positives, patient.negatives));

@@ -1,4 +1,4 @@
-//! A figure with its intervals, made of a statistic over resamples. Does not know which figure.
+//! A figure with its intervals, made from a statistic over resamples.
 
 use serde::Serialize;
 
@@ -9,27 +9,30 @@ use crate::undefined::{Undefined, Why};
 
 /// A figure and its confidence intervals.
 ///
-/// In JSON `value`, `ci_low`, `ci_high`, `bca_low` and `bca_high`, `null` where there is none;
-/// `undefined` says why of the value and the percentile interval (and `reason`, as data), `bca_undefined` of the other where
-/// the first is there. `wilson_low`, `wilson_high` `wilson_patients_low` and `wilson_patients_high` are there for proportions, and
-/// `undefined_replicates` where it is not 0. `unbounded` is true where `ci_high` is infinite, and `null` for that.
+/// In JSON `value`, `ci_low`, `ci_high`, `bca_low` and `bca_high` are `null` where there is none.
+/// `undefined` (and `reason`, as data) says why there is no value or percentile interval;
+/// `bca_undefined` says why there is no BCa interval where there is a percentile interval.
+/// `wilson_low`, `wilson_high`, `wilson_patients_low` and `wilson_patients_high` are present for
+/// proportions, and `undefined_replicates` where it is not 0. `unbounded` is true where `ci_high`
+/// is infinite and therefore `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(into = "FlatFigure")]
 pub struct Figure {
-    /// The figure on the samples as they are.
+    /// The figure on the original samples.
     pub value: Result<f64, Undefined>,
-    /// By percentiles of the bootstrap (Efron and Tibshirani 1993, chapter 13). Undefined for the
-    /// value's reason where the value is.
+    /// The interval by percentiles of the bootstrap (Efron and Tibshirani 1993, chapter 13).
+    /// Undefined for the reason of the value where that is undefined.
     pub interval: Result<Interval, Undefined>,
-    /// By percentiles corrected for bias and skewness, `BCa` (Efron 1987).
+    /// The interval by percentiles corrected for bias and skewness, `BCa` (Efron 1987).
     pub bca: Result<Interval, Undefined>,
-    /// The score interval of [`wilson`](crate::wilson) where the figure is a proportion of counts. It
-    /// takes samples as independent: too narrow where patients have several.
+    /// The score interval of [`wilson`](crate::wilson) where the figure is a proportion of counts.
+    /// It treats samples as independent, so it is too narrow where patients have several.
     pub wilson: Option<Interval>,
-    /// The same with the number of patients behind the proportion in the place of that of samples: as if all samples of
-    /// a patient were one. Where the bootstrap's interval has no width, it is the honest one to show.
+    /// The same with the number of patients instead of the number of samples, as if all samples of
+    /// a patient were one. Where the bootstrap interval has no width, this is the honest one to
+    /// show.
     pub wilson_patients: Option<Interval>,
-    /// Replicates that are left out of both bootstrap intervals because the figure has no value in them.
+    /// Replicates in which the figure has no value; both bootstrap intervals leave them out.
     pub undefined_replicates: usize,
 }
 
@@ -41,8 +44,8 @@ impl Figure {
     }
 }
 
-/// A statistic of the data, of every resample, and of the data without each patient. `T` is whatever
-/// the figures are computed of.
+/// A statistic of the data, of every resample, and of the data without each patient. The figures
+/// are computed from `T`.
 pub(crate) struct Resampled<T> {
     observed: T,
     replicates: Result<Vec<T>, Undefined>,
@@ -53,7 +56,7 @@ pub(crate) struct Resampled<T> {
 }
 
 impl<T: Send> Resampled<T> {
-    /// `statistic` is given how often each patient was drawn, `left_out` the statistic of the data.
+    /// `statistic` receives how often each patient was drawn, `left_out` the statistic of the data.
     pub(crate) fn new(
         bootstrap: &Bootstrap,
         clusters: &Clusters,
@@ -74,12 +77,12 @@ impl<T: Send> Resampled<T> {
         &self.observed
     }
 
-    /// The figure that `of` computes of the statistic.
+    /// The figure that `of` computes from the statistic.
     pub(crate) fn figure(&self, of: impl Fn(&T) -> Result<f64, Undefined>) -> Figure {
         self.figure_of(&of, &of)
     }
 
-    /// A ratio, which is infinite in a resample in which it divides by none.
+    /// A ratio, which is infinite in a resample where its denominator is 0.
     pub(crate) fn ratio(&self, of: impl Fn(&T) -> Result<f64, Undefined>) -> Figure {
         let resampled = |statistic: &T| match of(statistic) {
             Err(Undefined::NoneOfPredictedAs { .. }) => Ok(f64::INFINITY),

@@ -1,28 +1,28 @@
-//! Figures over the folds of a cross-validation. Does not know how the folds were made, nor whether they
-//! share patients.
+//! Figures over the folds of a cross-validation.
 
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use crate::{Part, Undefined, Why, auc};
 
-/// The AUC over folds. In JSON each figure is `{"value": ..}`, `null` where it is undefined, and then
-/// `undefined` and `reason` say why.
+/// The AUC over folds. In JSON each figure is `{"value": ..}`, `null` where it is undefined;
+/// `undefined` and `reason` then say why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CrossValidation {
     /// The AUC of each fold, in the order given.
     #[serde(serialize_with = "each")]
     pub folds: Vec<Result<f64, Undefined>>,
-    /// Their mean. Undefined for the first fold's reason that has no AUC: a mean of the others would be
-    /// of other data.
+    /// Their mean. It is undefined for the reason of the first fold without an AUC: a mean of the
+    /// others would describe different data.
     #[serde(serialize_with = "flat")]
     pub mean: Result<f64, Undefined>,
-    /// Their standard deviation, with n - 1. The folds' models share training data, so over the root of n
-    /// it is not a standard error of the mean (Bengio and Grandvalet 2004).
+    /// Their standard deviation, with n - 1. The models of the folds share training data, so
+    /// dividing it by the root of n does not give a standard error of the mean (Bengio and
+    /// Grandvalet 2004).
     #[serde(serialize_with = "flat")]
     pub standard_deviation: Result<f64, Undefined>,
     /// The AUC of all folds' samples together. It compares scores of different models, and differs
-    /// from the mean, mostly downwards, where these are not on one scale (Forman and Scholz 2010).
+    /// from the mean, usually downwards, where these are not on one scale (Forman and Scholz 2010).
     #[serde(serialize_with = "flat")]
     pub pooled: Result<f64, Undefined>,
 }
@@ -30,9 +30,10 @@ pub struct CrossValidation {
 /// A figure's mean and spread over folds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OverFolds {
-    /// Undefined for the first fold's reason that has no value: a mean of the others would be of other data.
+    /// Undefined for the reason of the first fold without a value: a mean of the others would
+    /// describe different data.
     pub mean: Result<f64, Undefined>,
-    /// With n - 1; no standard error, see [`CrossValidation::standard_deviation`].
+    /// With n - 1; not a standard error, see [`CrossValidation::standard_deviation`].
     pub standard_deviation: Result<f64, Undefined>,
 }
 
@@ -55,11 +56,11 @@ pub fn over_folds(values: &[Result<f64, Undefined>]) -> OverFolds {
     OverFolds { mean, standard_deviation }
 }
 
-/// The AUC of each fold, of all together, and how the folds' spread. O(n log n).
+/// The AUC of each fold and of all folds together, and the spread over folds. O(n log n).
 pub fn cross_validation(folds: &[Part<'_>]) -> CrossValidation {
     let aucs: Vec<Result<f64, Undefined>> = folds.iter().map(|fold| auc(fold.labels, fold.scores)).collect();
     let OverFolds { mean, standard_deviation } = over_folds(&aucs);
-    // A fold whose slices differ in length would shift the samples of those after it.
+    // A fold whose slices differ in length would shift the samples of the folds after it.
     let pooled = match aucs.iter().find(|auc| matches!(auc, Err(Undefined::LengthMismatch { .. }))) {
         Some(mismatch) => *mismatch,
         None => auc(

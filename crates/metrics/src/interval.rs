@@ -1,5 +1,5 @@
-//! Confidence intervals: of a bootstrap distribution by percentiles and by `BCa`, of a proportion by
-//! Wilson, of an estimate with a standard error. Does not know what the figure is.
+//! Confidence intervals: of a bootstrap distribution by percentiles and by `BCa`, of a proportion
+//! by Wilson, and of an estimate with a standard error.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -17,12 +17,12 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Whether the value lies outside, as it does where a subgroup differs from the whole.
+    /// Whether the value lies outside, as it does where a subgroup differs from the whole set.
     pub fn excludes(&self, value: f64) -> bool {
         value < self.low || self.high < value
     }
 
-    /// estimate +- z times its standard error, cut off at the ends of what the figure can be.
+    /// estimate +- z times its standard error, clipped to the range of the figure.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl Interval {
     }
 }
 
-/// What lies outside an interval on either side, (1 - confidence level) / 2.
+/// The probability outside an interval on either side, (1 - confidence level) / 2.
 ///
 /// # Errors
 ///
@@ -56,8 +56,8 @@ pub(crate) fn tail(confidence_level: f64) -> Result<f64, Undefined> {
 /// method 3): with p = successes / trials and z the normal quantile of the level,
 /// (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n).
 ///
-/// It takes the trials as independent: with several samples of a patient it is too narrow, and the
-/// bootstrap over patients is the one to read.
+/// It treats the trials as independent: with several samples of a patient it is too narrow, and the
+/// bootstrap over patients is the interval to read.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ pub fn wilson(successes: u64, trials: u64, confidence_level: f64) -> Result<Inte
     wilson_of_fewer((successes, trials), trials, confidence_level)
 }
 
-/// The same of a proportion that fewer independent ones stand behind than it has trials.
+/// The same for a proportion with fewer independent trials than trials.
 pub(crate) fn wilson_of_fewer(
     (successes, trials): (u64, u64),
     independent: u64,
@@ -79,7 +79,7 @@ pub(crate) fn wilson_of_fewer(
     let centre = p + z * z / (2.0 * n);
     let reach = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
     let whole = 1.0 + z * z / n;
-    // At no success and at nothing else the formula gives 0 and 1 but for rounding.
+    // The formula gives exactly 0 and 1 for no success and for nothing else, except for rounding.
     let low = if successes == 0 { 0.0 } else { (centre - reach) / whole };
     let high = if successes == trials { 1.0 } else { (centre + reach) / whole };
     Ok(Interval { low, high })
@@ -94,11 +94,11 @@ pub(crate) struct Distribution {
 }
 
 impl Distribution {
-    /// Replicates in which the figure has no value are left out and counted.
+    /// Leaves out and counts replicates in which the figure has no value.
     ///
     /// # Errors
     ///
-    /// [`Undefined::TooFewReplicates`] where more than half of them have none;
+    /// [`Undefined::TooFewReplicates`] where more than half of them have no value;
     /// [`Undefined::ConfidenceLevel`].
     pub(crate) fn new(
         statistics: impl Iterator<Item = Result<f64, Undefined>>,
@@ -123,7 +123,7 @@ impl Distribution {
         let before = (position.floor() as usize).min(last);
         let after = (before + 1).min(last);
         if self.sorted[after].is_infinite() {
-            // On the way to infinity everything is.
+            // Everything on the way to infinity is infinite.
             return self.sorted[if position > before as f64 { after } else { before }];
         }
         self.sorted[before] + (position - before as f64) * (self.sorted[after] - self.sorted[before])
@@ -135,9 +135,10 @@ impl Distribution {
         Interval { low: self.quantile(self.tail), high: self.quantile(1.0 - self.tail) }
     }
 
-    /// Bias-corrected and accelerated (Efron 1987): the quantiles at Phi(z0 + (z0 + z) / (1 - a (z0 + z)))
-    /// for z = Phi^-1 of the two tails, where Phi(z0) is the share of replicates below the value, those
-    /// equal to it counting one half, and a the [`acceleration`].
+    /// Bias-corrected and accelerated (Efron 1987): the quantiles at
+    /// Phi(z0 + (z0 + z) / (1 - a (z0 + z))) for z = Phi^-1 of the two tails. Phi(z0) is the share
+    /// of replicates below the value, where those equal to it count one half, and a is the
+    /// [`acceleration`].
     ///
     /// # Errors
     ///
@@ -158,10 +159,11 @@ impl Distribution {
     }
 }
 
-/// The acceleration of `BCa` by a jackknife over patients, given the figure without each of them: with
-/// u the mean of a stratum minus such a value, times (n - 1) / n, it is sum u^3 / (6 (sum u^2)^1.5) (Efron
-/// 1987; Efron and Tibshirani 1993, equation 14.15; strata as in `scipy.stats.bootstrap`). A stratum
-/// of one patient does not vary between resamples and adds nothing.
+/// The acceleration of `BCa` by a jackknife over patients, from the figure without each of them.
+/// With u the mean of a stratum minus such a value, times (n - 1) / n, it is sum u^3 / (6 (sum
+/// u^2)^1.5) (Efron 1987; Efron and Tibshirani 1993, equation 14.15; strata as in
+/// `scipy.stats.bootstrap`). A stratum of one patient does not vary between resamples and adds
+/// nothing.
 ///
 /// # Errors
 ///
@@ -181,7 +183,8 @@ pub(crate) fn acceleration(
         }
         let values = stratum.iter().map(|value| value.map_err(|_| Undefined::LeaveOneOut));
         let values = values.collect::<Result<Vec<f64>, _>>()?;
-        // The mean is taken from the first value on, so that equal values have no deviation at all.
+        // The mean is computed relative to the first value, so that equal values have no deviation
+        // at all.
         let n = values.len() as f64;
         let mean = values[0] + values.iter().map(|value| value - values[0]).sum::<f64>() / n;
         for value in values {
@@ -216,7 +219,7 @@ mod tests {
         assert!((distribution(&[7.0], 0.95).quantile(0.3) - 7.0).abs() < 1e-12);
     }
 
-    /// A replicate distribution, the jackknife and the interval of `scipy.stats.bootstrap`.
+    /// A replicate distribution, and the jackknife and the interval of `scipy.stats.bootstrap`.
     #[derive(serde::Deserialize)]
     struct Scipy {
         name: String,

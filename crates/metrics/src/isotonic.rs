@@ -1,5 +1,5 @@
-//! Isotonic regression: the rising step function that fits the labels best, as probabilities. Does not
-//! change the order of scores, but makes ties.
+//! Isotonic regression: the non-decreasing function of the score that fits the labels best, as
+//! probabilities. It keeps the order of scores, but makes ties.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,25 +8,25 @@ use crate::ranking::{Cut, Ranking};
 use crate::roc::both_classes;
 use crate::undefined::ensure;
 
-/// A probability for every score: straight lines between the knots, level outside them. In JSON an array
-/// of knots.
+/// A probability for every score: straight lines between the knots, and constant outside them. In
+/// JSON it is an array of knots.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Knot>", into = "Vec<Knot>")]
 pub struct Isotonic {
-    /// One or more, scores strictly ascending, probabilities not descending.
+    /// One or more knots, with strictly ascending scores and non-descending probabilities.
     knots: Vec<Knot>,
 }
 
-/// What a score means.
+/// The probability of one score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Knot {
     /// One of the scores of the fit.
     pub score: f64,
-    /// Of Pathology.
+    /// The probability of Pathology.
     pub probability: f64,
 }
 
-/// Scores next to each other that have one probability, the share of Pathology among their samples.
+/// Adjacent scores with one probability, the share of Pathology among their samples.
 struct Block {
     lowest: f64,
     highest: f64,
@@ -35,15 +35,15 @@ struct Block {
 }
 
 impl Isotonic {
-    /// The non-descending function of the score with the least sum of squared errors, by pooling adjacent
-    /// violators (Ayer et al. 1955; Zadrozny and Elkan 2002 for probabilities). Equal scores are pooled
-    /// first, and a constant stretch keeps its two ends, as scikit-learn's `IsotonicRegression` with
-    /// `out_of_bounds="clip"`. Comparisons are of integers. O(n log n).
+    /// The non-descending function of the score with the least sum of squared errors, by pooling
+    /// adjacent violators (Ayer et al. 1955; Zadrozny and Elkan 2002 for probabilities). Equal
+    /// scores are pooled first, and a constant stretch keeps its two ends, as in scikit-learn's
+    /// `IsotonicRegression` with `out_of_bounds="clip"`. Comparisons use integers. O(n log n).
     ///
     /// # Errors
     ///
-    /// [`Undefined::OneClass`], of which it would be certain for ever; [`Undefined::NoSamples`],
-    /// [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`].
+    /// [`Undefined::OneClass`], because the fit would always be certain of that class;
+    /// [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`].
     pub fn fit(labels: &[bool], scores: &[f64]) -> Result<Self, Undefined> {
         let mut blocks: Vec<Block> = Vec::new();
         let cuts: Vec<Cut> = Ranking::new(labels, scores)?.cuts(|_| 1).collect();
@@ -77,7 +77,8 @@ impl Isotonic {
     ///
     /// # Errors
     ///
-    /// [`Undefined::NonFiniteScore`] for NaN. Infinite scores are outside the knots, like others.
+    /// [`Undefined::NonFiniteScore`] for NaN. Infinite scores lie outside the knots and are
+    /// allowed.
     pub fn apply(&self, score: f64) -> Result<f64, Undefined> {
         ensure(!score.is_nan(), Undefined::NonFiniteScore { index: 0, score })?;
         let above = self.knots.partition_point(|knot| knot.score <= score);
@@ -91,14 +92,14 @@ impl Isotonic {
         }
     }
 
-    /// Where the function bends, scores ascending.
+    /// The points where the function bends, by ascending score.
     pub fn knots(&self) -> &[Knot] {
         &self.knots
     }
 }
 
 impl Block {
-    /// Whether the share is at least that of the block above, which pools them.
+    /// Whether the share is at least that of the block above; the two are then pooled.
     fn is_not_below(&self, above: &Self) -> bool {
         let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
         product(self.positives, above.samples) >= product(above.positives, self.samples)

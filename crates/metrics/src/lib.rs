@@ -1,14 +1,15 @@
-//! Statistics of a binary classifier on plain `f64`: ROC and precision-recall curves with their areas,
-//! counts at a threshold and the choice of one, calibration, decision curves, comparison of two models,
-//! and for all of it intervals over patients. Knows no file, no log, no clock, no network and no CT:
-//! labels, scores and patient indices come in as slices, numbers come out.
+//! Statistics of a binary classifier on plain `f64`: ROC and precision-recall curves with their
+//! areas, counts at a threshold and the choice of a threshold, calibration, decision curves,
+//! comparison of two models, and intervals over patients for all of them. The crate does no I/O:
+//! labels, scores and patient indices come in as slices, and numbers come out.
 //!
 //! Three rules hold everywhere:
 //!
-//! - `true` is [`Class::Pathology`], the positive class; a higher score speaks for it.
+//! - `true` is [`Class::Pathology`], the positive class; a higher score means that it is more
+//!   likely.
 //! - A sample is predicted as Pathology where `score >= threshold`.
-//! - A figure that has no value is an [`Undefined`] that says why; never NaN, never a silent zero,
-//!   never a panic.
+//! - A figure that has no value is an [`Undefined`] that says why. It is never NaN, never a silent
+//!   zero, and never a panic.
 //!
 //! ```
 //! use ctpipe_metrics::{Bootstrap, Part, summarise};
@@ -47,9 +48,9 @@ mod normal;
 mod placements;
 mod precision_recall;
 mod ranking;
+mod resample_totals;
 mod roc;
 mod summary;
-mod sums;
 mod temperature;
 mod threshold;
 mod undefined;

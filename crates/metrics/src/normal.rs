@@ -1,11 +1,11 @@
-//! The standard normal distribution: its tail and its quantile. Knows no statistic that needs them.
+//! The standard normal distribution: its tail and its quantile.
 
 #![allow(clippy::excessive_precision, clippy::unreadable_literal, reason = "as the sources print them")]
 
 use std::f64::consts::SQRT_2;
 
-/// P(Z <= z), with a relative error below 1e-14 in the lower tail down to z = -5, and below 3e-16 z^2 from
-/// there to -37, where `f64` ends: that much is the rounding of z itself.
+/// P(Z <= z). In the lower tail the relative error is below 1e-14 down to z = -5, and below 3e-16
+/// z^2 from there to -37, where `f64` ends; this is the rounding of z itself.
 pub(crate) fn cumulative(z: f64) -> f64 {
     0.5 * erfc(-z / SQRT_2)
 }
@@ -15,8 +15,8 @@ pub(crate) fn two_sided(z: f64) -> f64 {
     erfc(z.abs() / SQRT_2)
 }
 
-/// The z with P(Z <= z) = p, for p from 0 to 1 (infinite at the ends): Wichura 1988, "Algorithm AS 241",
-/// routine PPND16, to about 1 part in 1e16.
+/// The z with P(Z <= z) = p, for p from 0 to 1 (infinite at the ends): Wichura 1988, "Algorithm AS
+/// 241", routine PPND16, accurate to about 1 part in 1e16.
 pub(crate) fn quantile(p: f64) -> f64 {
     let q = p - 0.5;
     if q.abs() <= 0.425 {
@@ -37,7 +37,7 @@ pub(crate) fn quantile(p: f64) -> f64 {
 }
 
 /// 1 - erf(x): Cody 1969, "Rational Chebyshev approximations for the error function", with the
-/// coefficients and the splitting of exp(-x^2) of his CALERF.
+/// coefficients of his CALERF and its splitting of exp(-x^2).
 fn erfc(x: f64) -> f64 {
     let y = x.abs();
     if y <= 0.46875 {

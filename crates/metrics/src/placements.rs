@@ -1,7 +1,7 @@
-//! The structural components of the AUC, summed by patient: how many pairs of a Pathology and a Normal
-//! sample each patient's samples decide. Knows neither a variance nor an interval.
+//! The structural components of the AUC, summed by patient: how many pairs of a Pathology and a
+//! Normal sample each patient's samples decide.
 //!
-//! All counts are integers and doubled, so that a tie, one half, is one.
+//! All counts are doubled integers, so that a tie, which counts one half, is 1.
 
 use crate::Undefined;
 use crate::ranking::{Cut, Ranking};
@@ -11,40 +11,41 @@ use crate::roc::area_of;
 pub(crate) struct Placements {
     /// `[patients]`
     pub(crate) patients: Vec<Placement>,
-    /// P, the Pathology samples of all patients.
+    /// P, the number of Pathology samples of all patients.
     pub(crate) positives: u64,
-    /// N, the Normal samples of all patients.
+    /// N, the number of Normal samples of all patients.
     pub(crate) negatives: u64,
-    /// Twice the pairs that are in the right order, of P N.
+    /// Twice the number of correctly ordered pairs, out of P N pairs.
     pub(crate) twice_right: u128,
 }
 
-/// The pairs that one patient's samples have with everybody's, their own included.
+/// The pairs of one patient's samples with everybody's samples, including the patient's own.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Placement {
-    /// Pathology samples of the patient.
+    /// Number of Pathology samples of the patient.
     pub(crate) positives: u64,
-    /// Normal samples of the patient.
+    /// Number of Normal samples of the patient.
     pub(crate) negatives: u64,
-    /// Twice the right pairs of the patient's Pathology samples with all Normal samples: 2 N times the
-    /// sum of their components V10 (`DeLong` et al. 1988).
+    /// Twice the correctly ordered pairs of the patient's Pathology samples with all Normal
+    /// samples: 2 N times the sum of their components V10 (`DeLong` et al. 1988).
     pub(crate) twice_above: u128,
-    /// Twice the right pairs of the patient's Normal samples with all Pathology samples: 2 P times the
-    /// sum of their components V01.
+    /// Twice the correctly ordered pairs of the patient's Normal samples with all Pathology
+    /// samples: 2 P times the sum of their components V01.
     pub(crate) twice_below: u128,
-    /// Twice the right pairs among the patient's own samples, which are in both sums above.
+    /// Twice the correctly ordered pairs among the patient's own samples, which are in both sums
+    /// above.
     twice_within: u128,
 }
 
 impl Placements {
-    /// By one walk down the ranking, O(n): the midranks of Sun and Xu (2014) without ranks. The ranking
-    /// is one by patient.
+    /// One walk down the ranking, O(n): the midranks of Sun and Xu (2014) without ranks. The
+    /// ranking must be weighted by patient.
     pub(crate) fn new(ranking: &Ranking, patients: usize) -> Self {
         let mut by_patient = vec![Placement::default(); patients];
         let total = ranking.total(|_| 1);
         let mut above = Cut::ABOVE_ALL;
         for (ties, cut) in ranking.ties().zip(ranking.cuts(|_| 1)) {
-            // Of the samples tied here half count as above and half as below: once for each end.
+            // Half of the samples tied here count as above and half as below: once for each end.
             for sample in ties {
                 let patient = &mut by_patient[sample.weighted_by()];
                 if sample.is_positive() {
@@ -83,7 +84,7 @@ impl Placements {
         area_of(self.twice_right, self.positives, self.negatives)
     }
 
-    /// Twice the right pairs that are left when a patient is left out.
+    /// Twice the correctly ordered pairs that remain without a patient.
     pub(crate) fn twice_right_without(&self, patient: &Placement) -> u128 {
         self.twice_right + patient.twice_within - patient.twice_above - patient.twice_below
     }

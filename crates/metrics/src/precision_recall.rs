@@ -1,4 +1,4 @@
-//! The precision-recall curve and the average precision. Knows no threshold that a decision is made at.
+//! The precision-recall curve and the average precision.
 
 use serde::Serialize;
 
@@ -17,14 +17,14 @@ pub struct PrPoint {
     pub precision: f64,
 }
 
-/// Average precision: the sum over the distinct scores, highest first, of the precision there times the
-/// recall that is gained there, as scikit-learn's `average_precision_score`. No interpolation, which
-/// would flatter (Davis and Goadrich 2006). O(n log n).
+/// Average precision: the sum over the distinct scores, highest first, of the precision at each
+/// score times the gain of recall, as in scikit-learn's `average_precision_score`. There is no
+/// interpolation, which would be optimistic (Davis and Goadrich 2006). O(n log n).
 ///
 /// # Errors
 ///
-/// [`Undefined::NoSampleOf`] Pathology; [`Undefined::AllScoresEqual`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
-/// [`Undefined::NonFiniteScore`] for the input itself.
+/// [`Undefined::NoSampleOf`] Pathology; [`Undefined::AllScoresEqual`]; [`Undefined::NoSamples`],
+/// [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`] for the input itself.
 pub fn average_precision(labels: &[bool], scores: &[f64]) -> Result<f64, Undefined> {
     let ranking = Ranking::new(labels, scores)?;
     let sum = ranking.cuts(|_| 1).fold(PrecisionSum::default(), |sum, cut| sum.to(&cut));
@@ -32,11 +32,11 @@ pub fn average_precision(labels: &[bool], scores: &[f64]) -> Result<f64, Undefin
     ranking.is_an_order().map(|()| average)
 }
 
-/// The precision-recall curve from the highest score to recall 1, thresholds descending.
+/// The precision-recall curve from the highest score to recall 1, by descending threshold.
 ///
-/// Left out are points on a straight stretch between their two neighbours: those with the recall of both
-/// and those with the precision of both. The point (0, 1) that scikit-learn appends has no threshold
-/// and is not among them. O(n log n).
+/// Points on a straight stretch between their two neighbours are left out: those with the recall of
+/// both neighbours, and those with the precision of both. The point (0, 1) that scikit-learn
+/// appends has no threshold and is not included. O(n log n).
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ pub fn precision_recall_curve(labels: &[bool], scores: &[f64]) -> Result<Vec<PrP
     let positives = cuts.last().map_or(0, |total| total.true_positives);
     average_of(0.0, positives)?;
     ranking.is_an_order()?;
-    // Two precisions are equal where TP / FP is, which integers say exactly.
+    // Two precisions are equal where the ratios TP / FP are, which integers compare exactly.
     let same_precision = |a: &Cut, b: &Cut| {
         u128::from(a.true_positives) * u128::from(b.false_positives)
             == u128::from(b.true_positives) * u128::from(a.false_positives)
@@ -69,7 +69,7 @@ pub fn precision_recall_curve(labels: &[bool], scores: &[f64]) -> Result<Vec<PrP
         .collect())
 }
 
-/// The sum over the cuts of the precision there times the TP that are gained there.
+/// The sum over the cuts of the precision at each cut times the TP gained there.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct PrecisionSum {
     pub(crate) sum: f64,
@@ -77,11 +77,11 @@ pub(crate) struct PrecisionSum {
 }
 
 impl PrecisionSum {
-    /// With what is gained between the last cut and this one.
+    /// Adds what is gained between the previous cut and this one.
     pub(crate) fn to(self, cut: &Cut) -> Self {
         let number = |count: u64| count.cast_signed() as f64; // faster than unsigned
         let gained = number(cut.true_positives - self.true_positives);
-        // Where a resample has nothing yet, nothing is gained and the precision does not matter.
+        // Where a resample has no samples yet, nothing is gained and the precision does not matter.
         let gain = gained * number(cut.true_positives) / number(cut.called().max(1));
         Self { sum: self.sum + gain, true_positives: cut.true_positives }
     }

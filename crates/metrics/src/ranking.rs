@@ -1,8 +1,7 @@
-//! The samples sorted by score, and the walk over them that every figure is folded from. Knows
-//! labels, scores and weights; knows no figure and no patient.
+//! The samples sorted by score, and the walk over them from which every figure is computed.
 //!
-//! A weight is how often a sample was drawn in a bootstrap resample, 1 for the data as they are. The
-//! order does not depend on the weights, so the samples are sorted once for all replicates.
+//! A weight is how often a sample was drawn in a bootstrap resample; it is 1 for the original data.
+//! The order does not depend on the weights, so the samples are sorted once for all replicates.
 
 use std::ops::Range;
 
@@ -12,12 +11,12 @@ use crate::undefined::ensure;
 /// Samples from the highest score to the lowest.
 pub(crate) struct Ranking {
     ranked: Vec<Ranked>,
-    /// Of each in `ranked`.
+    /// The score of each sample in `ranked`.
     scores: Vec<f64>,
 }
 
-/// A sample: whose weight it has, whether it is the last of its score, and its class. One word, since
-/// the walk over a hundred thousand of them is as fast as they come from memory.
+/// A sample: the index of its weight, whether it is the last with its score, and its class. It is
+/// one word, because the walk over a hundred thousand of them is limited by memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Ranked(usize);
 
@@ -43,7 +42,7 @@ impl Ranked {
     }
 }
 
-/// What is predicted positive when the threshold is one of the distinct scores.
+/// What is predicted as positive when the threshold is one of the distinct scores.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
     pub(crate) threshold: f64,
@@ -52,17 +51,17 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// The threshold above every score: nothing is predicted positive.
+    /// The threshold above every score: nothing is predicted as positive.
     pub(crate) const ABOVE_ALL: Self =
         Self { threshold: f64::INFINITY, true_positives: 0, false_positives: 0 };
 
-    /// Samples predicted positive.
+    /// Number of samples predicted as positive.
     pub(crate) fn called(&self) -> u64 {
         self.true_positives + self.false_positives
     }
 }
 
-/// That there are samples, each with a finite score.
+/// Checks that there are samples, each with a finite score.
 ///
 /// # Errors
 ///
@@ -88,7 +87,7 @@ impl Ranking {
     /// As [`check`].
     pub(crate) fn new(labels: &[bool], scores: &[f64]) -> Result<Self, Undefined> {
         check(labels, scores)?;
-        // -0.0 becomes 0.0: the two are one score, and `total_cmp` would part them.
+        // -0.0 becomes 0.0: the two are one score, and `total_cmp` would separate them.
         let mut sorted: Vec<(f64, Ranked)> = (labels.iter().zip(scores).enumerate())
             .map(|(sample, (&positive, &score))| (score + 0.0, Ranked::new(sample, positive)))
             .collect();
@@ -102,7 +101,7 @@ impl Ranking {
         Ok(Self { ranked, scores })
     }
 
-    /// The same order, where a sample has the weight of its patient, `of_sample[sample]`.
+    /// The same order, where each sample has the weight of its patient, `of_sample[sample]`.
     pub(crate) fn by_patient(mut self, of_sample: &[usize]) -> Self {
         for ranked in &mut self.ranked {
             let flags = ranked.0 & (Ranked::POSITIVE | Ranked::LAST_OF_SCORE);
@@ -111,7 +110,7 @@ impl Ranking {
         self
     }
 
-    /// That the scores tell any two samples apart.
+    /// Checks that the scores distinguish at least two samples.
     ///
     /// # Errors
     ///
@@ -126,23 +125,23 @@ impl Ranking {
         self.ranked.chunk_by(|ranked, _| !ranked.is_last_of_score())
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub(crate) fn len(&self) -> usize {
         self.ranked.len()
     }
 
-    /// How many samples have at least the score. None for NaN.
+    /// The number of samples with at least this score; 0 for NaN.
     pub(crate) fn at_least(&self, threshold: f64) -> usize {
         self.scores.partition_point(|&score| score >= threshold)
     }
 
     /// The cuts at every distinct score, highest first, with sample `i` counted `weight(i)` times.
-    /// The last cut has every sample: its counts are the positives and the negatives. O(n).
+    /// The last cut includes every sample: its counts are the positives and the negatives. O(n).
     pub(crate) fn cuts(&self, weight: impl Fn(usize) -> u64) -> impl Iterator<Item = Cut> {
         self.cuts_within(0..self.ranked.len(), Cut::ABOVE_ALL, weight)
     }
 
-    /// The cuts within a range of the ranked samples, going on from the cut before it.
+    /// The cuts within a range of the ranked samples, continuing from the cut before the range.
     pub(crate) fn cuts_within(
         &self,
         samples: Range<usize>,
@@ -151,7 +150,7 @@ impl Ranking {
     ) -> impl Iterator<Item = Cut> {
         self.ranked[samples.clone()].iter().zip(&self.scores[samples]).filter_map(move |(ranked, &score)| {
             let weight = weight(ranked.weighted_by());
-            // By multiplication, since no processor can foresee the class of the next sample.
+            // By multiplication, because no processor can predict the class of the next sample.
             let positive = weight * u64::from(ranked.is_positive());
             cut.true_positives += positive;
             cut.false_positives += weight - positive;
@@ -163,5 +162,19 @@ impl Ranking {
     /// The cut below every score, with all samples. O(n).
     pub(crate) fn total(&self, weight: impl Fn(usize) -> u64) -> Cut {
         self.cuts(weight).last().unwrap_or(Cut::ABOVE_ALL)
+    }
+}
+
+/// Checks that there are samples, each with a probability.
+///
+/// # Errors
+///
+/// [`Undefined::NotAProbability`]; [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
+/// [`Undefined::NonFiniteScore`].
+pub(crate) fn check_probabilities(labels: &[bool], probabilities: &[f64]) -> Result<(), Undefined> {
+    check(labels, probabilities)?;
+    match probabilities.iter().position(|probability| !(0.0..=1.0).contains(probability)) {
+        Some(index) => Err(Undefined::NotAProbability { index, score: probabilities[index] }),
+        None => Ok(()),
     }
 }

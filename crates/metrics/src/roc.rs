@@ -1,4 +1,4 @@
-//! The ROC curve and the area under it. Knows no threshold that a decision is made at.
+//! The ROC curve and the area under it.
 
 use serde::Serialize;
 
@@ -9,8 +9,8 @@ use crate::{Class, Undefined};
 /// A point of the ROC curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RocPoint {
-    /// Samples with `score >= threshold` are predicted as Pathology. The first point has +inf, which
-    /// JSON writes as `null`.
+    /// Samples with `score >= threshold` are predicted as Pathology. The first point has +inf,
+    /// which JSON writes as `null`.
     pub threshold: f64,
     /// FP / (FP + TN) = 1 - specificity.
     pub false_positive_rate: f64,
@@ -19,17 +19,18 @@ pub struct RocPoint {
 }
 
 /// Area under the ROC curve: the probability that a random Pathology sample scores higher than a
-/// random Normal one, a tie counting one half.
+/// random Normal one, where a tie counts one half.
 ///
 /// With P and N samples of the classes and R the sum of the (mid)ranks of the Pathology samples,
 /// AUC = (R - P (P + 1) / 2) / (P N): the statistic U of Mann and Whitney (1947) over P N, as
-/// Bamber (1975) showed. It is computed as a sum of integers, so the only rounding is in the
-/// final division. O(n log n).
+/// Bamber (1975) showed. It is computed as a sum of integers, so the only rounding is in the final
+/// division. O(n log n).
 ///
 /// # Errors
 ///
-/// [`Undefined::OneClass`]; [`Undefined::AllScoresEqual`], where chance would be told as a result;
-/// [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`] for the input itself.
+/// [`Undefined::OneClass`]; [`Undefined::AllScoresEqual`], where chance would appear as a result;
+/// [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`] for
+/// the input itself.
 pub fn auc(labels: &[bool], scores: &[f64]) -> Result<f64, Undefined> {
     let ranking = Ranking::new(labels, scores)?;
     let area = ranking.cuts(|_| 1).fold(Area::default(), |area, cut| area.to(&cut));
@@ -37,11 +38,11 @@ pub fn auc(labels: &[bool], scores: &[f64]) -> Result<f64, Undefined> {
     ranking.is_an_order().map(|()| area)
 }
 
-/// The ROC curve from (0, 0) to (1, 1), thresholds descending from +inf.
+/// The ROC curve from (0, 0) to (1, 1), with thresholds descending from +inf.
 ///
-/// A point that lies midway between its neighbours is left out, by the rule of scikit-learn's
-/// `roc_curve(drop_intermediate=True)`: kept are the first and the last distinct score, and those at
-/// which the second difference of TP or of FP is not zero. The area does not change. O(n log n).
+/// A point midway between its neighbours is left out, by the rule of scikit-learn's
+/// `roc_curve(drop_intermediate=True)`: the first and the last distinct score are kept, and those
+/// where the second difference of TP or of FP is not zero. The area does not change. O(n log n).
 ///
 /// # Errors
 ///
@@ -55,7 +56,7 @@ pub fn roc_curve(labels: &[bool], scores: &[f64]) -> Result<Vec<RocPoint>, Undef
 
     let is_corner = |i: usize| match i.checked_sub(1).map(|before| cuts.get(before..before + 3)) {
         Some(Some([before, at, after])) => {
-            // Counts only grow along the curve, so a - 2 b + c = 0 is said without a sign.
+            // Counts only grow along the curve, so a - 2 b + c = 0 can be tested without signs.
             before.true_positives + after.true_positives != 2 * at.true_positives
                 || before.false_positives + after.false_positives != 2 * at.false_positives
         }
@@ -70,10 +71,10 @@ pub fn roc_curve(labels: &[bool], scores: &[f64]) -> Result<Vec<RocPoint>, Undef
     Ok(curve.collect())
 }
 
-/// The area under the ROC curve from no false positives to `max_false_positive_rate`, standardised so
-/// that chance is 0.5 and perfect order 1 (`McClish` 1989): with A the area under the part and m its
-/// width, (1 + (A - m^2 / 2) / (m - m^2 / 2)) / 2. As scikit-learn's `roc_auc_score(max_fpr=m)`; m = 1
-/// gives the [`auc`]. O(n log n).
+/// The area under the ROC curve from no false positives to `max_false_positive_rate`, standardised
+/// so that chance is 0.5 and a perfect order is 1 (`McClish` 1989). With A the area under that part
+/// and m its width, it is (1 + (A - m^2 / 2) / (m - m^2 / 2)) / 2, as in scikit-learn's
+/// `roc_auc_score(max_fpr=m)`; m = 1 gives the [`auc`]. O(n log n).
 ///
 /// # Errors
 ///
@@ -95,8 +96,8 @@ pub fn partial_auc(labels: &[bool], scores: &[f64], max_false_positive_rate: f64
     Ok(f64::midpoint(1.0, (area - by_chance) / (width - by_chance)))
 }
 
-/// The true positive rate on the line from one point to the next, at a false positive rate between them;
-/// at the upper end where the line is vertical.
+/// The true positive rate on the line from one point to the next, at a false positive rate between
+/// them; it is the upper end where the line is vertical.
 pub(crate) fn sensitivity_between(a: &RocPoint, b: &RocPoint, false_positive_rate: f64) -> f64 {
     if false_positive_rate >= b.false_positive_rate {
         return b.true_positive_rate;
@@ -115,7 +116,7 @@ pub(crate) struct Area {
 }
 
 impl Area {
-    /// With the trapezium between the last cut and this one.
+    /// Adds the trapezium between the previous cut and this one.
     pub(crate) fn to(self, cut: &Cut) -> Self {
         let width = cut.false_positives - self.false_positives;
         let heights = cut.true_positives + self.true_positives;
@@ -127,7 +128,7 @@ impl Area {
     }
 }
 
-/// The AUC of twice the right pairs of P N.
+/// The AUC from twice the number of correctly ordered pairs, out of P N pairs.
 ///
 /// # Errors
 ///

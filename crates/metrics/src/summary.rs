@@ -1,5 +1,5 @@
-//! All figures of one part of the data with their intervals, from one sort and one pass a replicate.
-//! Does not know whether the part is a test set, a site or a scanner.
+//! All figures of one set of samples with their intervals, from one sort and one pass per
+//! replicate.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::bootstrap::Scheme;
 use crate::clusters::Clusters;
 use crate::confusion::{Confusion, Share};
 use crate::figure::{Figure, Resampled};
-use crate::sums::{Samples, Sums};
+use crate::resample_totals::{Samples, Sums};
 use crate::undefined::{Class, Undefined, value_or_null};
 
 /// Samples that are summarised together; the three slices are parallel.
@@ -15,19 +15,19 @@ use crate::undefined::{Class, Undefined, value_or_null};
 pub struct Part<'a> {
     /// `[n]`, `true` where the sample is Pathology.
     pub labels: &'a [bool],
-    /// `[n]`, finite; a higher score speaks for Pathology.
+    /// `[n]`, finite; a higher score means that Pathology is more likely.
     pub scores: &'a [f64],
-    /// `[n]`, equal where two samples are of one patient. Any numbers do: the intervals depend on the
-    /// order in which patients first occur, and not on how they are numbered.
+    /// `[n]`, equal where two samples belong to one patient. Any numbers may be used: the intervals
+    /// depend on the order in which patients first occur, and not on their numbers.
     pub patients: &'a [usize],
 }
 
-/// What decisions a [`Part`] is summarised by; a bare threshold will do.
+/// The decisions for which a [`Part`] is summarised; a bare threshold is accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct Cut {
     /// Samples with `score >= threshold` are predicted as Pathology.
     pub threshold: f64,
-    /// Predictive values are wanted for this prevalence, too.
+    /// A prevalence for which predictive values are also wanted.
     pub prevalence: Option<f64>,
 }
 
@@ -40,9 +40,9 @@ impl From<f64> for Cut {
 /// The figures of a [`Part`] at a fixed threshold.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// Samples in the part.
+    /// Number of samples in the part.
     pub samples: usize,
-    /// Distinct patients in the part.
+    /// Number of distinct patients in the part.
     pub patients: usize,
     /// Samples with `score >= threshold` are predicted as Pathology.
     pub threshold: f64,
@@ -69,15 +69,16 @@ pub struct Summary {
     pub balanced_accuracy: Figure,
     /// See [`Confusion::mcc`].
     pub mcc: Figure,
-    /// See [`Confusion::positive_likelihood_ratio`]. It is infinite in resamples without a false positive, and
-    /// so may be the upper end of its interval.
+    /// See [`Confusion::positive_likelihood_ratio`]. It is infinite in resamples without a false
+    /// positive, and so the upper end of its interval may be infinite.
     pub positive_likelihood_ratio: Figure,
     /// See [`Confusion::negative_likelihood_ratio`].
     pub negative_likelihood_ratio: Figure,
-    /// See [`Confusion::ppv_at`]; `None` where no prevalence was given. The prevalence is taken as known.
+    /// See [`Confusion::ppv_at`]; `None` where no prevalence was given. The prevalence is treated
+    /// as known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ppv_at_prevalence: Option<Figure>,
-    /// See [`Confusion::npv_at`], and as `ppv_at_prevalence`.
+    /// See [`Confusion::npv_at`]; otherwise as `ppv_at_prevalence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub npv_at_prevalence: Option<Figure>,
     /// See [`brier`](crate::brier); does not depend on the threshold.
@@ -86,11 +87,12 @@ pub struct Summary {
 
 /// The figures of `part` at a threshold, each with its intervals over patients.
 ///
-/// One sort, then O(n) a replicate; replicates run on the current rayon pool and give the same
+/// One sort, then O(n) per replicate. Replicates run on the current rayon pool and give the same
 /// result on any number of threads. A replicate in which a figure has no value (a resample of one
-/// class) is left out of that figure's intervals and counted; where that is more than half of them,
-/// the intervals are [`Undefined::TooFewReplicates`]. An unusable part (empty, lengths that differ, a
-/// score that is not finite) makes every figure undefined for that reason.
+/// class) is left out of that figure's intervals and counted. Where that is more than half of the
+/// replicates, the intervals are [`Undefined::TooFewReplicates`]. An unusable part (empty, with
+/// different lengths, or with a score that is not finite) makes every figure undefined for that
+/// reason.
 pub fn summarise(part: &Part<'_>, cut: impl Into<Cut>, scheme: impl Into<Scheme>) -> Summary {
     let Cut { threshold, prevalence } = cut.into();
     let Scheme { bootstrap, resampling } = scheme.into();
@@ -163,7 +165,7 @@ pub fn summarise(part: &Part<'_>, cut: impl Into<Cut>, scheme: impl Into<Scheme>
     }
 }
 
-/// How many patients have a sample that the proportion is of.
+/// The number of patients that have a sample in the denominator of the proportion.
 fn behind(by_patient: &[Confusion], of: fn(&Confusion) -> Share) -> u64 {
     by_patient.iter().filter(|counts| of(counts).whole > 0).count() as u64
 }

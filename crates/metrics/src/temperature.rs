@@ -1,5 +1,5 @@
-//! Temperature scaling: one number that makes a network's probabilities less certain, or more. It does
-//! not change their order.
+//! Temperature scaling: one number that makes a network's probabilities more or less certain. It
+//! does not change their order.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,8 @@ use crate::ranking::check;
 use crate::roc::both_classes;
 use crate::undefined::ensure;
 
-/// The lowest temperature; at the highest, one over it, a difference of logits counts a hundredth.
+/// The lowest temperature. At the highest, which is its reciprocal, a difference of logits counts
+/// one hundredth.
 const COLDEST: f64 = 0.01;
 
 /// A temperature T: the probability of Pathology is 1 / (1 + exp(-d / T)), where d is the logit of
@@ -16,22 +17,22 @@ const COLDEST: f64 = 0.01;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Temperature {
-    /// T, from 0.01 to 100; 1 changes nothing, and above it the probabilities come closer to one half.
+    /// T, from 0.01 to 100. 1 changes nothing; above 1 the probabilities come closer to one half.
     pub temperature: f64,
-    /// Whether the best T lies beyond one of the two ends, as below 0.01 where the differences part the
-    /// classes without error, and above 100 where they tell nothing or the opposite.
+    /// Whether the best T lies beyond one of the two ends: below 0.01 where the differences
+    /// separate the classes without error, or above 100 where they are uninformative or misleading.
     pub at_bound: bool,
 }
 
 impl Temperature {
-    /// The T of the smallest mean negative log-likelihood, which is convex in 1 / T: its derivative there
-    /// is 0, found by bisection to the last bit, the same every time.
+    /// The T with the smallest mean negative log-likelihood, which is convex in 1 / T. Its
+    /// derivative is 0 there; bisection finds it to the last bit, the same every time.
     ///
     /// # Errors
     ///
     /// [`Undefined::OneClass`]; [`Undefined::NoLogits`] where every difference is 0;
-    /// [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`] for the
-    /// input itself.
+    /// [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and [`Undefined::NonFiniteScore`]
+    /// for the input itself.
     pub fn fit(labels: &[bool], logit_differences: &[f64]) -> Result<Self, Undefined> {
         check(labels, logit_differences)?;
         let positives = labels.iter().filter(|&&label| label).count() as u64;
@@ -70,7 +71,7 @@ impl Temperature {
     }
 }
 
-/// 1 / (1 + exp(-x)); an overflow of the exponential is the 0 that it should be.
+/// 1 / (1 + exp(-x)); where the exponential overflows, the result is 0, as it should be.
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }

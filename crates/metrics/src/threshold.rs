@@ -1,5 +1,5 @@
-//! The threshold that a criterion chooses, and how far it spreads over resamples. Does not know on
-//! which part of the data it is chosen: choosing it on the test set is the caller's error, and flatters.
+//! The threshold that a criterion chooses, and how far it spreads over resamples. Choosing it on
+//! the test set is an error of the caller, and gives optimistic figures.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::roc::both_classes;
 use crate::undefined::{check_share, ensure};
 use crate::{Class, Part, Undefined};
 
-/// What a threshold is chosen for.
+/// The goal that a threshold is chosen for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Criterion {
@@ -20,11 +20,11 @@ pub enum Criterion {
     F1,
     /// The highest J = sensitivity + specificity - 1 (Youden 1950).
     Youden,
-    /// The lowest mean cost of a sample, (FP of the one + FN of the other) / n.
+    /// The lowest mean cost of a sample, (FP times its cost + FN times its cost) / n.
     Cost {
-        /// Of calling a Normal sample Pathology; 0 or more, finite.
+        /// Cost of predicting a Normal sample as Pathology; 0 or more, finite.
         false_positive: f64,
-        /// Of calling a Pathology sample Normal; 0 or more, finite.
+        /// Cost of predicting a Pathology sample as Normal; 0 or more, finite.
         false_negative: f64,
     },
     /// The highest threshold with at least this sensitivity.
@@ -41,15 +41,15 @@ pub enum Criterion {
     Fixed(f64),
 }
 
-/// A threshold and what it reaches on the samples that it was chosen on.
+/// A threshold and its figure on the samples that it was chosen on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Chosen {
-    /// Samples with `score >= threshold` are predicted as Pathology. One of the scores, or the next
-    /// number above the highest one where it is best to call nothing Pathology (finite unless that
-    /// score is `f64::MAX`).
+    /// Samples with `score >= threshold` are predicted as Pathology. It is one of the scores, or
+    /// the next number above the highest score where it is best to predict nothing as Pathology
+    /// (finite unless that score is `f64::MAX`).
     pub threshold: f64,
-    /// F1, J, the mean cost, the sensitivity or the specificity at the threshold, as the criterion
-    /// says; `None` where it was fixed.
+    /// F1, J, the mean cost, the sensitivity or the specificity at the threshold, depending on the
+    /// criterion; `None` for a fixed threshold.
     pub objective: Option<f64>,
 }
 
@@ -75,25 +75,26 @@ pub struct Spread {
     pub undefined_replicates: usize,
 }
 
-/// The threshold that the criterion chooses. Candidates are the distinct scores and one above them all;
-/// no value between two scores could part the samples otherwise. Of several equally good thresholds
-/// the highest wins, the one that calls the fewest samples Pathology. O(n log n).
+/// The threshold that the criterion chooses. Candidates are the distinct scores and one above them
+/// all; a value between two scores could not separate the samples differently. Among several
+/// equally good thresholds, the highest wins, which predicts the fewest samples as Pathology. O(n
+/// log n).
 ///
-/// F1 and J are compared by integers or by quotients of integers, so that a tie is a tie, up to 2^25
-/// samples; costs are compared as the sums of products that they are.
+/// F1 and J are compared as integers or quotients of integers, so that ties are exact up to 2^25
+/// samples; costs are compared as sums of products.
 ///
 /// # Errors
 ///
 /// [`Undefined::NoSampleOf`] Pathology for F1 and for a sensitivity, Normal for a specificity;
-/// [`Undefined::OneClass`] for J; [`Undefined::OutOfRange`] and [`Undefined::ThresholdNotANumber`] for
-/// what the criterion holds. [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
+/// [`Undefined::OneClass`] for J; [`Undefined::OutOfRange`] and [`Undefined::ThresholdNotANumber`]
+/// for the values in the criterion. [`Undefined::NoSamples`], [`Undefined::LengthMismatch`] and
 /// [`Undefined::NonFiniteScore`] for the input itself.
 pub fn choose(labels: &[bool], scores: &[f64], criterion: Criterion) -> Result<Chosen, Undefined> {
     choose_weighted(&Ranking::new(labels, scores)?, criterion, |_| 1)
 }
 
-/// The threshold of the highest F1: [`choose`] with [`Criterion::F1`]. It is always one of the scores,
-/// which are the thresholds of scikit-learn's `precision_recall_curve`.
+/// The threshold with the highest F1: [`choose`] with [`Criterion::F1`]. It is always one of the
+/// scores, which are the thresholds of scikit-learn's `precision_recall_curve`.
 ///
 /// # Errors
 ///
@@ -103,13 +104,13 @@ pub fn best_f1(labels: &[bool], scores: &[f64]) -> Result<BestF1, Undefined> {
     Ok(BestF1 { threshold, f1: objective.unwrap_or_default() })
 }
 
-/// How the threshold that [`choose`] finds varies over resamples of the patients. Seeded, O(n) a
-/// replicate, the same on any number of threads.
+/// How the threshold that [`choose`] finds varies over resamples of the patients. It is seeded,
+/// takes O(n) per replicate, and gives the same result on any number of threads.
 ///
 /// # Errors
 ///
-/// As [`choose`] on the data themselves; [`Undefined::TooFewReplicates`] and what a bootstrap cannot be
-/// drawn for.
+/// As [`choose`] on the data themselves; [`Undefined::TooFewReplicates`] and the errors of drawing
+/// a bootstrap.
 pub fn threshold_spread(
     part: &Part<'_>,
     criterion: Criterion,
@@ -164,7 +165,7 @@ fn choose_weighted(
 }
 
 impl Criterion {
-    /// That the criterion makes sense, and has something to choose by.
+    /// Checks that the criterion makes sense, and has something to choose from.
     fn check(&self, total: &Cut) -> Result<(), Undefined> {
         let needs = |class, samples| ensure(samples > 0, Undefined::NoSampleOf { class });
         let cost = |what, value: f64| {
@@ -190,7 +191,7 @@ impl Criterion {
         }
     }
 
-    /// What the best cut has most of.
+    /// The figure that is highest at the best cut.
     fn merit(&self, cut: &Cut, total: &Cut) -> f64 {
         match *self {
             // J P N, an integer.
@@ -202,14 +203,14 @@ impl Criterion {
             Self::Cost { .. } => -self.objective(cut, total),
             // The first cut that reaches it is the highest threshold.
             Self::Sensitivity { at_least } => f64::from(u8::from(self.objective(cut, total) >= at_least)),
-            // The cut that reaches it and calls most is the lowest.
+            // The cut that reaches it and predicts the most samples as Pathology is the lowest.
             Self::Specificity { at_least } if self.objective(cut, total) >= at_least => cut.called() as f64,
             Self::Specificity { .. } => -1.0,
             Self::F1 | Self::Fixed(_) => self.objective(cut, total),
         }
     }
 
-    /// What [`Chosen::objective`] says.
+    /// The value of [`Chosen::objective`].
     fn objective(&self, cut: &Cut, total: &Cut) -> f64 {
         let share = |part: u64, whole: u64| part as f64 / whole as f64;
         let sensitivity = || share(cut.true_positives, total.true_positives);

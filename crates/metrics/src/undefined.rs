@@ -1,4 +1,4 @@
-//! Why a figure has no value, as data and as a sentence. Does not know which figure asked.
+//! Why a figure has no value, as data and as a sentence.
 
 use std::fmt;
 
@@ -25,9 +25,9 @@ impl fmt::Display for Class {
 
 /// Why a figure has no value. Every message begins with "undefined because".
 ///
-/// In JSON a code with its numbers, for whoever says it in other words: `{"code": "one_class", "values":
-/// {"class": "normal", "samples": 3}}`; a number that is not finite is `null` there. Two values that carry
-/// NaN compare as different, as NaN itself does.
+/// In JSON it is a code with its numbers, for a report in other words:
+/// `{"code": "one_class", "values": {"class": "normal", "samples": 3}}`. A number that is not
+/// finite is `null` there. Two values that carry NaN compare as different, as NaN itself does.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error, Serialize)]
 #[serde(tag = "code", content = "values", rename_all = "snake_case")]
 pub enum Undefined {
@@ -55,48 +55,48 @@ pub enum Undefined {
         score: f64,
     },
 
-    /// No score can be compared with the threshold. An infinite threshold is in order.
+    /// No score can be compared with the threshold. An infinite threshold is allowed.
     #[error("undefined because the threshold is NaN; it must be a number")]
     ThresholdNotANumber,
 
     /// A figure that compares the classes, on samples of one class.
     #[error("undefined because all {samples} samples are {class}; samples of both classes are needed")]
     OneClass {
-        /// The class that is there.
+        /// The class that is present.
         class: Class,
-        /// How many samples there are.
+        /// The number of samples.
         samples: u64,
     },
 
-    /// A figure of the order that scores put samples in, of scores that put them in none.
+    /// A figure of the samples' order, but the scores give them no order.
     #[error("undefined because all {samples} scores are equal, so nothing is ranked")]
     AllScoresEqual {
-        /// How many there are.
+        /// The number of scores.
         samples: usize,
     },
 
     /// A recall (sensitivity, specificity) over no sample.
     #[error("undefined because no sample is {class}")]
     NoSampleOf {
-        /// The class whose recall was asked for.
+        /// The class whose recall was requested.
         class: Class,
     },
 
     /// A precision over no prediction.
     #[error("undefined because no sample is predicted as {class}")]
     NoPredictionOf {
-        /// The class whose precision was asked for.
+        /// The class whose precision was requested.
         class: Class,
     },
 
     /// An F1 where the class neither occurs nor is predicted.
     #[error("undefined because no sample is {class} and none is predicted as {class}")]
     ClassAbsent {
-        /// The class whose F1 was asked for.
+        /// The class whose F1 was requested.
         class: Class,
     },
 
-    /// An interval over patients, of one patient.
+    /// An interval over patients where there is only one patient.
     #[error("undefined because all samples are of one patient; an interval needs two or more")]
     OnePatient,
 
@@ -107,7 +107,7 @@ pub enum Undefined {
     /// A confidence level outside the open interval from 0 to 1.
     #[error("undefined because the confidence level is {confidence_level}; it must lie between 0 and 1")]
     ConfidenceLevel {
-        /// The level that was asked for.
+        /// The level that was requested.
         confidence_level: f64,
     },
 
@@ -126,15 +126,15 @@ pub enum Undefined {
     /// An argument outside its range.
     #[error("undefined because the {what} is {value}; it must lie {range}")]
     OutOfRange {
-        /// Which argument.
+        /// The argument.
         what: &'static str,
         /// Its value.
         value: f64,
-        /// What would be right, as "from 0 to 1".
+        /// The right range, such as "from 0 to 1".
         range: &'static str,
     },
 
-    /// A figure of probabilities, of scores that are none.
+    /// A figure of probabilities, but the scores are not probabilities.
     #[error("undefined because score {index} is {score}; probabilities from 0 to 1 are needed")]
     NotAProbability {
         /// Position of the first such score, from 0.
@@ -152,7 +152,7 @@ pub enum Undefined {
         predicted: Class,
     },
 
-    /// A proportion of nothing, or of more than there is.
+    /// A proportion of nothing, or with more successes than trials.
     #[error("undefined because {successes} of {trials} is no proportion of one or more")]
     NoProportion {
         /// The numerator.
@@ -161,7 +161,7 @@ pub enum Undefined {
         trials: u64,
     },
 
-    /// A variance between patients, of one patient.
+    /// A variance between patients where there is only one patient.
     #[error("undefined because {patients} patients have a {class} sample; a variance needs two or more")]
     TooFewPatientsOf {
         /// The class.
@@ -170,11 +170,12 @@ pub enum Undefined {
         patients: usize,
     },
 
-    /// A test or an interval that divides by a standard error, which is estimated as 0.
+    /// A test or an interval that divides by a standard error, but the standard error is estimated
+    /// as 0.
     #[error("undefined because its standard error is estimated as 0, which tells nothing of its precision")]
     NoVariance,
 
-    /// A stratified bootstrap that can draw nothing but the data.
+    /// A stratified bootstrap that can only draw the data themselves.
     #[error("undefined because no stratum has two patients, so every resample is the data themselves")]
     OnePatientAStratum,
 
@@ -200,25 +201,25 @@ pub enum Undefined {
         acceleration: f64,
     },
 
-    /// Groups of samples, but none wanted.
+    /// Groups of samples, but the requested number is 0.
     #[error("undefined because 0 bins were asked for")]
     NoBins,
 
-    /// A temperature that no sample speaks for or against.
+    /// A temperature that no sample gives evidence for or against.
     #[error("undefined because every logit difference is 0, and so whatever it is divided by")]
     NoLogits,
 
-    /// A figure over folds, of too few of them.
+    /// A figure over folds, but there are too few of them.
     #[error("undefined because there are {folds} folds; {needed} or more are needed")]
     TooFewFolds {
-        /// How many there are.
+        /// The number of folds.
         folds: usize,
-        /// How many would do.
+        /// The number of folds that is needed.
         needed: usize,
     },
 }
 
-/// That a condition holds.
+/// Checks that a condition holds.
 ///
 /// # Errors
 ///
@@ -227,7 +228,7 @@ pub(crate) fn ensure(holds: bool, otherwise: Undefined) -> Result<(), Undefined>
     if holds { Ok(()) } else { Err(otherwise) }
 }
 
-/// That a value lies from 0 to 1.
+/// Checks that a value lies from 0 to 1.
 ///
 /// # Errors
 ///
@@ -244,7 +245,7 @@ pub(crate) fn value_or_null<T: Serialize, S: Serializer>(
     value.as_ref().ok().serialize(serializer)
 }
 
-/// How a missing value explains itself in JSON: a sentence as `undefined`, and as data as `reason`.
+/// The explanation of a missing value in JSON: a sentence as `undefined`, and data as `reason`.
 #[derive(Debug, Serialize)]
 pub struct Why {
     undefined: String,

@@ -1,5 +1,5 @@
-//! The intervals: against numpy, against a textbook formula, and what the unit of resampling means.
-//! Knows nothing of how a resample is drawn.
+//! Compares the intervals with numpy and with a textbook formula, and shows what the unit of
+//! resampling means.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -46,13 +46,13 @@ impl Data {
         summarise(&self.part(), 0.5, bootstrap)
     }
 
-    /// These scores against the fixture's others, both at 0.5.
+    /// Compares these scores with the fixture's other scores, both at 0.5.
     fn compare(&self, other: &[f64], bootstrap: &Bootstrap) -> Comparison {
         let model = |scores| Model { scores, threshold: 0.5 };
         compare(&self.labels, model(&self.scores), model(other), &self.patients, bootstrap)
     }
 
-    /// Every sample twice; the copies are of the patients that `patient` says.
+    /// Every sample twice; `patient` gives the patients of the copies.
     fn doubled(&self, patient: impl Fn(usize) -> usize) -> Self {
         let copies = self.patients.iter().map(|&original| patient(original));
         Self {
@@ -104,9 +104,9 @@ fn width(figure: &Figure) -> f64 {
     interval.high - interval.low
 }
 
-/// Two runs of 20 000 replicates differ by about 2 % of a standard error at each end of a percentile
-/// interval, by a little more at the ends of `BCa`, which lie further out, and by a step or none where
-/// the figure takes few values.
+/// Two runs of 20 000 replicates differ by about 2 % of a standard error at each end of a
+/// percentile interval. They differ by a little more at the ends of `BCa`, which lie further out,
+/// and by one step or none where the figure takes few values.
 #[track_caller]
 fn assert_close(what: &str, ours: Interval, (low, high): (f64, f64)) {
     let tolerance = 0.05 * (high - low);
@@ -160,7 +160,7 @@ fn bands_and_the_spread_of_a_threshold_are_those_of_scikit_learn_on_resampled_ro
 
 #[test]
 fn accuracy_of_independent_samples_has_the_interval_of_wald() {
-    // 400 patients with a sample each, 300 of them right: 0.75 +- 1.96 sqrt(0.75 * 0.25 / 400).
+    // 400 patients with one sample each, 300 of them correct: 0.75 +- 1.96 sqrt(0.75 * 0.25 / 400).
     let (labels, patients): (Vec<bool>, Vec<usize>) = (0..400).map(|i| (i % 2 == 0, i)).unzip();
     let scores: Vec<f64> = (0..400).map(|i| f64::from(u8::from((i % 2 == 0) == (i < 300)))).collect();
     let accuracy = Data { labels, scores, patients }.summarise(&BOOTSTRAP).accuracy;
@@ -213,7 +213,7 @@ fn how_patients_are_numbered_does_not_matter() {
 #[test]
 fn patients_are_drawn_whole() {
     // A second copy of every sample adds nothing when it stays with its patient: not one bit of any
-    // interval changes. As a patient of its own it would pass for new evidence.
+    // interval changes. As a patient of its own it would count as new evidence.
     let (_, data) = numpy();
     let once = data.summarise(&BOOTSTRAP);
     let kept_together = data.doubled(|patient| patient).summarise(&BOOTSTRAP);
@@ -221,7 +221,7 @@ fn patients_are_drawn_whole() {
     for ((name, once), ((_, together), (_, apart))) in
         (figures(&once).into_iter()).zip(figures(&kept_together).into_iter().zip(figures(&torn_apart)))
     {
-        // These two alone are made of roundings that differ.
+        // Only these two consist of roundings that differ.
         let tolerance = if matches!(name, "brier" | "mcc") { 1e-12 } else { 0.0 };
         for (once, together) in [(once.interval, together.interval), (once.bca, together.bca)] {
             let (once, together) = (once.unwrap(), together.unwrap());
@@ -235,8 +235,8 @@ fn patients_are_drawn_whole() {
 
 #[test]
 fn patients_with_a_sample_of_each_class_balance_every_resample() {
-    // Each patient has one sample of each class, both called Pathology. Accuracy is one half in any
-    // resample of whole patients, and would vary if samples were drawn.
+    // Each patient has one sample of each class, and both are predicted as Pathology. Accuracy is
+    // one half in any resample of whole patients, and would vary if samples were drawn.
     let patients: Vec<usize> = (0..40).map(|i| i / 2).collect();
     let labels: Vec<bool> = (0..40).map(|i| i % 2 == 0).collect();
     let scores: Vec<f64> = (0..40).map(|i| 0.6 + f64::from(i) / 100.0).collect();
@@ -247,8 +247,8 @@ fn patients_with_a_sample_of_each_class_balance_every_resample() {
 
 #[test]
 fn bands_of_patients_who_are_all_alike_are_the_curve() {
-    // Each patient has two samples of each class; at 0.5 one of each is tied. Of whoever is drawn the ROC
-    // curve runs (0, 0), (0, 1/2), (1/2, 1), (1, 1), and precision is 1, then 2/3, then 1/2.
+    // Each patient has two samples of each class, and one of each is tied at 0.5. For any draw, the
+    // ROC curve runs (0, 0), (0, 1/2), (1/2, 1), (1, 1), and precision is 1, then 2/3, then 1/2.
     let patients: Vec<usize> = (0..24).map(|i| i / 4).collect();
     let labels = [true, true, false, false].repeat(6);
     let scores = [0.9, 0.5, 0.5, 0.1].repeat(6);

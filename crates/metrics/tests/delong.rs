@@ -1,5 +1,5 @@
-//! DeLong's variance against pROC on published data, against the definition by brute force, and against
-//! the bootstrap. Knows no other interval.
+//! Compares DeLong's variance with pROC on published data, with the definition by brute force, and
+//! with the bootstrap.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ctpipe_metrics::{
@@ -8,8 +8,8 @@ use ctpipe_metrics::{
 };
 use serde::Deserialize;
 
-/// Outcome after aneurysmal subarachnoid haemorrhage and three markers of 113 patients: Turck et al.
-/// (2010), Intensive Care Medicine 36:107, the data `aSAH` of R's pROC (Robin et al. 2011).
+/// Outcome after aneurysmal subarachnoid haemorrhage and three markers of 113 patients: Turck et
+/// al. (2010), Intensive Care Medicine 36:107, the data `aSAH` of R's pROC (Robin et al. 2011).
 #[derive(Deserialize)]
 struct Asah {
     labels: String,
@@ -18,8 +18,8 @@ struct Asah {
     ndka: Vec<f64>,
 }
 
-/// Made by `fixtures/make_statistics.py` with `numpy.cov`, and by the sums of Obuchowski (1997) over
-/// the full matrix of pairs.
+/// Made by `fixtures/make_statistics.py` with `numpy.cov`, and by the sums of Obuchowski (1997)
+/// over the full matrix of pairs.
 #[derive(Deserialize)]
 struct Case {
     name: String,
@@ -46,8 +46,8 @@ fn assert_near(what: &str, ours: f64, theirs: f64) {
 
 #[test]
 fn areas_variances_and_tests_are_those_of_proc_on_published_data() {
-    // The numbers are pROC's own, from its tests (tests/testthat/test-roc.test.R, test-var.R, test-ci.R,
-    // test-auc.R).
+    // The numbers are pROC's own, from its tests (tests/testthat/test-roc.test.R, test-var.R,
+    // test-ci.R, test-auc.R).
     let asah: Asah = serde_json::from_str(include_str!("fixtures/asah.json")).unwrap();
     let labels = bits(&asah.labels);
     let patients: Vec<usize> = (0..labels.len()).collect();
@@ -98,7 +98,8 @@ fn areas_variances_and_tests_are_those_of_proc_on_published_data() {
     }
 
     assert_near("partial", partial_auc(&labels, &asah.wfns, 0.1).unwrap(), 0.649_693_339_038_653);
-    // pROC puts its threshold of 0.205 midway between 0.19 and 0.22: the samples are parted the same way.
+    // pROC places its threshold of 0.205 midway between 0.19 and 0.22, which separates the samples
+    // in the same way.
     let youden = choose(&labels, &asah.s100b, Criterion::Youden).unwrap();
     assert!((youden.threshold - 0.22).abs() < 1e-12);
     assert_near("J", youden.objective.unwrap(), 0.634_146_341_463_414_6 + 0.805_555_555_555_555_6 - 1.0);
@@ -130,7 +131,7 @@ fn one_sample_a_patient_and_several_are_those_of_the_definition() {
 
 #[test]
 fn several_samples_of_a_patient_count_as_the_bootstrap_over_patients_says() {
-    // 80 patients with two like samples each: the error is that of 80 and not of 160 samples.
+    // 80 patients with two identical samples each: the error is that of 80 and not of 160 samples.
     let cases: Vec<Case> = serde_json::from_str(include_str!("fixtures/delong.json")).unwrap();
     let Case { labels, scores_a, .. } = &cases[0];
     let labels = bits(labels).repeat(2);
@@ -158,7 +159,7 @@ fn no_variance_is_said_and_not_taken_for_certainty() {
         assert_eq!(of(scores).interval, Err(Undefined::NoVariance));
     }
 
-    // Perfect against its opposite: another AUC, and no variance to judge it by.
+    // A perfect order against its opposite: a different AUC, and no variance to judge it by.
     let differ = delong_paired(&labels, &perfect, &reversed, &patients, 0.95).unwrap();
     assert_eq!((differ.delta, differ.standard_error), (1.0, 0.0));
     assert_eq!((differ.z, differ.p_value), (Err(Undefined::NoVariance), Err(Undefined::NoVariance)));

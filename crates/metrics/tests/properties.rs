@@ -1,5 +1,4 @@
-//! Laws that hold for any labels and scores, tried on seeded random ones with many ties. Knows no
-//! particular number.
+//! Laws that hold for any labels and scores, tried on seeded random ones with many ties.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ctpipe_metrics::{

@@ -1,4 +1,4 @@
-//! Every figure against scikit-learn's, on the cases of `fixtures/make_sklearn.py`. Knows no interval.
+//! Compares every figure with scikit-learn's, on the cases of `fixtures/make_sklearn.py`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -99,18 +99,19 @@ fn assert_near(what: &str, ours: f64, theirs: f64) {
     assert!((ours - theirs).abs() <= TOLERANCE, "{what}: {ours} is not {theirs}");
 }
 
-/// scikit-learn's null, a NaN in Python, stands where we have an `Undefined`.
+/// scikit-learn's null, a NaN in Python, corresponds to our `Undefined`.
 #[track_caller]
 fn assert_agree(what: &str, ours: Result<f64, Undefined>, theirs: Option<f64>) {
     match (ours, theirs) {
         (Ok(ours), Some(theirs)) => assert_near(what, ours, theirs),
-        // It has figures of one class and of no order, of which ours say what they are of.
+        // scikit-learn returns figures for one class and for equal scores, where ours are
+        // undefined.
         (Err(_), None) | (Err(Undefined::OneClass { .. } | Undefined::AllScoresEqual { .. }), Some(_)) => {}
         (ours, theirs) => panic!("{what}: {ours:?} against {theirs:?}"),
     }
 }
 
-/// `None` where all scores are equal, which must be said.
+/// `None` where all scores are equal, which must be reported.
 #[track_caller]
 fn of_an_order<T: std::fmt::Debug>(scores: &[f64], ours: Result<T, Undefined>) -> Option<T> {
     if scores.iter().any(|score| *score != scores[0]) {
@@ -254,7 +255,7 @@ fn report_is_classification_report_where_that_is_defined() {
         for (ours_of, theirs_of) in
             [(&ours.macro_average, &theirs.macro_average), (&ours.weighted_average, &theirs.weighted_average)]
         {
-            // zero_division=nan averages what is left; we say that the average is undefined.
+            // `zero_division=nan` averages the rest; ours says that the average is undefined.
             let both = |pick: fn(&Row) -> Option<f64>| {
                 pick(&theirs.normal).and(pick(&theirs.pathology)).and(pick(theirs_of))
             };

@@ -1,5 +1,5 @@
-//! Proportions, tests, calibration, decision curves and thresholds against scipy, statsmodels, dcurves,
-//! textbooks and brute force (`fixtures/make_statistics.py`).
+//! Compares proportions, tests, calibration, decision curves and thresholds with scipy,
+//! statsmodels, dcurves, textbooks and brute force (`fixtures/make_statistics.py`).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -97,11 +97,11 @@ fn mcnemar_is_that_of_statsmodels_and_its_mid_p_that_of_scipy() {
 fn mcnemar_counts_where_one_model_alone_is_right() {
     let labels = [true, true, true, false, false, false];
     let a = Model { scores: &[0.9, 0.9, 0.1, 0.1, 0.1, 0.9], threshold: 0.5 };
-    let b = Model { scores: &[1.0, 0.0, 0.0, 0.0, 3.0, 3.0], threshold: 2.0 }; // calls the last two alone
+    let b = Model { scores: &[1.0, 0.0, 0.0, 0.0, 3.0, 3.0], threshold: 2.0 }; // predicts only the last two
     let counted = mcnemar(&labels, a, b, &[0, 1, 2, 3, 4, 5]).unwrap();
     assert_eq!((counted.only_a_right, counted.only_b_right), (3, 0));
     assert_eq!((counted.p_value, counted.mid_p_value), (0.25, 0.125));
-    // All of one patient, they are one toss: it falls one way or the other.
+    // As samples of one patient they are one toss, which falls one way or the other.
     let together = mcnemar(&labels, a, b, &[7; 6]).unwrap();
     assert_eq!((together.only_a_right, together.p_value, together.mid_p_value), (3, 1.0, 0.5));
     // The first alone and two together: sums of +-1 +-2 are 3, 1, -1 and -3, once each.
@@ -117,7 +117,7 @@ fn mcnemar_by_patient_is_the_randomisation_test_of_scipy() {
         let mut patients = Vec::new();
         let mut right = (Vec::new(), Vec::new());
         for (patient, (only_a, only_b)) in counts.into_iter().enumerate() {
-            // One that both have right, and then those on which they disagree.
+            // One that both predict correctly, and then those on which they disagree.
             for (a, b) in [(1.0, 1.0)]
                 .into_iter()
                 .chain(std::iter::repeat_n((1.0, 0.0), only_a))
@@ -137,8 +137,8 @@ fn mcnemar_by_patient_is_the_randomisation_test_of_scipy() {
 
 #[test]
 fn predictive_values_at_another_prevalence_are_those_of_the_textbook() {
-    // Mammography as in Eddy (1982): prevalence 1 %, sensitivity 80 %, specificity 90.4 %; 7.8 % of the
-    // women with a positive result have cancer.
+    // Mammography as in Eddy (1982): prevalence 1 %, sensitivity 80 %, specificity 90.4 %; 7.8 % of
+    // the women with a positive result have cancer.
     let counts =
         Confusion { true_positives: 80, false_negatives: 20, true_negatives: 904, false_positives: 96 };
     assert!((counts.ppv_at(0.01).unwrap() - 0.077_64).abs() < 5e-6);
@@ -274,8 +274,8 @@ fn folds_have_the_mean_and_the_deviation_of_numpy() {
 
 #[test]
 fn an_interval_by_patients_is_that_of_so_many_independent_ones() {
-    // 20 of 20 series of five patients are found: as sure as 5 of 5, for which statsmodels says 0.5655 (see the
-    // fixture), and not as 20 of 20.
+    // 20 of 20 series of five patients are found. This is as certain as 5 of 5, for which
+    // statsmodels gives 0.5655 (see the fixture), and not as 20 of 20.
     let labels: Vec<bool> = (0..24).map(|i| i < 20).collect();
     let scores: Vec<f64> = (0..24).map(|i| if i < 20 { 0.9 } else { 0.1 }).collect();
     let patients: Vec<usize> = (0..24).map(|i| if i < 20 { i % 5 } else { i }).collect();

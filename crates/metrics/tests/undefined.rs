@@ -1,5 +1,5 @@
-//! Input from which a figure cannot be made: each gives a named reason, none a panic. Also what the
-//! JSON then says. Knows nothing of whether the defined figures are right.
+//! Input from which a figure cannot be computed: each case gives a named reason, and none panics.
+//! Also the JSON of each case.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ctpipe_metrics::{
@@ -138,7 +138,7 @@ fn all_scores_equal_is_no_auc_of_one_half() {
     let part = Part { labels: &LABELS, scores: &[0.3; 4], patients: &PATIENTS };
     assert_eq!(delong(&part, 0.95).map(|found| found.auc), equal);
     assert_eq!(roc_band(&part, &[0.1], &BOOTSTRAP).map(|_| 0.0), equal);
-    // That one score differs is enough.
+    // One different score is enough.
     assert!(auc(&LABELS, &[0.3, 0.3, 0.3, 0.4]).is_ok());
 }
 
@@ -154,7 +154,8 @@ fn of_one_class_nothing_is_told_that_compares_classes() {
 
 #[test]
 fn a_ratio_that_divides_by_none_in_many_resamples_has_no_upper_end() {
-    // Of forty normal patients one is called pathological: it is drawn in two of three resamples.
+    // One of forty normal patients is predicted as pathological: it is drawn in two of three
+    // resamples.
     let labels: Vec<bool> = (0..80).map(|i| i < 40).collect();
     let scores: Vec<f64> = (0..80).map(|i| f64::from(u8::from(i < 30 || i == 79))).collect();
     let patients: Vec<usize> = (0..80).collect();
@@ -205,8 +206,9 @@ fn a_bootstrap_that_cannot_be_drawn_leaves_the_values() {
 
 #[test]
 fn undefined_replicates_are_left_out_and_counted_and_too_many_undo_the_interval() {
-    // Of two patients, one of each class, a resample has both half of the time, and only then an AUC:
-    // in 1001 replicates 500.5 +- 16 times. Which side of one half that is, the seed decides.
+    // There are two patients, one of each class. Half of the resamples have both, and only those
+    // have an AUC: in 1001 replicates 500.5 +- 16 times. The seed decides on which side of one half
+    // this is.
     let of_two = |seed| {
         let labels = [true, false];
         let part = Part { labels: &labels, scores: &[0.9, 0.1], patients: &[0, 1] };
@@ -234,7 +236,7 @@ fn undefined_replicates_are_left_out_and_counted_and_too_many_undo_the_interval(
 
 #[test]
 fn bca_says_why_where_the_percentiles_do_not() {
-    // Perfect order stays perfect whoever is drawn or left out.
+    // A perfect order stays perfect whoever is drawn or left out.
     let perfect = summary(
         &[false, false, true, true, true, false],
         &[0.1, 0.2, 0.7, 0.8, 0.9, 0.3],
@@ -248,7 +250,7 @@ fn bca_says_why_where_the_percentiles_do_not() {
     assert!(json["bca_undefined"].as_str().unwrap().contains("whichever patient is left out"));
     assert_eq!(json.get("undefined"), None);
 
-    // Of six patients one is sick, and without that one there is no AUC.
+    // One of six patients is pathological, and without that one there is no AUC.
     let rare = summary(
         &[false, false, true, false, false, false],
         &[0.1, 0.2, 0.25, 0.8, 0.3, 0.2],
@@ -284,7 +286,7 @@ fn a_stratified_bootstrap_needs_two_patients_in_a_stratum() {
     let part = Part { labels: &[true, false], scores: &[0.9, 0.1], patients: &[0, 1] };
     let auc = summarise(&part, 0.5, BOOTSTRAP.stratified()).auc;
     assert_eq!((auc.value, auc.interval), (Ok(1.0), Err(Undefined::OnePatientAStratum)));
-    // With two of each class no resample lacks one.
+    // With two of each class, no resample lacks one.
     let part = Part { labels: &LABELS, scores: &SCORES, patients: &PATIENTS };
     assert_eq!(summarise(&part, 0.5, BOOTSTRAP.stratified()).auc.undefined_replicates, 0);
 }

@@ -1,8 +1,12 @@
-//! What `benches/gpu/run.sh` runs on a machine with an NVIDIA GPU: the GPU against the CPU, and how fast it is.
+//! The measurements of `benches/gpu/run.sh` on a machine with an NVIDIA GPU: the GPU compared with
+//! the CPU, and its speed.
 //!
-//! `gpu compare [WIDTH BATCH plain|residual]`, `gpu speed WIDTH BATCH STEPS f32|bf16 plain|residual [augment]`,
-//! `gpu layers WIDTH BATCH f32|bf16 plain|residual [DEVICE]` and `gpu strategies WIDTH BATCH f32|bf16 [PART OF A NAME]...`; each ends with
-//! a line of JSON. `compare` fails where a difference is larger than it may be; `strategies` times every kernel at every product.
+//! - `gpu compare [WIDTH BATCH plain|residual]` fails where a difference is larger than allowed.
+//! - `gpu speed WIDTH BATCH STEPS f32|bf16 plain|residual [augment]`
+//! - `gpu layers WIDTH BATCH f32|bf16 plain|residual [DEVICE]`
+//! - `gpu strategies WIDTH BATCH f32|bf16 [PART OF A NAME]...` times every kernel at every product.
+//!
+//! Each of them ends with a line of JSON.
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -65,14 +69,15 @@ fn volumes(count: usize, voxels: usize) -> Vec<Vec<u16>> {
     (0..count).map(|seed| (0..voxels).map(|i| smooth(seed, i) as u16).collect()).collect()
 }
 
-/// How much further from the CPU a GPU may be than the CPU is from itself when nothing but its weights is rounded to the numbers
-/// that the GPU multiplies: there, what enters each product is rounded, on the way and on the way back. The median of all
-/// tensors, and the worst, which is one whose terms nearly cancel.
+/// How much larger the difference between GPU and CPU may be than the change of the CPU's own
+/// results when only its weights are rounded to the numbers that the GPU multiplies. On the GPU,
+/// all factors of each product are rounded, forward and backward. The first limit is for the median
+/// of all tensors, the second for the worst one, whose terms nearly cancel.
 const TIMES: [f64; 2] = [5.0, 50.0];
-/// And what may always be: sums in another order.
+/// A difference that is always allowed: sums in a different order.
 const ALWAYS: f64 = 1e-4;
 
-/// Bits of the numbers that tensor cores multiply: TF32 where f32 is asked for.
+/// Bits of the numbers that tensor cores multiply: TF32 where f32 is requested.
 fn bits(precision: Precision) -> u32 {
     match precision {
         Precision::F32 => 11,
@@ -97,7 +102,7 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
     apart / length(&mut expected.iter().map(|&x| f64::from(x))).max(1e-12)
 }
 
-/// Three steps from some weights, and what the weights then answer.
+/// Three steps from given weights, and the logits of the resulting weights.
 struct Steps {
     seen: Seen,
     after: Weights,
@@ -106,7 +111,8 @@ struct Steps {
 }
 
 impl Steps {
-    /// How far each of them is from others: logits, losses and answers, then gradients and weights by name.
+    /// The distance of each result from the other's: logits, losses and final logits, then
+    /// gradients and weights by name.
     fn from(&self, right: &Steps) -> BTreeMap<String, f64> {
         let mut off = BTreeMap::from([
             ("logits".to_owned(), distance(&self.seen.logits, &right.seen.logits)),
@@ -114,7 +120,7 @@ impl Steps {
             ("answers after three steps".to_owned(), distance(&self.answers, &right.answers)),
         ]);
         for (name, expected) in &right.seen.gradients {
-            // In front of a BatchNorm the gradient of a bias is zero, and what is there is rounding.
+            // Before a BatchNorm, the gradient of a bias is zero, and what is left is rounding.
             if !(name.starts_with("conv.") && name.ends_with("bias")) {
                 off.insert(format!("gradient of {name}"), distance(&self.seen.gradients[name], expected));
             }
@@ -157,7 +163,7 @@ fn compare(networks: &[(usize, usize, &str)]) -> Result<Value, Failure> {
             let rounded = rounded(&weights, precision).ok_or("weights of the same names")?;
             let own = steps(&rounded, Device::Cpu, Precision::F32)?.from(&right);
             let theirs = steps(&weights, gpu, precision)?.from(&right);
-            // Of what the CPU itself is away from what it should be.
+            // As a multiple of the CPU's own deviation.
             let times = |name: &str| theirs[name] / own[name].max(ALWAYS);
             let mut names: Vec<&String> = theirs.keys().collect();
             names.sort_by(|a, b| times(a).total_cmp(&times(b)));
@@ -168,7 +174,7 @@ fn compare(networks: &[(usize, usize, &str)]) -> Result<Value, Failure> {
                 "all": theirs.iter().map(|(name, off)| (name.clone(), json!([off, own[name]]))).collect::<BTreeMap<_, _>>(),
             });
             eprintln!("{row}");
-            // Also where one of them is no number.
+            // Written so that NaN also fails.
             if !(median <= TIMES[0] && times(worst) <= TIMES[1]) {
                 wrong.push(format!(
                     "width {width}, {form}, {}: {worst} is off by {:.2e}, {:.1} times what rounding its weights moves the CPU (median {median:.1})",
@@ -181,7 +187,8 @@ fn compare(networks: &[(usize, usize, &str)]) -> Result<Value, Failure> {
     if wrong.is_empty() { Ok(json!({ "compare": rows })) } else { Err(wrong.join("\n").into()) }
 }
 
-/// Every kernel at every product; of those whose names hold `part`, where one is given.
+/// Times every kernel at every product, or only those whose names contain `part`, where it is
+/// given.
 #[cfg(feature = "cuda")]
 fn strategies(config: &Config, batch: usize, precision: Precision, part: &[&str]) -> Result<Value, Failure> {
     let chosen = |name: &str| part.iter().all(|part| name.contains(part));
@@ -193,7 +200,7 @@ fn strategies(config: &Config, batch: usize, precision: Precision, part: &[&str]
     };
     let rows = std::cell::RefCell::new(Vec::new());
     ctpipe_network::trials(config, 0, precision, batch, &chosen, &|trial| {
-        // At once: a kernel that reads where it may not ends the process.
+        // Printed at once, because a kernel that reads out of bounds ends the process.
         eprintln!("{}", row(trial));
         rows.borrow_mut().push(row(trial));
     })?;
@@ -220,12 +227,12 @@ fn speed(
     let changes = if augment { vec![change; batch] } else { Vec::new() };
     let batch_of = Batch { voxels: Voxels::Kept(&numbers), labels: &labels, changes: &changes };
     let loss = Loss { kind: LossKind::CrossEntropy, ..Loss::default() };
-    // Kernels are compiled and chosen.
+    // The first steps compile and select kernels.
     for _ in 0..5 {
         trainer.step(&batch_of, &loss, 1e-4)?;
     }
     trainer.losses();
-    // As in a training: the device is waited for at the end of many steps.
+    // As in a training: the device is waited for only after many steps.
     let mut seconds = Vec::new();
     for _ in 0..5 {
         let start = Instant::now();
@@ -234,7 +241,7 @@ fn speed(
         }
         let losses = trainer.losses();
         if losses.iter().any(|loss| !loss.is_finite()) {
-            return Err("the loss is no number".into());
+            return Err("the loss is not a number".into());
         }
         seconds.push(start.elapsed().as_secs_f64() / steps as f64);
     }

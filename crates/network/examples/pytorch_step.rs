@@ -1,8 +1,9 @@
-//! One training step from a file that `benches/pytorch_peer.py step` wrote, to be compared number by number.
+//! One training step from a file written by `benches/pytorch_peer.py step`, for a comparison number
+//! by number.
 //!
-//! `cargo run --example pytorch_step -- IN.safetensors OUT.safetensors`. Writes loss, logits, `grad.*`, and `after.*`
-//! (the weights after one step of Adam) under the same names; `adam.*` are the weights after a step of Adam alone, along
-//! PyTorch's gradients.
+//! `cargo run --example pytorch_step -- IN.safetensors OUT.safetensors`. It writes loss, logits,
+//! `grad.*`, and `after.*` (the weights after one step of Adam) under the same names. `adam.*` are
+//! the weights after a step of Adam alone, along PyTorch's gradients.
 #![allow(clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -82,7 +83,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Numbers of either precision; the peer's f64 ones were drawn in f32.
+/// Numbers of either precision; PyTorch's f64 values were drawn in f32.
 fn floats(view: &TensorView<'_>) -> Result<Vec<f32>, Box<dyn Error>> {
     match view.dtype() {
         Dtype::F32 => Ok(view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),

@@ -1,6 +1,8 @@
-//! How long one training step or one inference takes: what `make bench-train` sets beside PyTorch.
+//! Measures one training step or one inference; `make bench-train` compares the time with
+//! PyTorch's.
 //!
-//! `cargo run --example speed -- train|infer WIDTH BATCH STEPS plain|residual [KERNEL_SIZE]`, one line of JSON.
+//! `cargo run --example speed -- train|infer WIDTH BATCH STEPS plain|residual [KERNEL_SIZE]` prints
+//! one line of JSON.
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;
@@ -50,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         run()?;
         seconds.push(start.elapsed().as_secs_f64());
     }
-    // The first steps fill the caches and the pool of buffers, on either side.
+    // The first steps fill the caches and the buffer pool, here as in PyTorch.
     let mut seconds = seconds.split_off((steps / 4).max(1).min(steps - 1));
     seconds.sort_by(f64::total_cmp);
     let step = seconds[seconds.len() / 2];
@@ -64,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Most memory that the process has had, in MB.
+/// Peak memory of the process, in MB.
 fn peak_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

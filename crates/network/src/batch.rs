@@ -1,5 +1,4 @@
-//! What goes through a network at once: voxels from memory or from the device, labels, and how each volume is
-//! changed on its way. Knows no file.
+//! A batch: voxels from memory or from the device, labels, and the changes to each volume.
 
 use ctpipe_kernels::augment::Change;
 
@@ -10,32 +9,33 @@ use crate::error::Error;
 pub enum Voxels<'a> {
     /// In memory: `size³` 16-bit voxels each, x fastest; 0 is -1000 HU, 65535 is 400 HU.
     Host(&'a [&'a [u16]]),
-    /// On the device, by their numbers in the order in which [`crate::Trainer::keep`] was given them.
+    /// On the device, by their index in the order in which [`crate::Trainer::keep`] received them.
     Kept(&'a [usize]),
-    /// In memory, one volume after the other, scaled to 0..1 already: for whoever compares with another
-    /// implementation.
+    /// In memory, one volume after the other, already scaled to 0..1; for comparisons with other
+    /// implementations.
     Scaled(&'a [f32]),
 }
 
-/// Some volumes for a step of training.
+/// Volumes for a training step.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
-    /// Their voxels.
+    /// The voxels of the volumes.
     pub voxels: Voxels<'a>,
-    /// 0 or 1 each.
+    /// The label of each volume, 0 or 1.
     pub labels: &'a [u8],
-    /// How each is changed; empty for not at all. Voxels that are scaled already are taken as they are.
+    /// The change to each volume; empty for no changes. Voxels that are already scaled are used
+    /// unchanged.
     pub changes: &'a [Change],
 }
 
 impl<'a> Batch<'a> {
-    /// Volumes from memory as they are.
+    /// Volumes from memory, without changes.
     pub fn of(volumes: &'a [&'a [u16]], labels: &'a [u8]) -> Batch<'a> {
         Batch { voxels: Voxels::Host(volumes), labels, changes: &[] }
     }
 
     /// # Errors
-    /// When a volume has another size, or there is not one for each label.
+    /// When a volume has a different size, or the numbers of volumes and labels differ.
     pub(crate) fn check(&self, size: usize, kept: usize) -> Result<(), Error> {
         let voxels = size.pow(3);
         let volumes = match self.voxels {
@@ -66,7 +66,7 @@ impl<'a> Batch<'a> {
 }
 
 /// # Errors
-/// When a volume has another size.
+/// When a volume has a different size.
 pub(crate) fn check_sizes(size: usize, volumes: &[&[u16]]) -> Result<(), Error> {
     match volumes.iter().find(|volume| volume.len() != size.pow(3)) {
         Some(volume) => Err(Error::VolumeSize { size, found: volume.len() }),

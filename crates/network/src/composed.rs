@@ -1,5 +1,5 @@
-//! The operations written with Burn's own: right on every backend, for every shape. The oracle of
-//! the kernels' tests, and what runs where there is no kernel.
+//! The operations composed of Burn's own. They are correct on every backend and for every shape,
+//! serve as the reference in tests of the kernels, and run where there is no kernel.
 
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
@@ -8,8 +8,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, FloatDType, Tensor};
 
 use crate::device::Precision;
-use crate::operations::{BatchStatistics, BlockTensors, Blocked, How, Moved};
-use crate::optimizer::{Along, By};
+use crate::signatures::{Along, BatchStatistics, BlockTensors, Blocked, By, How, Moved};
 
 /// PyTorch's BatchNorm default.
 const EPSILON: f64 = 1e-5;
@@ -25,8 +24,8 @@ pub(crate) fn block<B: Backend>(x: Tensor<B, 5>, tensors: BlockTensors<B>, how: 
     if let Some((weight, bias)) = tensors.skip {
         y = y + pointwise(x, weight, bias, how.precision);
     }
-    // The largest of eight is positive or not whether it is rectified before or after: the ReLU
-    // comes second here and works on an eighth of the values.
+    // The largest of eight values keeps its sign whether the ReLU comes before or after the pool.
+    // After the pool, the ReLU works on an eighth of the values.
     (relu(max_pool(y)), seen)
 }
 
@@ -44,7 +43,7 @@ pub(crate) fn fully_connected<B: Backend>(
     wide(product, precision) + bias.unsqueeze()
 }
 
-/// To the numbers that are multiplied; sums are wider inside of each product.
+/// Converts to the precision of multiplication; the sums within each product are wider.
 pub(crate) fn narrow<B: Backend, const D: usize>(x: Tensor<B, D>, precision: Precision) -> Tensor<B, D> {
     match precision {
         Precision::F32 => x,
@@ -53,7 +52,7 @@ pub(crate) fn narrow<B: Backend, const D: usize>(x: Tensor<B, D>, precision: Pre
     }
 }
 
-/// Back to those that are added, averaged and learnt.
+/// Converts back to the precision in which values are added, averaged and trained.
 fn wide<B: Backend, const D: usize>(x: Tensor<B, D>, precision: Precision) -> Tensor<B, D> {
     match precision {
         Precision::F32 => x,
@@ -107,14 +106,14 @@ fn pointwise<B: Backend>(
     product.reshape([n, to, d, h, w])
 }
 
-/// A value a channel, `[C]`, repeated for each sample: `[N C, 1]`. Written out, because Flex has a
-/// fast path for one value a row and none for a broadcast over samples.
+/// One value for each channel, `[C]`, repeated for each sample: `[N C, 1]`. It is written out
+/// because Flex has a fast path for one value per row and none for a broadcast over samples.
 fn rows<B: Backend>(channels: Tensor<B, 1>, n: usize) -> Tensor<B, 2> {
     let c = channels.dims()[0];
     channels.reshape([1, c]).repeat_dim(0, n).reshape([n * c, 1])
 }
 
-/// `[N, C, D, H, W]`, normalised over all but C.
+/// Normalises `[N, C, D, H, W]` over all dimensions except C.
 fn batch_norm<B: Backend>(
     x: Tensor<B, 5>,
     [gamma, beta]: [Tensor<B, 1>; 2],
@@ -139,7 +138,8 @@ fn batch_norm<B: Backend>(
     ((centred * rows(scale, n) + rows(beta, n)).reshape([n, c, d, h, w]), Some(seen))
 }
 
-/// Max-pool 2 in each direction. Burn has no `max_pool3d`: pairs of slices first, then rows and columns.
+/// Max-pooling by 2 in each direction. Burn has no `max_pool3d`: first pairs of slices, then rows
+/// and columns.
 fn max_pool<B: Backend>(x: Tensor<B, 5>) -> Tensor<B, 5> {
     let [n, c, d, h, w] = x.dims();
     let slices = x.reshape([n, c, d, h * w]);

@@ -1,24 +1,25 @@
-//! What the network looks like, as it is written beside its weights. Knows no tensor.
+//! The configuration of a network, as it is written beside its weights.
 
 use serde::{Deserialize, Serialize};
 
-use crate::arch::Arch;
+use crate::arch::kind::Arch;
 use crate::error::Error;
 
-/// Convolution blocks; each halves the edge.
+/// Number of convolution blocks; each halves the edge.
 pub const BLOCKS: usize = 3;
-/// Edge of the smallest volume that halves that often; all others are multiples of it.
+/// Edge of the smallest volume that can be halved that often; all edges are multiples of it.
 pub(crate) const UNIT: usize = 1 << BLOCKS;
 
 /// A network: `[N, 1, size, size, size]` to `[N, num_classes]` logits.
 ///
-/// `cnn3d` is three blocks of Conv3d(3, padding 1) -> BatchNorm (-> + 1x1x1 projection of the input) -> ReLU ->
-/// max-pool 2 with `width`, `2 width`, `4 width` channels; channel dropout;
-/// Linear(4 width x (size / 8)³ -> `hidden_size`) -> ReLU -> dropout -> Linear(-> `num_classes`).
+/// `cnn3d` is three blocks of Conv3d(3, padding 1) -> BatchNorm (-> + 1x1x1 projection of the
+/// input) -> ReLU -> max-pool 2 with `width`, `2 width` and `4 width` channels; then channel
+/// dropout; then Linear(4 width x (size / 8)³ -> `hidden_size`) -> ReLU -> dropout -> Linear(->
+/// `num_classes`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Which network.
+    /// The architecture.
     #[serde(default)]
     pub arch: Arch,
     /// Edge of a volume in voxels, a multiple of 8.
@@ -26,26 +27,27 @@ pub struct Config {
     pub size: usize,
     /// Channels of the first block.
     pub width: usize,
-    /// Add a 1x1x1 projection of a block's input before its ReLU.
+    /// Whether to add a 1x1x1 projection of a block's input before its ReLU.
     pub residual: bool,
-    /// Edge of the convolutions' filters, odd. There are kernels for 3; others run in the composed form.
+    /// Edge of the convolution filters, an odd number. There are kernels for 3; other edges run in
+    /// the composed form.
     #[serde(default = "three")]
     pub kernel_size: usize,
-    /// Units of the hidden linear layer.
+    /// Number of units of the hidden linear layer.
     pub hidden_size: usize,
-    /// Classes.
+    /// Number of classes.
     pub num_classes: usize,
-    /// Probability with which a channel (before the first linear layer) and a unit (after it) is
-    /// dropped while training.
+    /// Probability with which a channel (before the first linear layer) or a unit (after it) is
+    /// dropped during training.
     pub dropout_rate: f64,
 }
 
-/// The volumes of files from before there was a choice.
+/// The volume size of files that do not name one.
 fn sixty_four() -> usize {
     64
 }
 
-/// The filters of files from before there was a choice.
+/// The filter size of files that do not name one.
 fn three() -> usize {
     3
 }
@@ -65,29 +67,29 @@ impl Default for Config {
     }
 }
 
-/// One layer, for whoever wants to read what the network is.
+/// One layer, for a description of the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
-    /// As its tensors are named; `pool.0` and so on have none.
+    /// Name of the layer, as in the names of its tensors; `pool.0` and so on have no tensors.
     pub name: String,
-    /// Channels and edges of what comes out of it, or units.
+    /// Channels and edges of its output, or units.
     pub output: Vec<usize>,
-    /// Learnt values.
+    /// Number of trainable parameters.
     pub parameters: usize,
 }
 
-/// How a tensor of weights is drawn at the start, and whether it is learnt.
+/// The initial values of a tensor of weights, and whether it is trained.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Init {
     /// Uniform in ±1/sqrt(fan in), PyTorch's default for convolutions and linear layers.
     Uniform { fan_in: usize },
-    /// Learnt, from a constant.
+    /// Trained, starting from a constant.
     Constant(f32),
-    /// Followed, not learnt: BatchNorm's running mean and variance.
+    /// Updated but not trained: BatchNorm's running mean and variance.
     Running(f32),
 }
 
-/// Name (PyTorch's), shape and start of one tensor.
+/// PyTorch's name, the shape and the initial values of one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Slot {
     pub(crate) name: String,
@@ -104,25 +106,26 @@ impl Slot {
         !matches!(self.init, Init::Running(_))
     }
 
-    /// Filters and matrices, but not biases and BatchNorm's weights: what a decay of weights is meant for.
+    /// Whether it is a filter or a matrix, to which weight decay applies, and not a bias or a
+    /// BatchNorm weight.
     pub(crate) fn is_weight(&self) -> bool {
         self.learnt() && self.shape.len() > 1
     }
 }
 
 impl Config {
-    /// Channels entering and leaving each block.
+    /// Input and output channels of each block.
     pub fn channels(&self) -> [(usize, usize); BLOCKS] {
         let w = self.width;
         [(1, w), (w, 2 * w), (2 * w, 4 * w)]
     }
 
-    /// Voxels of one volume.
+    /// Number of voxels of one volume.
     pub fn voxels(&self) -> usize {
         self.size.pow(3)
     }
 
-    /// Channels that leave the last block.
+    /// Number of output channels of the last block.
     pub(crate) fn last_channels(&self) -> usize {
         4 * self.width
     }
@@ -132,7 +135,7 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.size == 0 || !self.size.is_multiple_of(UNIT) {
             return Err(Error::Config(format!(
-                "no network has volumes of {0} x {0} x {0} voxels: the edge is a multiple of {UNIT}",
+                "no network has volumes of {0} x {0} x {0} voxels: the edge must be a multiple of {UNIT}",
                 self.size
             )));
         }
@@ -141,22 +144,23 @@ impl Config {
             return Ok(());
         }
         Err(Error::Config(format!(
-            "no network has width {}, hidden_size {}, num_classes {} and kernel_size {}: all are at least 1, the last is odd",
+            "no network has width {}, hidden_size {}, num_classes {} and kernel_size {}: all must be at least 1, and kernel_size must be odd",
             self.width, self.hidden_size, self.num_classes, self.kernel_size
         )))
     }
 
-    /// Whether filters of this edge run on `ctpipe-kernels` on a CPU, rather than in the composed form.
+    /// Whether filters with this edge run on `ctpipe-kernels` on a CPU, instead of in the composed
+    /// form.
     pub fn kernel_size_has_kernels(edge: usize) -> bool {
         ctpipe_kernels::block::covers([edge; 3], [UNIT >> (BLOCKS - 1); 3])
     }
 
-    /// Number of learnt values.
+    /// Number of trainable parameters.
     pub fn parameter_count(&self) -> usize {
         self.slots().iter().filter(|slot| slot.learnt()).map(Slot::len).sum()
     }
 
-    /// The layers in the order of the forward pass, pools among them.
+    /// The layers in the order of the forward pass, including pools.
     pub fn outline(&self) -> Vec<Outline> {
         let mut layers: Vec<Outline> = Vec::new();
         let mut block = None;
@@ -185,7 +189,7 @@ impl Config {
         Outline { name: format!("pool.{block}"), output, parameters: 0 }
     }
 
-    /// Every tensor of the network in the order in which forward uses them.
+    /// Every tensor of the network, in the order in which the forward pass uses them.
     pub(crate) fn slots(&self) -> Vec<Slot> {
         self.arch.slots(self)
     }

@@ -1,4 +1,4 @@
-//! Which device a network runs on, asked for by name. Knows no network.
+//! Selects the device that a network runs on, by its name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,19 +10,20 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::probe::{Environment, missing};
 
-/// In what a GPU multiplies. Sums, learnt values and BatchNorm are in 32 bits either way; a CPU computes all in 32.
+/// Precision of multiplication on a GPU. Sums, parameters and BatchNorm always use 32 bits; a CPU
+/// uses 32 bits for everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 16 bits with the range of 32 (bfloat16): the loss needs no scaling.
+    /// 16 bits with the range of 32 (bfloat16), so the loss needs no scaling.
     Bf16,
 }
 
 impl Precision {
-    /// As it stands in keys.
+    /// As written in keys.
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
@@ -31,20 +32,20 @@ impl Precision {
     }
 }
 
-/// A device that is there.
+/// A device that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// The processor: kernels of our own on Burn's Flex backend.
+    /// The processor: our own kernels on Burn's Flex backend.
     Cpu,
     /// An NVIDIA GPU by its index.
     Cuda(usize),
 }
 
 impl Device {
-    /// `auto` (a GPU that is there, otherwise the CPU), `cpu`, `cuda` or `cuda:N`.
+    /// Resolves `auto` (a GPU if there is one, otherwise the CPU), `cpu`, `cuda` or `cuda:N`.
     ///
     /// # Errors
-    /// When the name is unknown, or a GPU is asked for and there is none.
+    /// When the name is unknown, or a GPU is requested and there is none.
     pub fn resolve(name: &str) -> Result<Device, Error> {
         match name {
             "cpu" => cpu(),
@@ -65,7 +66,7 @@ impl Device {
         }
     }
 
-    /// The kind of device, which is part of a result's identity; its index is not.
+    /// The kind of device. It is part of a result's identity, and the index is not.
     pub fn kind(self) -> &'static str {
         match self {
             Device::Cpu => "cpu",
@@ -73,18 +74,19 @@ impl Device {
         }
     }
 
-    /// GPUs that it is.
+    /// Number of GPUs that the device stands for.
     pub fn gpus(self) -> u32 {
         u32::from(self != Device::Cpu)
     }
 
-    /// The precision that is used on it where this one is asked for.
+    /// The precision that this device uses when `asked` is requested.
     pub fn precision(self, asked: Precision) -> Precision {
         if self == Device::Cpu { Precision::F32 } else { asked }
     }
 
-    /// What of this device changes the bytes of a result: its kind, the precision used on it, and on a
-    /// CPU how a product and a sum are rounded, which all instruction sets but the portable one do alike.
+    /// The properties of this device that affect the bytes of a result: its kind, the precision,
+    /// and, on a CPU, how multiply-add is rounded. All instruction sets except the portable one
+    /// round alike.
     pub fn facts(self, asked: Precision) -> BTreeMap<String, String> {
         let mut facts = vec![("device", self.kind()), ("precision", self.precision(asked).name())];
         if self == Device::Cpu {
@@ -110,7 +112,7 @@ fn cuda(index: usize) -> Result<Device, Error> {
     }
 }
 
-/// Why a GPU cannot be used, or `None`.
+/// Why a GPU cannot be used, or `None` if it can.
 fn missing_cuda(index: usize) -> Option<String> {
     if !cfg!(feature = "cuda") {
         return Some("this ctpipe was built without the cuda feature".to_owned());
@@ -118,23 +120,23 @@ fn missing_cuda(index: usize) -> Option<String> {
     missing(Path::new("/"), &Environment::of_this_process(), index)
 }
 
-/// Why `auto` is not a GPU here, for who expects one: only where this ctpipe could use one.
+/// Why `auto` does not select a GPU here. It is `Some` only where this build could use one.
 pub fn why_no_gpu() -> Option<String> {
     missing_cuda(0).filter(|_| cfg!(feature = "cuda"))
 }
 
-/// The instruction set that the CPU's arithmetic uses on this machine: chosen at run time, or by
+/// The instruction set of the CPU's arithmetic on this machine, chosen at run time or by
 /// `CTPIPE_ISA`.
 pub fn instruction_set() -> &'static str {
     isa().name()
 }
 
-/// As [`Isa::chosen`]; one that was asked for in vain is refused by [`Device::resolve`].
+/// Like [`Isa::chosen`]; [`Device::resolve`] refuses an instruction set that is not available.
 pub(crate) fn isa() -> Isa {
     Isa::chosen().unwrap_or_else(|_| Isa::portable())
 }
 
-/// The CPU, if it can do what `CTPIPE_ISA` asks for.
+/// The CPU, if it supports what `CTPIPE_ISA` requests.
 pub(crate) fn cpu() -> Result<Device, Error> {
     match Isa::chosen() {
         Ok(_) => Ok(Device::Cpu),

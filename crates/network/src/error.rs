@@ -1,26 +1,26 @@
-//! What can go wrong with a network outside of its arithmetic.
+//! The errors of a network outside its arithmetic.
 
-/// A failure of this crate.
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not a readable `.safetensors` file.
+    /// The file is not a readable `.safetensors` file.
     #[error("not a usable safetensors file: {0}")]
     Safetensors(String),
-    /// A tensor is not in the file.
+    /// A tensor is missing from the file.
     #[error("the weights have no tensor {name}; do they belong to another architecture?")]
     MissingTensor {
         /// PyTorch's name.
         name: String,
     },
-    /// A tensor in the file is not of this network.
+    /// A tensor in the file does not belong to this network.
     #[error(
-        "the weights have a tensor {name}, which this network has not; do they belong to another architecture?"
+        "the weights have a tensor {name} that this network does not have; do they belong to another architecture?"
     )]
     SurplusTensor {
         /// PyTorch's name.
         name: String,
     },
-    /// A tensor has another shape or type.
+    /// A tensor has a different shape or type.
     #[error("tensor {name} is {found}, expected {expected}")]
     TensorShape {
         /// PyTorch's name.
@@ -30,21 +30,21 @@ pub enum Error {
         /// Type and shape of the architecture.
         expected: String,
     },
-    /// There is no such architecture.
+    /// There is no such network.
     #[error("{0}")]
     Config(String),
-    /// The device asked for is not there.
+    /// The requested device is not available.
     #[error("{0}")]
     Device(String),
-    /// A batch that does not fit together.
+    /// The parts of a batch do not match.
     #[error("{0}")]
     Batch(String),
-    /// A volume has another number of voxels.
+    /// A volume has a different number of voxels.
     #[error("a volume has {found} voxels, the network takes {size} x {size} x {size} = {}", .size.pow(3))]
     VolumeSize {
         /// Edge of the network's volumes.
         size: usize,
-        /// Voxels found.
+        /// Number of voxels found.
         found: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! What moves a network's answer: gradients of the logits' difference. Knows no picture and no noise.
+//! Explains a network's output by gradients of the difference of its logits.
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
@@ -11,19 +11,19 @@ use crate::session::{download, upload};
 use crate::shelf::{Loading, cubes};
 use crate::weights::Weights;
 
-/// What the public type asks of a backend.
+/// What the public type needs from a backend.
 pub(crate) trait Explain {
     /// Edge of a volume.
     fn size(&self) -> usize;
-    /// Volumes that it explains at once.
+    /// Number of volumes that it explains at once.
     fn batch(&self) -> usize;
-    /// By voxel, as many values as were given.
+    /// The gradient for each voxel: as many values as were given.
     fn gradients(&self, values: &[f32]) -> Vec<f32>;
-    /// By voxel of the last block's result, and the edge of that.
+    /// The map for each voxel of the last block's output, and its edge.
     fn cam(&self, values: &[f32]) -> (Vec<f32>, usize);
 }
 
-/// A network on a tape of which only the input is learnt from.
+/// A network on a tape where only the input has gradients.
 pub(crate) struct Explaining<B: AutodiffBackend<InnerBackend: Loading> + Operations> {
     config: Config,
     values: Vec<Tensor<B, 1>>,
@@ -35,8 +35,8 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Explaining<B> {
         Explaining { config: weights.config.clone(), values: upload(weights, &device), device }
     }
 
-    /// By how much the logit of pathology is above that of normal, summed over volumes: no volume's answer depends on
-    /// another's.
+    /// The logit of pathology minus the logit of normal, summed over volumes. The output of one
+    /// volume does not depend on another.
     fn answer(&self, x: Tensor<B, 5>, pass: &mut Pass<'_, B>) -> Tensor<B, 1> {
         let [n, ..] = x.dims();
         let logits = self.config.arch.forward(&self.config, &self.values, x, pass);
@@ -88,9 +88,10 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Explain for Explain
     }
 }
 
-/// A map of `edge³` on a grid of `size³`, linear between its voxels' centres, and as at the outermost beyond them.
+/// Enlarges a map of `edge³` to a grid of `size³`: linear between the centres of its voxels, and
+/// constant beyond the outermost centres.
 pub(crate) fn enlarged(map: &[f32], edge: usize, size: usize) -> Vec<f32> {
-    // Of each place: the voxels on both sides, and the share of the second.
+    // For each place: the voxels on both sides, and the share of the second one.
     let places: Vec<(usize, usize, f32)> = (0..size)
         .map(|at| {
             let place = (at as f32 + 0.5) * edge as f32 / size as f32 - 0.5;
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_map_is_enlarged_about_the_centres_of_its_voxels() {
-        // By hand: 2 voxels to 4 lie at -0.25 (so 0), 0.25, 0.75 and 1.25 (so 1).
+        // By hand: enlarging 2 voxels to 4, these lie at -0.25 (so 0), 0.25, 0.75 and 1.25 (so 1).
         let map: Vec<f32> = (0..8).map(|i| (i % 2) as f32).collect();
         let large = enlarged(&map, 2, 4);
         assert_eq!(large.len(), 64);

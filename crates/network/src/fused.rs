@@ -1,8 +1,8 @@
-//! The operations on the CPU: `ctpipe-kernels` as an extension of Burn's Flex backend, with their own
-//! backward steps on the tape of `Autodiff`.
+//! The operations on the CPU: `ctpipe-kernels` as an extension of Burn's Flex backend, with their
+//! own backward steps on the tape of `Autodiff`.
 //!
-//! Between blocks a tensor lies channels-last in memory, which its strides say; any other operation
-//! of Flex reads it by them.
+//! Between blocks, a tensor is channels-last in memory, and its strides say so. Any other operation
+//! of Flex reads it by its strides.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -16,8 +16,8 @@ use ctpipe_kernels::{Block, Extent, Keep, Layout, Statistics, Volumes, block, bu
 
 use crate::composed;
 use crate::device::{Precision, isa};
-use crate::operations::{BatchStatistics, BlockTensors, Blocked, How, Moved, Operations};
-use crate::optimizer::{Along, By};
+use crate::operations::Operations;
+use crate::signatures::{Along, BatchStatistics, BlockTensors, Blocked, By, How, Moved};
 
 fn primitive<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
     tensor.into_primitive().tensor()
@@ -35,13 +35,13 @@ fn flex(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), FlexLayout::contiguous(shape), DType::F32)
 }
 
-/// Strides of `[N, C, D, H, W]` whose channels lie side by side.
+/// Strides of `[N, C, D, H, W]` with adjacent channels.
 fn channels_last_strides([_, c, d, h, w]: [usize; 5]) -> [isize; 5] {
     let pitch = pitch(c);
     [d * h * w * pitch, 1, h * w * pitch, w * pitch, pitch].map(usize::cast_signed)
 }
 
-/// Values in a layout of the kernels', as a tensor of this shape.
+/// Values in one of the kernels' layouts, as a tensor of this shape.
 fn from_layout(values: Vec<f32>, shape: [usize; 5], layout: Layout) -> FlexTensor {
     let of = match layout {
         Layout::ChannelsFirst => FlexLayout::contiguous(Shape::from(shape)),
@@ -50,7 +50,7 @@ fn from_layout(values: Vec<f32>, shape: [usize; 5], layout: Layout) -> FlexTenso
     FlexTensor::new(Bytes::from_elems(values), of, DType::F32)
 }
 
-/// The values of a tensor of volumes, where they lie in one of the kernels' layouts.
+/// The values of a tensor of volumes, if they are in one of the kernels' layouts.
 fn volumes(tensor: &FlexTensor) -> Option<Volumes<'_>> {
     if let Some(values) = tensor.as_slice::<f32>() {
         return Some(Volumes { values, layout: Layout::ChannelsFirst });
@@ -64,7 +64,7 @@ fn volumes(tensor: &FlexTensor) -> Option<Volumes<'_>> {
     .then_some(Volumes { values, layout: Layout::ChannelsLast })
 }
 
-/// In one of the kernels' layouts.
+/// The tensor in one of the kernels' layouts.
 fn in_layout(tensor: FlexTensor) -> FlexTensor {
     if volumes(&tensor).is_some() { tensor } else { tensor.to_contiguous() }
 }
@@ -72,18 +72,18 @@ fn in_layout(tensor: FlexTensor) -> FlexTensor {
 fn volumes_of(tensor: &FlexTensor) -> Volumes<'_> {
     match volumes(tensor) {
         Some(volumes) => volumes,
-        None => unreachable!("made so by in_layout"),
+        None => unreachable!("in_layout made it so"),
     }
 }
 
 fn slice(tensor: &FlexTensor) -> &[f32] {
     match tensor.as_slice() {
         Some(values) => values,
-        None => unreachable!("made contiguous before"),
+        None => unreachable!("made contiguous above"),
     }
 }
 
-/// Gives the memory of a tensor that nobody else has to the next operation.
+/// Passes the memory of a tensor that nobody else holds to the next operation.
 fn recycle(tensor: FlexTensor) {
     let data = tensor.data_arc();
     drop(tensor);
@@ -92,11 +92,11 @@ fn recycle(tensor: FlexTensor) {
     }
 }
 
-/// A block's learnt tensors on the backend, each contiguous.
+/// The trainable tensors of a block on the backend, each contiguous.
 #[derive(Debug, Clone)]
 struct Learnt {
     weight: FlexTensor,
-    /// Convolution's bias, BatchNorm's weight and bias.
+    /// The convolution's bias, and BatchNorm's weight and bias.
     vectors: [FlexTensor; 3],
     skip: Option<[FlexTensor; 2]>,
 }
@@ -199,7 +199,7 @@ impl Operations for Flex {
             shrink: by.shrink,
         };
         let gradient = primitive(gradient).to_contiguous();
-        // In place where nobody else holds them, which is so between two steps.
+        // In place where nobody else holds the tensors, which is the case between two steps.
         let mut value = primitive(value).to_contiguous();
         let [mut first, mut second] = moments.map(|moment| primitive(moment).to_contiguous());
         ctpipe_kernels::adam::adam(
@@ -245,8 +245,8 @@ fn linear_forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> Fle
     flex(y, Shape::from([n, to]))
 }
 
-/// The backward step of a block; its parents are x, weight, bias, gamma, beta and, with a projection,
-/// that one's weight and bias.
+/// The backward step of a block. Its parents are x, weight, bias, gamma, beta and, with a
+/// projection, the projection's weight and bias.
 #[derive(Debug)]
 struct BlockStep;
 
@@ -289,7 +289,7 @@ impl<const N: usize> Backward<Flex, N> for BlockStep {
     }
 }
 
-/// The backward step of a linear layer; its parents are x, weight and bias.
+/// The backward step of a linear layer. Its parents are x, weight and bias.
 #[derive(Debug)]
 struct LinearStep;
 

@@ -1,11 +1,11 @@
-//! CNN3D on Burn: model, device, loss, training step, inference, weights in and out.
+//! CNN3D on Burn: model, device, loss, training step, inference, and reading and writing weights.
 //!
-//! The public interface is not generic: a [`Device`] picks Burn's backend inside, so that Burn is
-//! instantiated in this crate alone and an edit anywhere else does not pay for it.
+//! The public interface is not generic: a [`Device`] selects Burn's backend internally. Burn is
+//! therefore instantiated only in this crate, and a change anywhere else does not recompile it.
 //!
-//! On a CPU the blocks, the linear layers and Adam are operations of our own (`fused`, on
-//! `ctpipe-kernels`); on any other backend, and for filters that have no kernel, they are composed of
-//! Burn's (`composed`).
+//! On a CPU, the blocks, the linear layers and Adam are our own operations (`fused`, based on
+//! `ctpipe-kernels`). On any other backend, and for filters without a kernel, they are composed of
+//! Burn's operations (`composed`).
 //!
 //! ```
 //! use ctpipe_network::{Batch, Config, Device, Learning, Loss, LossKind, Trainer, Voxels, Weights};
@@ -38,6 +38,7 @@ mod profile;
 mod random;
 mod session;
 mod shelf;
+mod signatures;
 mod state;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -65,7 +66,7 @@ use burn::backend::{Autodiff, Flex};
 use explain::{Explain, Explaining};
 use session::{Infer, Inference, Train, Training};
 
-/// Does something on a device: names its backend and the backend's own device for it.
+/// Runs an expression for a device, with the device's backend and the backend's own device type.
 macro_rules! on {
     ($device:expr, |$backend:ident, $at:ident| $body:expr) => {
         match $device {
@@ -82,54 +83,54 @@ macro_rules! on {
                 $body
             }
             #[cfg(not(feature = "cuda"))]
-            Device::Cuda(_) => return Err(Error::Device("this ctpipe was built without cuda".to_owned())),
+            Device::Cuda(_) => return Err(Error::Device("this ctpipe was built without CUDA".to_owned())),
         }
     };
 }
 
-/// A network that learns.
+/// A network in training.
 pub struct Trainer(Box<dyn Train>);
 
 impl Trainer {
-    /// Starts from `weights` with a fresh optimiser; `seed` is for the dropout masks.
+    /// Starts from `weights` with a new optimiser; `seed` is for the dropout masks.
     ///
     /// # Errors
-    /// When there is no such network, the device is not in this build, or `CTPIPE_ISA` asks for what the
-    /// CPU has not.
+    /// When there is no such network, this build does not support the device, or the CPU does not
+    /// support what `CTPIPE_ISA` requests.
     pub fn new(weights: &Weights, learning: Learning, seed: u64, device: Device) -> Result<Trainer, Error> {
         weights.config().check()?;
         Ok(Trainer(on!(device, |B, at| Box::new(Training::<Autodiff<B>>::new(weights, learning, seed, at)))))
     }
 
-    /// Puts volumes of size³ 16-bit voxels where the device has them at hand, for [`Voxels::Kept`]; their numbers go
-    /// on from those that are there.
+    /// Puts volumes of size³ 16-bit voxels where the device can read them quickly, for
+    /// [`Voxels::Kept`]. Their indices continue after those of the volumes that are already there.
     ///
     /// # Errors
-    /// When a volume has another size.
+    /// When a volume has a different size.
     pub fn keep(&mut self, volumes: &[&[u16]]) -> Result<(), Error> {
         check_sizes(self.0.size(), volumes)?;
         self.0.keep(volumes);
         Ok(())
     }
 
-    /// Forward and backward on a part of a step; [`Trainer::update`] then moves the weights. `labels` are those of
-    /// the whole step, which the loss is the mean over: with a BatchNorm that is frozen, parts of any size add up
-    /// to the gradient of the whole.
+    /// Forward and backward pass on a part of a step; [`Trainer::update`] then updates the weights.
+    /// `labels` are those of the whole step, because the loss is the mean over all of them. With a
+    /// frozen BatchNorm, parts of any size add up to the gradient of the whole step.
     ///
     /// # Errors
-    /// When the batch is empty, not whole, or of volumes of another size.
+    /// When the batch is empty or incomplete, or its volumes have a different size.
     pub fn add(&mut self, batch: &Batch<'_>, loss: &Loss, labels: &[u8]) -> Result<(), Error> {
         batch.check(self.0.size(), self.0.kept())?;
         self.0.add(batch, loss, loss.divisor(labels), None);
         Ok(())
     }
 
-    /// Moves the weights along the gradients that were added since the last time.
+    /// Updates the weights along the gradients that were added since the last update.
     pub fn update(&mut self, lr: f64) {
         self.0.update(lr);
     }
 
-    /// Forgets what was added since the last step, as if it had not been.
+    /// Discards everything that was added since the last step.
     pub fn abandon(&mut self) {
         self.0.abandon();
     }
@@ -144,7 +145,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// The same step, and what it computed on the way: for whoever holds it against another implementation.
+    /// The same step, with its intermediate results, for comparisons with other implementations.
     ///
     /// # Errors
     /// As [`Trainer::add`].
@@ -156,36 +157,36 @@ impl Trainer {
         Ok(seen)
     }
 
-    /// The loss of each step, before its update, since this was asked last. A GPU is waited for.
+    /// The loss of each step since the last call, before the step's update. This waits for a GPU.
     pub fn losses(&mut self) -> Vec<f32> {
         self.0.losses()
     }
 
-    /// As [`Network::logits`], with the weights as they are now (their moving average, if one is kept).
+    /// Like [`Network::logits`], with the current weights (their moving average, if one is kept).
     ///
     /// # Errors
-    /// When a volume has another size.
+    /// When a volume has a different size.
     pub fn logits(&self, voxels: Voxels<'_>) -> Result<Vec<[f32; 2]>, Error> {
         logits(self.0.as_ref(), voxels, self.0.kept())
     }
 
-    /// The weights as they are now (their moving average, if one is kept).
+    /// The current weights (their moving average, if one is kept).
     pub fn weights(&self) -> Weights {
         self.0.weights()
     }
 
-    /// All that it has become, for a checkpoint; between two steps.
+    /// The complete state, for a checkpoint between two steps.
     pub fn state(&self) -> State {
         self.0.state()
     }
 
-    /// Goes on from there: as if it had never stopped.
+    /// Restores a state, so that training continues as if it had never stopped.
     pub fn restore(&mut self, state: &State) {
         self.0.restore(state);
     }
 }
 
-// The memory that steps pass on to each other is of no use to what comes after.
+// The memory that steps pass on to each other is of no use to anything else.
 impl Drop for Trainer {
     fn drop(&mut self) {
         ctpipe_kernels::buffers::clear();
@@ -198,15 +199,15 @@ impl Drop for Network {
     }
 }
 
-/// A network that only answers.
+/// A network for inference only.
 pub struct Network(Box<dyn Infer>);
 
 impl Network {
     /// A network with these weights.
     ///
     /// # Errors
-    /// When there is no such network, the device is not in this build, or `CTPIPE_ISA` asks for what the
-    /// CPU has not.
+    /// When there is no such network, this build does not support the device, or the CPU does not
+    /// support what `CTPIPE_ISA` requests.
     pub fn new(weights: &Weights, device: Device) -> Result<Network, Error> {
         weights.config().check()?;
         Ok(Network(on!(device, |B, at| Box::new(Inference::<B>::new(weights, at)))))
@@ -215,14 +216,13 @@ impl Network {
     /// Two logits for each volume.
     ///
     /// # Errors
-    /// When a volume has another size.
+    /// When a volume has a different size.
     pub fn logits(&self, voxels: Voxels<'_>) -> Result<Vec<[f32; 2]>, Error> {
         logits(self.0.as_ref(), voxels, 0)
     }
 }
 
-/// A network that says what its answer comes from. The answer is by how much the logit of pathology is above that of
-/// normal.
+/// A network that explains its output, which is the logit of pathology minus the logit of normal.
 pub struct Explainer(Box<dyn Explain>);
 
 impl Explainer {
@@ -235,20 +235,21 @@ impl Explainer {
         Ok(Explainer(on!(device, |B, at| Box::new(Explaining::<Autodiff<B>>::new(weights, at)))))
     }
 
-    /// The answer's gradient with respect to each voxel (Simonyan et al. 2014), of volumes of size³ values in 0..1, one
-    /// after the other.
+    /// The gradient of the output with respect to each voxel (Simonyan et al. 2014), for volumes of
+    /// size³ values in 0..1, one after the other.
     ///
     /// # Errors
-    /// When they are no whole volumes.
+    /// When the values do not form whole volumes.
     pub fn gradients(&self, values: &[f32]) -> Result<Vec<f32>, Error> {
         self.by_volume(values, |some, all| all.extend(self.0.gradients(some)))
     }
 
-    /// Grad-CAM (Selvaraju et al. 2017): what comes out of the last block, each channel weighted by the mean of the
-    /// answer's gradient with respect to it, where that speaks for pathology. On the volumes' own grid.
+    /// Grad-CAM (Selvaraju et al. 2017): the output of the last block, each channel weighted by the
+    /// mean of its gradient, where the sum speaks for pathology. The map is enlarged to the grid of
+    /// the volumes.
     ///
     /// # Errors
-    /// When they are no whole volumes.
+    /// When the values do not form whole volumes.
     pub fn grad_cam(&self, values: &[f32]) -> Result<Vec<f32>, Error> {
         self.by_volume(values, |some, all| {
             let (maps, edge) = self.0.cam(some);
@@ -278,10 +279,11 @@ impl Drop for Explainer {
     }
 }
 
-/// Where the time of a step goes on a device: each part by itself on random numbers, medians of `repeats`.
+/// Where the time of a step goes on a device: each part by itself on random numbers, medians of
+/// `repeats`.
 ///
 /// # Errors
-/// When there is no such network, or the device is not in this build.
+/// When there is no such network, or this build does not support the device.
 pub fn layers(
     config: &Config,
     device: Device,
@@ -294,8 +296,8 @@ pub fn layers(
     Ok(on!(device, |B, at| profile::layers::<Autodiff<B>>(config, precision, batch, repeats, &at)))
 }
 
-/// Every kernel that this ctpipe knows at every product of a training step, of those that are chosen by their names; each is
-/// told as soon as it is found.
+/// Every kernel that this ctpipe knows at every product of a training step, if its name is
+/// selected. Each result is reported as soon as it is known.
 ///
 /// # Errors
 /// When there is no such network.
@@ -315,10 +317,10 @@ pub fn trials(
     Ok(())
 }
 
-/// What the network sees of a volume of `size³` voxels, changed so: for whoever wants to look at it.
+/// What the network sees of a volume of `size³` voxels after a change, for looking at it.
 ///
 /// # Errors
-/// When the volume has another size.
+/// When the volume has a different size.
 pub fn render(size: usize, volume: &[u16], change: &Change) -> Result<Vec<f32>, Error> {
     check_sizes(size, &[volume])?;
     let mut values = vec![0.0; volume.len()];

@@ -1,12 +1,12 @@
-//! Focal loss and cross entropy: once on tensors for the gradient, once on the host in f64 for
-//! validation. Knows no network.
+//! Focal loss and cross entropy: once on tensors for the gradient, and once on the host in f64 for
+//! validation.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-/// Which loss.
+/// The kind of loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {
@@ -18,17 +18,17 @@ pub enum LossKind {
 
 /// A loss over two classes.
 ///
-/// Each sample's term is multiplied by the weight of its class. Cross entropy is then divided by
-/// the sum of the weights, as PyTorch does; focal loss by the number of samples.
+/// Each sample's term is multiplied by the weight of its class. As in PyTorch, cross entropy is
+/// then divided by the sum of the weights. Focal loss is divided by the number of samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Loss {
-    /// Which.
+    /// The kind of loss.
     pub kind: LossKind,
-    /// Focal loss: weight of class 1; class 0 has the rest to 1.
+    /// Focal loss: weight of class 1; class 0 has 1 minus this.
     pub alpha: f32,
-    /// Focal loss: how strongly well-classified samples are turned down.
+    /// Focal loss: how strongly well-classified samples are weighted down.
     pub gamma: f32,
-    /// Weight of class 0 and of class 1.
+    /// Weights of class 0 and class 1.
     pub class_weights: [f32; 2],
     /// This share of each label is spread evenly over both classes (Szegedy et al. 2016).
     pub label_smoothing: f32,
@@ -41,12 +41,13 @@ impl Default for Loss {
     }
 }
 
-/// Nearer than this to 0 a probability is not raised to a power: the derivative of one below 1 is infinite there.
+/// Smallest distance from 0 at which a probability is raised to a power: for an exponent below 1,
+/// the derivative at 0 is infinite.
 const LEAST: f32 = 1e-7;
 
 impl Loss {
-    /// What multiplies a class's term of a sample, whatever its logits: the smoothed label times the weight of
-    /// the class, as `torch.nn.CrossEntropyLoss(weight, label_smoothing)` has it.
+    /// The factor of each class's term of a sample, independent of its logits: the smoothed label
+    /// times the weight of the class, as in `torch.nn.CrossEntropyLoss(weight, label_smoothing)`.
     fn targets(&self, label: u8) -> [f32; 2] {
         let even = self.label_smoothing / 2.0;
         [0, 1].map(|class| {
@@ -64,8 +65,8 @@ impl Loss {
         alpha * self.class_weights[usize::from(label.min(1))]
     }
 
-    /// What the sum over samples of these labels is divided by. For a step that is made of several batches, the
-    /// labels of all of them.
+    /// The divisor of the sum over samples with these labels. For a step that consists of several
+    /// batches, it takes the labels of all of them.
     pub(crate) fn divisor(&self, labels: &[u8]) -> f32 {
         match self.kind {
             LossKind::Focal => labels.len() as f32,
@@ -73,7 +74,7 @@ impl Loss {
         }
     }
 
-    /// Summed loss of logits `[N, 2]` over `divisor`, with its gradient: `[1]`.
+    /// Summed loss of logits `[N, 2]` divided by `divisor`, with its gradient: `[1]`.
     pub(crate) fn on_device<B: Backend>(
         &self,
         logits: Tensor<B, 2>,
@@ -106,7 +107,7 @@ impl Loss {
                         LossKind::CrossEntropy => 1.0,
                         LossKind::Focal => (1.0 - log_p[class].exp()).max(0.0).powf(f64::from(self.gamma)),
                     };
-                    // No weight is no term, even of an infinite logarithm.
+                    // A weight of zero means no term, even where the logarithm is infinite.
                     if targets[class] == 0.0 {
                         0.0
                     } else {

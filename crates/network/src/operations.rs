@@ -1,41 +1,12 @@
-//! What the network asks of a backend beyond Burn's own operations. Every backend has them in the
-//! composed form; one with kernels of its own answers with those.
+//! The operations that the network needs from a backend in addition to Burn's own. By default they
+//! are composed; a backend with its own kernels overrides them.
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use crate::composed;
 use crate::device::Precision;
-use crate::optimizer::{Along, By};
-
-/// The tensors of one block.
-pub(crate) struct BlockTensors<B: Backend> {
-    /// `[to, from, k, k, k]` and `[to]`.
-    pub(crate) conv: (Tensor<B, 5>, Tensor<B, 1>),
-    /// BatchNorm's weight and bias.
-    pub(crate) affine: [Tensor<B, 1>; 2],
-    /// BatchNorm's running mean and variance.
-    pub(crate) running: [Tensor<B, 1>; 2],
-    /// `[to, from, 1, 1, 1]` and `[to]` of the projection.
-    pub(crate) skip: Option<(Tensor<B, 5>, Tensor<B, 1>)>,
-}
-
-/// How a block is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct How {
-    /// Normalise by the batch, and say what its statistics were.
-    pub(crate) training: bool,
-    /// Nothing but a reshape follows: the output is wanted as `[N, C, D, H, W]` in memory too.
-    pub(crate) last: bool,
-    /// Of convolutions and products, where the backend has a choice.
-    pub(crate) precision: Precision,
-}
-
-/// Mean and unbiased variance of a batch, `[channels]` each, for the running statistics.
-pub(crate) type BatchStatistics<B> = [Tensor<B, 1>; 2];
-
-/// What comes out of a block.
-pub(crate) type Blocked<B> = (Tensor<B, 5>, Option<BatchStatistics<B>>);
+use crate::signatures::{Along, BlockTensors, Blocked, By, How, Moved};
 
 /// A backend on which CNN3D runs.
 pub(crate) trait Operations: Backend {
@@ -79,6 +50,3 @@ pub(crate) trait Operations: Backend {
         (gradient.clone() * gradient).sum()
     }
 }
-
-/// A value and its two moments.
-pub(crate) type Moved<B> = (Tensor<B, 1>, [Tensor<B, 1>; 2]);

@@ -1,11 +1,12 @@
-//! Optimisers: Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019) and SGD with momentum, as `torch.optim`
-//! has them; the clipping of gradients and the moving average of weights around them. Knows no network.
+//! Optimisers as in `torch.optim`: Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019)
+//! and SGD with momentum, together with gradient clipping and the moving average of the weights.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::device::Precision;
 use crate::operations::Operations;
+use crate::signatures::{Along, By};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -13,37 +14,37 @@ const EPSILON: f64 = 1e-8;
 /// `torch.nn.utils.clip_grad_norm_` adds this to the norm.
 const NORM_EPSILON: f64 = 1e-6;
 
-/// Which optimiser.
+/// The kind of optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
-    /// The decay of weights is added to the gradient.
+    /// Adam, with weight decay added to the gradient.
     #[default]
     Adam,
-    /// The weights decay apart from the gradient.
+    /// Adam, with weight decay apart from the gradient.
     AdamW,
-    /// Momentum without dampening.
+    /// SGD with momentum and without dampening.
     Sgd,
 }
 
-/// How weights learn.
+/// How weights are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Learning {
-    /// Which optimiser.
+    /// The kind of optimiser.
     pub optimizer: OptimizerKind,
-    /// SGD: share of the last step that goes on.
+    /// SGD: share of the previous step that continues.
     pub momentum: f64,
-    /// L2 (Adam, SGD) or decoupled decay (AdamW).
+    /// L2 penalty (Adam, SGD) or decoupled weight decay (AdamW).
     pub weight_decay: f64,
-    /// Biases and BatchNorm's weights decay, too.
+    /// Whether biases and BatchNorm's weights decay as well.
     pub decay_all: bool,
-    /// The gradient as a whole is made no longer than this; 0 for as long as it is.
+    /// Maximum length of the whole gradient; 0 for no limit.
     pub clip_norm: f64,
-    /// Decay of the moving average of the weights, which then is what answers; 0 for none.
+    /// Decay of the moving average of the weights, which is then used for inference; 0 for none.
     pub ema_decay: f64,
-    /// BatchNorm keeps its running statistics and normalises by them.
+    /// Whether BatchNorm keeps its running statistics and normalises with them.
     pub freeze_norm: bool,
-    /// In what a GPU multiplies.
+    /// Precision of multiplication on a GPU.
     pub precision: Precision,
 }
 
@@ -63,37 +64,15 @@ impl Default for Learning {
 }
 
 impl Learning {
-    /// The moving average's decay at its `update`-th update: less at first, so that the start is forgotten.
+    /// The decay of the moving average at its update number `update`. It is smaller at first, so
+    /// that the initial weights are forgotten.
     pub(crate) fn ema_decay_at(&self, update: u64) -> f64 {
         let update = update as f64;
         self.ema_decay.min((1.0 + update) / (10.0 + update))
     }
 }
 
-/// The numbers of one step of Adam.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct By {
-    pub(crate) beta1: f64,
-    pub(crate) beta2: f64,
-    pub(crate) epsilon: f64,
-    pub(crate) weight_decay: f64,
-    /// What values are multiplied by first: less than 1 for AdamW.
-    pub(crate) shrink: f64,
-    /// Learning rate over `1 - beta1^t`.
-    pub(crate) step_size: f64,
-    /// `sqrt(1 - beta2^t)`.
-    pub(crate) correction: f64,
-}
-
-/// The numbers of one step of SGD.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Along {
-    pub(crate) lr: f64,
-    pub(crate) momentum: f64,
-    pub(crate) weight_decay: f64,
-}
-
-/// What an optimiser remembers of a tensor.
+/// What an optimiser remembers for a tensor.
 #[derive(Clone)]
 pub(crate) enum Memory<B: Operations> {
     /// First and second moment.
@@ -102,18 +81,18 @@ pub(crate) enum Memory<B: Operations> {
     Velocity(Tensor<B, 1>),
 }
 
-/// An optimiser with what it remembers of each tensor.
+/// An optimiser, with what it remembers for each tensor.
 pub(crate) struct Optimizer<B: Operations> {
     learning: Learning,
-    /// Whether a tensor decays.
+    /// Whether each tensor decays.
     decays: Vec<bool>,
     pub(crate) memory: Vec<Option<Memory<B>>>,
-    /// Steps taken.
+    /// Number of steps taken.
     pub(crate) steps: u64,
 }
 
 impl<B: Operations> Optimizer<B> {
-    /// `weights`: for each tensor, whether it is one that decays anyway.
+    /// `weights` says for each tensor whether it always decays.
     pub(crate) fn new(learning: Learning, weights: &[bool]) -> Optimizer<B> {
         Optimizer {
             learning,
@@ -123,7 +102,7 @@ impl<B: Operations> Optimizer<B> {
         }
     }
 
-    /// The values after one step; those without a gradient stay.
+    /// The values after one step; values without a gradient stay unchanged.
     pub(crate) fn step(
         &mut self,
         values: Vec<Tensor<B, 1>>,
@@ -184,8 +163,8 @@ fn move_along<B: Operations>(
     value
 }
 
-/// All gradients together made no longer than `most`, as `torch.nn.utils.clip_grad_norm_` does; the norm stays on
-/// the device.
+/// Scales all gradients together to a length of at most `most`, as `torch.nn.utils.clip_grad_norm_`
+/// does; the norm stays on the device.
 fn clip<B: Operations>(gradients: Vec<Option<Tensor<B, 1>>>, most: f64) -> Vec<Option<Tensor<B, 1>>> {
     let squares = gradients.iter().flatten().map(|gradient| B::sum_of_squares(gradient.clone()));
     let Some(total) = squares.reduce(|a, b| a + b) else { return gradients };
@@ -195,7 +174,7 @@ fn clip<B: Operations>(gradients: Vec<Option<Tensor<B, 1>>>, most: f64) -> Vec<O
         .map(|gradient| {
             let gradient = gradient?;
             let [len] = gradient.dims();
-            // One value a row, which every backend has a fast path for.
+            // One value for each row, which every backend has a fast path for.
             Some((gradient.reshape([1, len]) * factor.clone().reshape([1, 1])).reshape([len]))
         })
         .collect()

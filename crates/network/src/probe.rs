@@ -1,10 +1,10 @@
-//! Is there what CUDA needs? Looked for in the file system, since asking the driver's library where it is missing, or
-//! compiling a kernel without the toolkit, ends in a panic.
+//! Checks in the file system whether CUDA's requirements are met. Calling the driver's library
+//! where it is missing, or compiling a kernel without the toolkit, ends in a panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where libraries are besides the toolkit's own folder.
+/// Where libraries are found, in addition to the toolkit's own folder.
 const LIBRARIES: [&str; 7] = [
     "usr/lib/x86_64-linux-gnu",
     "usr/lib/aarch64-linux-gnu",
@@ -14,10 +14,10 @@ const LIBRARIES: [&str; 7] = [
     "usr/local/nvidia/lib64",
     "usr/lib",
 ];
-/// Where the toolkit is, as CubeCL looks for it.
+/// Where the toolkit is found; CubeCL looks in the same places.
 const TOOLKITS: [&str; 2] = ["usr/local/cuda", "opt/cuda"];
 
-/// What the environment says of CUDA.
+/// The environment variables that concern CUDA.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     /// `CUDA_VISIBLE_DEVICES`.
@@ -29,7 +29,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Of this process. Where work is done, not what comes of it.
+    /// The environment of this process. It affects where work is done, and not its result.
     #[allow(clippy::disallowed_methods)]
     pub(crate) fn of_this_process() -> Environment {
         let folders = std::env::var_os("LD_LIBRARY_PATH");
@@ -41,7 +41,7 @@ impl Environment {
     }
 }
 
-/// Why the GPU with this index cannot be used, or `None`; `root` is `/`.
+/// Why the GPU with this index cannot be used, or `None` if it can; `root` is `/`.
 pub(crate) fn missing(root: &Path, environment: &Environment, index: usize) -> Option<String> {
     let gpus = gpus(root);
     if gpus == 0 {
@@ -71,14 +71,14 @@ pub(crate) fn missing(root: &Path, environment: &Environment, index: usize) -> O
     }
     if toolkit.is_none() || !has("libnvrtc.so") {
         return Some(
-            "there is a GPU, but not the CUDA toolkit that its kernels are compiled with: install it, or set CUDA_PATH"
+            "there is a GPU, but not the CUDA toolkit that compiles its kernels: install it, or set CUDA_PATH"
                 .to_owned(),
         );
     }
     None
 }
 
-/// GPUs that have a device file.
+/// Number of GPUs that have a device file.
 fn gpus(root: &Path) -> usize {
     let entries = fs::read_dir(root.join("dev")).into_iter().flatten().flatten();
     let is_gpu = |name: &str| {

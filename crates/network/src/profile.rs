@@ -1,4 +1,4 @@
-//! Where the time of a step goes, layer by layer, on any backend. For benches.
+//! Measures the time of each part of a step on any backend, for benchmarks.
 
 use std::time::Instant;
 
@@ -8,27 +8,28 @@ use burn::tensor::{Tensor, TensorData};
 use crate::arch::Pass;
 use crate::config::{BLOCKS, Config};
 use crate::device::Precision;
-use crate::operations::{BlockTensors, How, Operations};
+use crate::operations::Operations;
 use crate::optimizer::{Learning, Optimizer};
 use crate::random::{Purpose, Stream};
 use crate::shelf::{Loading, Shelf as _};
+use crate::signatures::{BlockTensors, How};
 use crate::{Change, Noise, Voxels};
 
-/// What one part of a step takes, in seconds: medians.
+/// Median times of one part of a step, in seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
     /// `block 1`, `fc1`, ...
     pub name: String,
-    /// Its forward pass alone.
+    /// The forward pass alone.
     pub forward: f64,
-    /// Forward and backward; `None` for what has no backward pass.
+    /// Forward and backward pass; `None` for parts without a backward pass.
     pub both: Option<f64>,
 }
 
-/// A median of seconds; the device has finished each time.
+/// Median time in seconds; the device is waited for each time.
 fn timed<B: Backend>(device: &B::Device, repeats: usize, mut work: impl FnMut()) -> f64 {
     let mut seconds = Vec::new();
-    // Kernels are compiled and chosen in the first two.
+    // The first two runs compile and select kernels.
     for _ in 0..repeats + 2 {
         let _ = B::sync(device);
         let start = Instant::now();
@@ -41,7 +42,7 @@ fn timed<B: Backend>(device: &B::Device, repeats: usize, mut work: impl FnMut())
     seconds[seconds.len() / 2]
 }
 
-/// Draws tensors.
+/// Draws random tensors.
 struct Draw<'a, B: Backend>(Stream, &'a B::Device);
 
 impl<B: Backend> Draw<'_, B> {
@@ -52,7 +53,7 @@ impl<B: Backend> Draw<'_, B> {
     }
 }
 
-/// Each part of a step on `batch` volumes, by itself on random numbers.
+/// Measures each part of a step on `batch` volumes, by itself on random numbers.
 pub(crate) fn layers<B: AutodiffBackend<InnerBackend: Loading> + Operations>(
     config: &Config,
     precision: Precision,
@@ -109,7 +110,7 @@ pub(crate) fn layers<B: AutodiffBackend<InnerBackend: Loading> + Operations>(
     found
 }
 
-/// Cutting a batch from the shelf with every change at once.
+/// Cuts a batch from the shelf with every change at once.
 fn loading<B: Loading>(config: &Config, batch: usize, repeats: usize, device: &B::Device) -> Layer {
     let volume: Vec<u16> = (0..config.voxels()).map(|i| (i * 7919 % 65_536) as u16).collect();
     let mut shelf = B::Shelf::default();
@@ -134,7 +135,7 @@ fn optimizer<B: Operations>(config: &Config, repeats: usize, device: &B::Device)
     Layer { name: "optimizer".to_owned(), forward: timed::<B>(device, repeats, step), both: None }
 }
 
-/// All of the forward pass, as when the network only answers.
+/// The whole forward pass, as in inference.
 fn whole_forward<B: Operations>(
     config: &Config,
     precision: Precision,

@@ -1,21 +1,21 @@
-//! The random streams of training: each a ChaCha8 of (seed, purpose), so that drawing more from
-//! one never shifts another. Knows no tensor.
+//! The random streams of training. Each is a ChaCha8 generator of (seed, purpose), so drawing more
+//! from one stream never shifts another.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What a stream is for.
+/// The purpose of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Weights at the start.
+    /// Initial weights.
     Weights = 1,
     /// Dropout masks.
     Dropout = 2,
-    /// Which samples make up an epoch, and in which order.
+    /// The samples of an epoch and their order.
     Sampler = 3,
-    /// How volumes are changed on their way into the network.
+    /// Changes to volumes on their way into the network.
     Augmentation = 4,
-    /// Noise under which a network's answer is explained.
+    /// Noise for explaining a network's output.
     Explanation = 5,
 }
 
@@ -24,13 +24,13 @@ pub enum Purpose {
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
-    /// The stream of a seed and purpose.
+    /// The stream for a seed and a purpose.
     pub fn new(seed: u64, purpose: Purpose) -> Stream {
         Stream::at(seed, purpose, 0)
     }
 
-    /// One of many streams of a purpose, by its number (an epoch, a batch; less than 2^56): where a training goes
-    /// on after an interruption, nothing has to be known of what was drawn before.
+    /// One of many streams of a purpose, by its number (an epoch or a batch; less than 2^56). A
+    /// training that resumes after an interruption does not need to know what was drawn before.
     pub fn at(seed: u64, purpose: Purpose, number: u64) -> Stream {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream((number << 8) | purpose as u64);
@@ -74,13 +74,14 @@ impl Stream {
     }
 }
 
-/// Sine and cosine, the same bits on every machine, which the C library's are not.
+/// Sine and cosine with the same bits on every machine, which the C library does not guarantee.
 pub fn sin_cos(angle: f64) -> (f64, f64) {
     use std::f64::consts::FRAC_PI_2;
     let quarters = (angle / FRAC_PI_2).round();
     let x = angle - quarters * FRAC_PI_2;
     let square = x * x;
-    // Taylor, to well below a double's last digit for |x| <= pi/4; from the smallest term.
+    // Taylor series, accurate to well below the last digit of a double for |x| <= pi/4, starting
+    // from the smallest term.
     let series = |first: u32| {
         (0..10).rev().fold(1.0, |sum, k| {
             let n = f64::from(first + 2 * k);

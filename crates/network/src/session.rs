@@ -1,4 +1,4 @@
-//! A network at work on one backend: training steps and inference. The only file in which the
+//! A network on one backend: training steps and inference. This is the only file in which the
 //! generic backend meets the public, non-generic types.
 
 use std::collections::BTreeMap;
@@ -11,59 +11,60 @@ use crate::batch::{Batch, Voxels};
 use crate::config::{Config, Slot};
 use crate::device::Precision;
 use crate::loss::Loss;
-use crate::operations::{BatchStatistics, Operations};
+use crate::operations::Operations;
 use crate::optimizer::{Learning, Memory, Optimizer};
 use crate::random::{Purpose, Stream};
 use crate::shelf::{Loading, Shelf as _};
+use crate::signatures::BatchStatistics;
 use crate::state::{Counts, State};
 use crate::weights::Weights;
 
 /// PyTorch's BatchNorm default: the share of the new batch in the running statistics.
 const MOMENTUM: f32 = 0.1;
 
-/// What the public types ask of a backend.
+/// What the public types need from a backend.
 pub(crate) trait Infer {
     /// Edge of a volume.
     fn size(&self) -> usize;
-    /// Volumes that it answers at once.
+    /// Number of volumes that it processes at once.
     fn batch(&self) -> usize;
     /// Logits of volumes, `num_classes` each.
     fn logits(&self, voxels: Voxels<'_>) -> Vec<f32>;
 }
 
-/// What the trainer asks of a backend.
+/// What the trainer needs from a backend.
 pub(crate) trait Train: Infer {
     /// Puts volumes on the device's shelf.
     fn keep(&mut self, volumes: &[&[u16]]);
-    /// Volumes on it.
+    /// Number of volumes on the shelf.
     fn kept(&self) -> usize;
-    /// Forward and backward on a batch; its gradients are added to those of the step. What it computed on the way
-    /// goes to `seen`, if asked for.
+    /// Forward and backward pass on a batch; its gradients are added to those of the step.
+    /// Intermediate results go to `seen`, if requested.
     fn add(&mut self, batch: &Batch<'_>, loss: &Loss, divisor: f32, seen: Option<&mut Seen>);
-    /// Moves the weights along the gradients that were added.
+    /// Updates the weights along the gradients that were added.
     fn update(&mut self, lr: f64);
-    /// Forgets what was added since the last step, as if it had not been.
+    /// Discards everything that was added since the last step.
     fn abandon(&mut self);
-    /// The loss of each step since this was asked last.
+    /// The loss of each step since the last call.
     fn losses(&mut self) -> Vec<f32>;
-    /// The weights that answer.
+    /// The weights used for inference.
     fn weights(&self) -> Weights;
-    /// All of it.
+    /// The complete state.
     fn state(&self) -> State;
-    /// Goes on from there.
+    /// Restores a state.
     fn restore(&mut self, state: &State);
 }
 
-/// What a step computed on the way to the new weights.
+/// The intermediate results of a step.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// Two a volume, before the step.
+    /// Two logits for each volume, before the step.
     pub logits: Vec<f32>,
-    /// By PyTorch's name of the tensor.
+    /// Gradients by PyTorch's name of the tensor.
     pub gradients: BTreeMap<String, Vec<f32>>,
 }
 
-/// A network that only answers.
+/// A network for inference only.
 pub(crate) struct Inference<B: Loading> {
     config: Config,
     values: Vec<Tensor<B, 1>>,
@@ -93,26 +94,27 @@ impl<B: Loading> Infer for Inference<B> {
     }
 }
 
-/// What a batch changes besides gradients: running statistics by slot, batches behind them, batches seen.
+/// What a batch changes besides gradients: running statistics by slot, the number of batches in
+/// them, and the number of batches seen.
 type Before<B> = (Vec<(usize, Tensor<B, 1>)>, i64, u64);
 
-/// A network that learns.
+/// A network in training.
 pub(crate) struct Training<B: AutodiffBackend<InnerBackend: Loading> + Operations> {
     config: Config,
     learning: Learning,
-    /// On the inner backend; put on the tape anew for each batch.
+    /// The weights on the inner backend; they are put on the tape anew for each batch.
     values: Vec<Tensor<B::InnerBackend, 1>>,
-    /// Their moving average, where one is asked for.
+    /// The moving average of the weights, where one is kept.
     average: Option<Vec<Tensor<B::InnerBackend, 1>>>,
     learnt: Vec<bool>,
-    /// Of the batches since the last step.
+    /// The gradients of the batches since the last step.
     gradients: Vec<Option<Tensor<B::InnerBackend, 1>>>,
     optimizer: Optimizer<B::InnerBackend>,
-    /// Behind the running statistics.
+    /// Number of batches in the running statistics.
     tracked: i64,
     batches: u64,
     seed: u64,
-    /// Running statistics and counts as they were after the last step, once a batch has been added.
+    /// Running statistics and counts after the last step, once a batch has been added.
     before: Option<Before<B::InnerBackend>>,
     /// Loss of the batches since the last step.
     partial: Option<Tensor<B::InnerBackend, 1>>,
@@ -146,7 +148,7 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Training<B> {
 
     fn follow(&mut self, seen: Vec<BatchStatistics<B>>) {
         let running: Vec<usize> = (0..self.values.len()).filter(|&i| !self.learnt[i]).collect();
-        // Slots hold running mean and variance of each block side by side.
+        // The slots of each block hold running mean and variance side by side.
         for (pair, new) in running.chunks(2).zip(seen) {
             for (&index, new) in pair.iter().zip(new) {
                 let old = self.values[index].clone();
@@ -206,8 +208,8 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<
             .collect();
         let x =
             B::InnerBackend::load(&self.shelf, batch.voxels, batch.changes, self.config.size, &self.device);
-        // Drawn on the host, so that every backend drops the same; anew for each batch, so that nothing has to be
-        // remembered of it.
+        // Drawn on the host, so that every backend drops the same values; a new stream for each
+        // batch, so that no state of it has to be kept.
         let mut stream = Stream::at(self.seed, Purpose::Dropout, self.batches);
         let rate = self.config.dropout_rate as f32;
         let keep = 1.0 / (1.0 - rate);
@@ -251,7 +253,7 @@ impl<B: AutodiffBackend<InnerBackend: Loading> + Operations> Train for Training<
 
     fn update(&mut self, lr: f64) {
         let gradients = self.gradients.iter_mut().map(Option::take).collect();
-        // The tape is gone by now: the values are nobody else's, and are changed in place.
+        // The tape no longer exists: nobody else holds the values, and they are changed in place.
         self.values = self.optimizer.step(std::mem::take(&mut self.values), gradients, lr);
         if let Some(average) = &mut self.average {
             let decay = self.learning.ema_decay_at(self.optimizer.steps);

@@ -1,4 +1,4 @@
-//! Volumes to tensors: read from memory or from a shelf on the device, changed on the way. Knows no network.
+//! Volumes as tensors: read from memory or from a shelf on the device, and changed on the way.
 
 use burn::backend::Flex;
 use burn::tensor::backend::Backend;
@@ -11,20 +11,20 @@ use crate::operations::Operations;
 
 /// Volumes that stay on the device as 16-bit integers.
 pub(crate) trait Shelf<B: Backend>: Default {
-    /// Puts more there; numbers go on from those that are there.
+    /// Adds volumes; their indices continue after those of the volumes that are already there.
     fn keep(&mut self, volumes: &[&[u16]], device: &B::Device);
-    /// Volumes that are there.
+    /// Number of volumes on the shelf.
     fn len(&self) -> usize;
 }
 
-/// A backend that volumes are brought to.
+/// A backend that volumes can be loaded to.
 pub(crate) trait Loading: Operations {
-    /// What it keeps volumes in.
+    /// The type that stores volumes.
     type Shelf: Shelf<Self>;
-    /// Volumes that go through a network at once when it only answers.
+    /// Number of volumes that go through the network at once in inference.
     const INFERENCE_BATCH: usize;
 
-    /// `[N, 1, size, size, size]` in 0..1, changed as `changes` say (empty: not at all).
+    /// Loads `[N, 1, size, size, size]` in 0..1, changed by `changes` (none if empty).
     fn load(
         shelf: &Self::Shelf,
         voxels: Voxels<'_>,
@@ -70,7 +70,7 @@ impl Loading for Flex {
     }
 }
 
-/// Rendered by the CPU.
+/// Renders volumes on the CPU.
 pub(crate) fn from_host<B: Backend>(
     volumes: &[&[u16]],
     changes: &[Change],
@@ -82,7 +82,7 @@ pub(crate) fn from_host<B: Backend>(
     cubes(values, size, device)
 }
 
-/// Values of whole volumes as a tensor.
+/// The values of whole volumes as a tensor.
 pub(crate) fn cubes<B: Backend>(values: Vec<f32>, size: usize, device: &B::Device) -> Tensor<B, 5> {
     let n = values.len() / size.pow(3);
     Tensor::from_data(TensorData::new(values, [n, 1, size, size, size]), device)

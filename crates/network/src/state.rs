@@ -1,35 +1,37 @@
-//! All that a training network is, on the host: what a checkpoint holds of it. Knows no file.
+//! The complete state of a network in training, on the host: what a checkpoint holds.
 
 use serde::{Deserialize, Serialize};
 
 use crate::weights::Weights;
 
-/// How far a network has come.
+/// The progress of a training.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Steps of the optimiser.
+    /// Number of steps of the optimiser.
     pub steps: u64,
-    /// Batches seen: more than steps where gradients are accumulated.
+    /// Number of batches seen; more than steps where gradients are accumulated.
     pub batches: u64,
-    /// Batches behind the running statistics, those of the weights at the start included.
+    /// Number of batches in the running statistics, including those of the initial weights.
     pub tracked: i64,
 }
 
-/// What an optimiser remembers, by tensor in the order of the network's slots.
+/// The state of a training; tensors are in the order of the network's slots.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// As they are while learning, the running statistics among them.
+    /// The weights in training, including the running statistics.
     pub weights: Weights,
-    /// Their moving average, where one is kept.
+    /// The moving average of the weights, where one is kept.
     pub average: Option<Weights>,
-    /// Adam's two moments, or SGD's velocity; none of a tensor that has not moved yet.
+    /// Adam's two moments or SGD's velocity for each tensor; empty for a tensor that has not moved
+    /// yet.
     pub memory: Vec<Vec<Vec<f32>>>,
-    /// How far it has come.
+    /// The progress of the training.
     pub counts: Counts,
 }
 
 impl State {
-    /// Every tensor of it with a name, `weights.NAME`, `average.NAME` or `memory.K.NAME`, and its shape.
+    /// Every tensor of the state with its name (`weights.NAME`, `average.NAME` or `memory.K.NAME`)
+    /// and its shape.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>, &[f32])> {
         let slots = self.weights.config().slots();
         let mut all = Vec::new();
@@ -49,7 +51,7 @@ impl State {
     /// The state of a network like `like`, from its named tensors.
     ///
     /// # Errors
-    /// The name of a tensor that is missing or of another length.
+    /// The name of a tensor that is missing or has a different length.
     pub fn from_tensors(
         like: &Weights,
         counts: Counts,

@@ -1,18 +1,18 @@
-//! The fused operations against the composed form, on the same tape and the same numbers.
+//! Compares the fused operations with the composed form, on the same tape and the same numbers.
 
 use burn::backend::flex::FlexDevice;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Shape, Tensor, TensorData};
 
 use crate::composed;
-use crate::operations::{BlockTensors, How, Operations};
-use crate::optimizer::By;
+use crate::operations::Operations;
 use crate::random::{Purpose, Stream};
+use crate::signatures::{BlockTensors, By, How};
 use crate::{Batch, Config, Device, Learning, Loss, Network, Precision, Trainer, Voxels, Weights};
 
 type Taped = Autodiff<Flex>;
 
-/// Draws tensors in a row, the same each time.
+/// Draws a series of tensors, the same each time.
 struct Draw(Stream);
 
 impl Draw {
@@ -31,14 +31,14 @@ fn values<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f32> {
     tensor.into_data().to_vec().unwrap()
 }
 
-/// Largest difference over largest value.
+/// The largest difference divided by the largest value.
 fn error(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(1e-30_f32, |a, b| a.max(b.abs()));
     found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
 }
 
-/// Output, the statistics seen and every gradient of one block.
+/// The output, the statistics and every gradient of one block.
 fn block(fused: bool, edge: usize, from: usize, residual: bool, how: How) -> Vec<Vec<f32>> {
     let to = 5;
     let mut draw = Draw::new();
@@ -63,8 +63,8 @@ fn block(fused: bool, edge: usize, from: usize, residual: bool, how: How) -> Vec
     all.extend(seen.into_iter().flatten().map(|tensor| values(tensor.inner())));
     all.push(values(x.grad(&gradients).unwrap()));
     all.push(values(weight.grad(&gradients).unwrap()));
-    // The convolution's bias has no gradient in front of a BatchNorm that normalises by the batch;
-    // the composed form leaves a rounding error there.
+    // The convolution's bias has no gradient before a BatchNorm that normalises with the batch; the
+    // composed form leaves a rounding error there.
     let skipped = usize::from(how.training);
     all.extend(vectors[skipped..].iter().map(|vector| values(vector.grad(&gradients).unwrap())));
     if residual {

@@ -1,5 +1,5 @@
-//! Weights on the host and in `model.safetensors`, under PyTorch's names and shapes. Knows no
-//! tensor library.
+//! Weights on the host and in `model.safetensors`, under PyTorch's names and shapes, independent of
+//! any tensor library.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,19 +14,19 @@ use crate::random::{Purpose, Stream};
 pub struct Weights {
     pub(crate) config: Config,
     pub(crate) values: Vec<Vec<f32>>,
-    /// Training steps behind the running statistics (PyTorch's `num_batches_tracked`).
+    /// Number of training steps in the running statistics (PyTorch's `num_batches_tracked`).
     pub(crate) steps: i64,
 }
 
 impl Weights {
-    /// Freshly drawn weights: the same for the same seed, on every machine.
+    /// Newly drawn weights: the same for the same seed, on every machine.
     pub fn init(config: &Config, seed: u64) -> Weights {
         let mut stream = Stream::new(seed, Purpose::Weights);
         let values = config.slots().iter().map(|slot| draw(slot, &mut stream)).collect();
         Weights { config: config.clone(), values, steps: 0 }
     }
 
-    /// The architecture that they belong to.
+    /// The configuration of the network that they belong to.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -38,24 +38,24 @@ impl Weights {
         self.values.get(index).map(Vec::as_slice)
     }
 
-    /// Every tensor under its PyTorch name.
+    /// Every tensor with its PyTorch name.
     pub fn named(&self) -> impl Iterator<Item = (String, &[f32])> {
         self.shaped().map(|(name, _, values)| (name, values))
     }
 
-    /// The same with their shapes.
+    /// The same with the shapes of the tensors.
     pub fn shaped(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
         let slots = self.config.slots().into_iter();
         slots.zip(&self.values).map(|(slot, values)| (slot.name, slot.shape, values.as_slice()))
     }
 
-    /// Batches behind the running statistics (PyTorch's `num_batches_tracked`).
+    /// Number of batches in the running statistics (PyTorch's `num_batches_tracked`).
     pub fn tracked(&self) -> i64 {
         self.steps
     }
 
-    /// The same network with other values and so many batches behind them, `None` where a value is missing or of
-    /// another length.
+    /// The same network with different values and this number of batches in them; `None` where a
+    /// value is missing or has a different length.
     pub fn with_named(
         &self,
         tracked: i64,
@@ -69,7 +69,7 @@ impl Weights {
     /// The bytes of a `.safetensors` file that PyTorch's module of the same shape loads.
     ///
     /// # Errors
-    /// When the format's writer refuses.
+    /// When the writer of the format refuses.
     pub fn to_safetensors(&self) -> Result<Vec<u8>, Error> {
         let slots = self.config.slots();
         let steps = self.steps.to_le_bytes();
@@ -87,7 +87,8 @@ impl Weights {
         safetensors::serialize(views, None::<HashMap<String, String>>).map_err(Error::safetensors)
     }
 
-    /// Edge of the volumes that the weights in a file are for, if all else about them is as in `config`.
+    /// Edge of the volumes that the weights in a file are for, if they match `config` in everything
+    /// else.
     pub fn size_in(bytes: &[u8], config: &Config) -> Option<usize> {
         let file = SafeTensors::deserialize(bytes).ok()?;
         let prefix = prefix(&file);
@@ -96,18 +97,19 @@ impl Weights {
             .size_with(config, |name| Some(file.tensor(&format!("{prefix}{name}")).ok()?.shape().to_vec()))
     }
 
-    /// Reads weights of the given architecture.
+    /// Reads weights for the given configuration.
     ///
     /// # Errors
-    /// When the file is not one, or a tensor is missing, of another shape or type: each by name
-    /// with what was found and what was expected.
+    /// When the file is not a `.safetensors` file, or a tensor is missing or has a different shape
+    /// or type. The error gives the tensor's name, what was found and what was expected.
     pub fn from_safetensors(bytes: &[u8], config: &Config) -> Result<Weights, Error> {
         config.check()?;
         let file = SafeTensors::deserialize(bytes).map_err(Error::safetensors)?;
         let slots = config.slots();
         let prefix = prefix(&file);
         let values = slots.iter().map(|slot| read(&file, prefix, slot)).collect::<Result<_, _>>()?;
-        // PyTorch's strict loading: what is there and not used is a sign of another network.
+        // Like PyTorch's strict loading: a tensor that is present but unused indicates a different
+        // network.
         let known =
             |name: &str| name.ends_with("num_batches_tracked") || slots.iter().any(|slot| slot.name == name);
         let ours = file.names().into_iter().filter_map(|name| name.strip_prefix(prefix));
@@ -125,7 +127,8 @@ impl Weights {
     }
 }
 
-/// What a checkpoint of a training has in front of the names of the weights that would answer; nothing for weights alone.
+/// The prefix that a training's checkpoint puts before the names of the weights for inference;
+/// empty for a file of weights alone.
 fn prefix(file: &SafeTensors<'_>) -> &'static str {
     let has = |prefix: &str| file.names().iter().any(|name| name.starts_with(prefix));
     ["average.", "weights."].into_iter().find(|prefix| has(prefix)).unwrap_or_default()

@@ -1,4 +1,5 @@
-//! What an answer comes from: the input's gradient against differences of the answer itself, and Grad-CAM against its definition.
+//! Compares the gradient of the input with differences of the output, and Grad-CAM with its
+//! definition.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -32,12 +33,13 @@ fn the_gradient_is_the_slope_of_the_answer() {
         let network = Network::new(&weights, Device::Cpu).unwrap();
         let explainer = Explainer::new(&weights, Device::Cpu).unwrap();
         let voxels = SIZE.pow(3);
-        // Two volumes at once: neither is to see the other.
+        // Two volumes at once: neither may affect the other.
         let volumes = values(1, 2 * voxels);
         let gradients = explainer.gradients(&volumes).unwrap();
         assert_eq!(gradients.len(), volumes.len());
         for (volume, gradient) in volumes.chunks(voxels).zip(gradients.chunks(voxels)) {
-            // Along the gradient the slope is its length. The answer has kinks, so the step is short.
+            // Along the gradient, the slope is the length of the gradient. The output has kinks, so
+            // the step is short.
             let length = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
             assert!(length > 1e-4, "{length}");
             let step = 2e-2 / length;
@@ -65,7 +67,7 @@ fn grad_cam_is_a_map_of_what_speaks_for_pathology_on_the_volumes_own_grid() {
     let maps = explainer.grad_cam(&volumes).unwrap();
     assert_eq!(maps.len(), volumes.len());
     assert!(maps.iter().all(|&value| value >= 0.0) && maps.iter().any(|&value| value > 0.0));
-    // One volume after the other is the same as both at once.
+    // One volume after the other gives the same as both at once.
     let apart: Vec<f32> =
         volumes.chunks(voxels).flat_map(|volume| explainer.grad_cam(volume).unwrap()).collect();
     assert_eq!(maps, apart);

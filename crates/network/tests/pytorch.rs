@@ -1,4 +1,4 @@
-//! Three training steps beside PyTorch in f64, number by number (the fixtures come from
+//! Compares three training steps with PyTorch in f64, number by number (the fixtures come from
 //! `fixtures/make_torch.py`).
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -15,7 +15,7 @@ fn volumes(size: usize) -> Vec<Vec<u16>> {
     (0..3).map(|b| (0..size.pow(3)).map(|i| ((i * 7919 * (b + 3)) % 65536) as u16).collect()).collect()
 }
 
-/// Adam as the reference has it: all decays.
+/// Adam as in the reference: every tensor decays.
 fn decaying(weight_decay: f64) -> Learning {
     Learning { weight_decay, decay_all: true, ..Learning::default() }
 }
@@ -39,7 +39,7 @@ fn numbers(fixture: &SafeTensors<'_>, name: &str) -> Vec<f32> {
     view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
-/// Largest error over largest value.
+/// The largest error divided by the largest value.
 fn error(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0_f32, |a, b| a.max(b.abs()));
@@ -65,7 +65,7 @@ fn check(bytes: &[u8], size: usize, residual: bool, kind: LossKind) {
         let Some(tensor) = name.strip_prefix("after.").filter(|n| !n.ends_with("num_batches_tracked")) else {
             continue;
         };
-        // In front of a BatchNorm a bias has the true gradient zero, and Adam turns the rounding
+        // Before a BatchNorm, the true gradient of a bias is zero, and Adam turns the rounding
         // error of either side into a whole step.
         let tolerance = if tensor.starts_with("conv.") && tensor.ends_with("bias") { 0.1 } else { 2e-3 };
         let found = error(after.get(tensor).unwrap(), &numbers(&fixture, name));
@@ -77,9 +77,9 @@ fn check(bytes: &[u8], size: usize, residual: bool, kind: LossKind) {
     assert_eq!(
         trainer.logits(Voxels::Host(&volumes)).unwrap().concat(),
         logits,
-        "training and inference answer alike"
+        "training and inference give the same logits"
     );
-    // And the file that we write is one that PyTorch would load: same names, shapes and types.
+    // PyTorch would load the file that we write: it has the same names, shapes and types.
     let written = after.to_safetensors().unwrap();
     let written = SafeTensors::deserialize(&written).unwrap();
     let shapes = |file: &SafeTensors<'_>, prefix: &str| -> BTreeMap<String, String> {
@@ -109,7 +109,7 @@ fn three_steps_on_volumes_of_another_size_are_pytorchs() {
     check(include_bytes!("fixtures/torch_volumes_of_24.safetensors"), 24, true, LossKind::CrossEntropy);
 }
 
-/// Each optimiser with decay of weights alone or of everything, clipping, and label smoothing.
+/// Each optimiser with decay of only the weights or of everything, clipping, and label smoothing.
 #[test]
 fn three_steps_of_each_optimiser_are_pytorchs() {
     let bytes = include_bytes!("fixtures/torch_optimizers.safetensors");
@@ -149,7 +149,8 @@ fn three_steps_of_each_optimiser_are_pytorchs() {
         let after = trainer.weights();
         for name in fixture.names() {
             let Some(tensor) = name.strip_prefix(&format!("{case}/after.")) else { continue };
-            // A bias before a BatchNorm has no gradient: Adam turns either side's rounding error into a step.
+            // A bias before a BatchNorm has no gradient: Adam turns the rounding error of either
+            // side into a step.
             let noise = tensor.starts_with("conv.") && tensor.ends_with("bias") && case.starts_with("adam");
             if tensor.ends_with("num_batches_tracked") || noise {
                 continue;

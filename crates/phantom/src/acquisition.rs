@@ -1,16 +1,18 @@
-//! Chooses how a series is taken and stored: geometry, pixel format, order of slices and of files.
+//! Chooses how a series is scanned and stored: geometry, pixel format, order of slices and of
+//! files.
 //!
-//! It does not know the label or the lesions: its random stream is drawn before and without them.
+//! It depends neither on the label nor on the lesions: its random numbers are drawn before them and
+//! from a different stream.
 
 use crate::random::Random;
 
-/// How a series is scanned and written. Lengths in mm, patient axes (LPS).
+/// How a series is scanned and written. Lengths are in mm, in patient axes (LPS).
 #[derive(Clone, Debug)]
 pub(crate) struct Acquisition {
     /// Rows and columns.
     pub(crate) matrix: u16,
     pub(crate) field_of_view: f64,
-    /// x and y of the field's centre.
+    /// x and y of the centre of the field of view.
     pub(crate) centre: [f64; 2],
     pub(crate) slices: usize,
     pub(crate) slice_spacing: f64,
@@ -19,7 +21,7 @@ pub(crate) struct Acquisition {
     pub(crate) lowest: f64,
     pub(crate) noise_sd: f64,
     pub(crate) format: PixelFormat,
-    /// Stored value outside the reconstruction circle, where the scanner writes one.
+    /// Stored value outside the reconstruction circle, if the scanner writes one.
     pub(crate) padding: Option<i32>,
     pub(crate) implicit_vr: bool,
     /// Whether instance 1 is the slice nearest to the head.
@@ -30,7 +32,7 @@ pub(crate) struct Acquisition {
     pub(crate) window: Window,
 }
 
-/// How the file names of a series follow its instance numbers.
+/// How the file names of a series relate to its instance numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Naming {
     InOrder,
@@ -38,14 +40,14 @@ pub(crate) enum Naming {
     Shuffled,
 }
 
-/// The plate under the back: its upper surface rises to the sides.
+/// The plate under the back, whose upper surface rises to the sides.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    /// x of the middle and y of the surface there.
+    /// x of the middle, and y of the surface there.
     pub(crate) middle: [f64; 2],
 }
 
-/// What the X-ray tube was set to. None of it changes a voxel here.
+/// Settings of the X-ray tube. None of them changes a voxel here.
 #[derive(Clone, Debug)]
 pub(crate) struct XRayTube {
     pub(crate) kilovolts: u32,
@@ -53,7 +55,7 @@ pub(crate) struct XRayTube {
     pub(crate) kernel: &'static str,
 }
 
-/// The grey window that a viewer should open with, HU.
+/// The grey window with which a viewer should open the series, in HU.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) centre: i32,
@@ -74,7 +76,7 @@ impl PixelFormat {
         Self { bits_stored, signed, slope, intercept }
     }
 
-    /// The nearest stored value, clamped to what the bits hold.
+    /// The nearest stored value, clamped to the range of the bits.
     pub(crate) fn store(&self, hu: f64) -> i32 {
         let value = ((hu - self.intercept) / self.slope).round() as i32;
         let levels = 1_i32 << self.bits_stored;
@@ -94,7 +96,7 @@ const FORMATS: [PixelFormat; 8] = [
     PixelFormat::new(16, false, 0.488_281, -1024.0),
 ];
 
-/// Slice spacing and thickness in mm; overlapping, contiguous and with gaps.
+/// Slice spacing and thickness in mm: overlapping, contiguous and with gaps.
 const SPACINGS: [[f64; 2]; 12] = [
     [3.75, 3.75],
     [4.0, 4.0],
@@ -111,7 +113,7 @@ const SPACINGS: [[f64; 2]; 12] = [
 ];
 
 impl Acquisition {
-    /// A scan of a body whose half-axes are `body`, with the middle of the chest at `origin`.
+    /// A scan of a body with the half-axes `body` and the middle of the chest at `origin`.
     pub(crate) fn draw(matrix: u16, body: [f64; 2], origin: [f64; 3], random: &mut Random) -> Self {
         let needed = 2.0 * body[0] + random.uniform(5.0..40.0);
         let [slice_spacing, slice_thickness] = random.pick(SPACINGS);
@@ -145,12 +147,12 @@ impl Acquisition {
         }
     }
 
-    /// Between voxel centres in plane, mm, as its six decimals in the file say it.
+    /// Distance between voxel centres in plane, in mm, as the six decimals in the file give it.
     pub(crate) fn pixel_spacing(&self) -> f64 {
         (self.field_of_view / f64::from(self.matrix) * 1e6).round() / 1e6
     }
 
-    /// x and y of the first voxel's centre, mm, as its four decimals in the file say it.
+    /// x and y of the first voxel's centre, in mm, as the four decimals in the file give them.
     pub(crate) fn corner(&self) -> [f64; 2] {
         let half = 0.5 * f64::from(self.matrix - 1) * self.pixel_spacing();
         self.centre.map(|c| ((c - half) * 1e4).round() / 1e4)
@@ -166,7 +168,7 @@ impl Acquisition {
         if self.from_head { self.slices - slice } else { slice + 1 }
     }
 
-    /// The file name's number of each instance, in the order of instance numbers; from 1.
+    /// The number in the file name of each instance, in the order of instance numbers; from 1.
     pub(crate) fn file_numbers(&self, random: &mut Random) -> Vec<usize> {
         let mut numbers: Vec<usize> = (1..=self.slices).collect();
         match self.naming {
@@ -185,7 +187,8 @@ impl Window {
 }
 
 impl Table {
-    /// HU at a place: a carbon skin about a foam core, 220 mm to each side; `None` off the table.
+    /// HU at a position: a carbon skin around a foam core, 220 mm to each side; `None` off the
+    /// table.
     pub(crate) fn hu(&self, x: f64, y: f64) -> Option<f64> {
         let across = x - self.middle[0];
         let below = y - self.middle[1] + across * across / 900.0;

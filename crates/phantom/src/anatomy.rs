@@ -1,7 +1,6 @@
 //! Describes a chest: which tissue lies where in the body's own frame, in mm and HU.
 //!
-//! It does not know how the body lies in the scanner, nor of lesions, slices or files. Vessels and
-//! airways are in `vessels`.
+//! Vessels and airways are in `vessels`, the position of the body in the scanner in `pose`.
 
 use crate::cohort::Sex;
 use crate::noise::Texture;
@@ -11,37 +10,38 @@ use crate::random::Random;
 
 pub(crate) const AIR: f64 = -1000.0;
 
-/// An upright half-ellipsoid above its middle and a column below, cut by the diaphragm's dome.
+/// An upright half-ellipsoid above its middle and a column below it, cut off by the dome of the
+/// diaphragm.
 #[derive(Clone)]
 pub(crate) struct Lung {
-    /// u and v of the axis; towards the apex it bends to the middle.
+    /// u and v of the axis, which bends to the middle towards the apex.
     pub(crate) centre: [f64; 2],
     /// Half-axes across, mm.
     pub(crate) half: [f64; 2],
     pub(crate) apex: f64,
-    /// Where the tapering starts.
+    /// w at which the tapering starts.
     shoulder: f64,
-    /// The lowest w of the diaphragm, at the lung's rim in front.
+    /// The lowest w of the diaphragm, at the front rim of the lung.
     pub(crate) base: f64,
     dome: f64,
 }
 
-/// One patient's chest at one breath.
+/// One patient's chest in one breath.
 #[derive(Clone)]
 pub(crate) struct Anatomy {
     /// Half-axes of the skin, u and v.
     pub(crate) body: [f64; 2],
     fat: f64,
-    /// Half-axes of the cavity within the ribs.
+    /// Half-axes of the cavity inside the ribs.
     pub(crate) cavity: [f64; 2],
-    /// Right and left.
+    /// The right and the left lung.
     pub(crate) lungs: [Lung; 2],
     heart: [f64; 3],
     heart_half: [f64; 3],
     pub(crate) spine: [f64; 2],
     rib_phase: f64,
     lung_hu: f64,
-    /// HU that the lung gains from front to back, as blood pools in its dependent part.
+    /// HU that the lung gains from front to back, because blood pools in its dependent part.
     gravity: f64,
     /// HU of a denser rim along the back, which many healthy people have.
     dependent: f64,
@@ -102,19 +102,19 @@ impl Anatomy {
         }
     }
 
-    /// The same patient on another day or breath: fuller or emptier lungs.
+    /// Turns to the same patient on another day or in another breath, with fuller or emptier lungs.
     pub(crate) fn breathe(&mut self, random: &mut Random) {
         let fill = random.uniform(-12.0..8.0);
         for lung in &mut self.lungs {
             lung.base -= fill;
             lung.dome += random.uniform(-4.0..4.0);
         }
-        // What the same tissue loses in density when it fills more room.
+        // The same tissue loses this density when it fills more space.
         self.lung_hu -= 1.5 * fill;
         self.dependent *= random.uniform(0.5..1.0);
     }
 
-    /// What the chest looks like at one height.
+    /// The chest at one height.
     pub(crate) fn level(&self, w: f64) -> Level<'_> {
         let lungs = self.lungs.each_ref().map(|lung| lung.level(w));
         let rise = (w - self.heart[2]) / self.heart_half[2];
@@ -129,7 +129,7 @@ impl Anatomy {
         }
     }
 
-    /// Paints everything but vessels, airways and what lies outside the skin.
+    /// Paints everything except vessels, airways and what lies outside the skin.
     pub(crate) fn paint(&self, pose: &Pose, plane: &mut Plane) {
         let level = self.level(plane.z - pose.origin[2]);
         for row in 0..plane.columns {
@@ -149,7 +149,7 @@ impl Anatomy {
         }
     }
 
-    /// How far below the skin, mm; exact on the axes.
+    /// Depth below the skin, in mm; exact on the axes.
     fn skin_depth(&self, u: f64, v: f64) -> f64 {
         let square = squared_radius([u, v], self.body);
         // Most voxels outside the body need no square root.
@@ -159,7 +159,7 @@ impl Anatomy {
         (1.0 - square.sqrt()) * self.body[1]
     }
 
-    /// How deep a place lies inside a lung, mm (negative: outside).
+    /// Depth of a position inside a lung, in mm (negative outside).
     pub(crate) fn lung_depth(&self, [u, v, w]: [f64; 3]) -> f64 {
         self.level(w).lung_depth([u, v])
     }
@@ -178,7 +178,7 @@ impl Lung {
         })
     }
 
-    /// Where the diaphragm stands below a place; it reaches lower at the back.
+    /// Height of the diaphragm below a position; it reaches lower at the back.
     fn floor(&self, [u, v]: [f64; 2]) -> f64 {
         let offset = [u - self.centre[0], v - self.centre[1]];
         let dome = (1.0 - squared_radius(offset, self.half)).max(0.0);
@@ -197,13 +197,13 @@ pub(crate) struct Level<'a> {
     w: f64,
     lungs: [Option<LungLevel>; 2],
     heart_half: [f64; 2],
-    /// Between two vertebrae.
+    /// Whether the height is between two vertebrae.
     disc: bool,
     ribs: bool,
 }
 
 impl Level<'_> {
-    /// HU of the tissue at a place inside the skin, and how much of the voxel is lung.
+    /// HU of the tissue at a position inside the skin, and the share of the voxel that is lung.
     fn voxel(&self, place: [f64; 2], depth: f64, plane: &Plane) -> (f64, f64) {
         let a = self.anatomy;
         let mix = |from: f64, to: f64, share: f64| from + (to - from) * share;
@@ -225,9 +225,9 @@ impl Level<'_> {
         (self.with_spine(hu, place, plane), lung)
     }
 
-    /// Ribs 9 mm thick and 13 mm high, 27 mm apart, falling towards the front.
+    /// Ribs 9 mm thick and 13 mm high, 27 mm apart, descending towards the front.
     fn rib_depth(&self, [u, v]: [f64; 2], wall: f64) -> f64 {
-        // The sternum closes the cage in front.
+        // The sternum closes the rib cage in front.
         if v < 0.0 && u.abs() < 18.0 {
             return (4.5 - (wall - 7.0).abs()).min(18.0 - u.abs());
         }
@@ -239,7 +239,8 @@ impl Level<'_> {
         (4.5 - (wall - 6.0).abs()).min(6.5 - from_axis)
     }
 
-    /// What fills the cavity where there is no lung: heart, fat about it, and organs of the belly.
+    /// What fills the cavity where there is no lung: the heart with fat around it, and abdominal
+    /// organs.
     fn soft_tissue(&self, [u, v]: [f64; 2]) -> f64 {
         let a = self.anatomy;
         if self.heart_depth([u, v]) > 0.0 {
@@ -268,7 +269,7 @@ impl Level<'_> {
         }
         let rim = (1.0 - square.sqrt()) * level.half[0].min(level.half[1]);
         let wall = (1.0 - squared_radius(place, self.anatomy.cavity).sqrt()) * self.anatomy.cavity[1];
-        // The dome is steep at its rim: the nearest way to it is not straight down.
+        // The dome is steep at its rim: the shortest way to it is not straight down.
         let above_floor = 0.8 * (self.w - self.anatomy.lungs[side].floor(place));
         rim.min(wall).min(above_floor).min(-self.heart_depth(place)).min(-self.mediastinum_depth(place))
     }
@@ -296,7 +297,7 @@ impl Level<'_> {
         (1.0 - squared_radius(place, half).sqrt()) * half[0]
     }
 
-    /// Vertebral body with a cortex and discs, canal, and the arch behind it.
+    /// Adds a vertebral body with a cortex and discs, the spinal canal, and the arch behind it.
     fn with_spine(&self, hu: f64, [u, v]: [f64; 2], plane: &Plane) -> f64 {
         let a = self.anatomy;
         let [du, dv] = [u - a.spine[0], v - a.spine[1]];

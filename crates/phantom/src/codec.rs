@@ -1,4 +1,4 @@
-//! Codes the samples of a slice. Knows no DICOM but the names of its transfer syntaxes.
+//! Codes the samples of a slice.
 
 /// How the data set and its pixel data are coded (PS3.5, section 10 and annex A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Syntax {
 }
 
 impl Syntax {
-    /// All, with their names on the command line.
+    /// All syntaxes, with their names on the command line.
     pub const ALL: [(&str, Syntax); 6] = [
         ("implicit", Syntax::Implicit),
         ("explicit", Syntax::Explicit),
@@ -39,7 +39,8 @@ impl Syntax {
         }
     }
 
-    /// The samples of a slice of `columns` as one coded frame; `None` where they stay as they are.
+    /// The samples of a slice with `columns` columns as one coded frame; `None` where they stay
+    /// uncoded.
     pub(crate) fn code(self, samples: &[u16], columns: u16) -> Option<Vec<u8>> {
         let mut coded = match self {
             Syntax::Implicit | Syntax::Explicit | Syntax::Deflated => return None,
@@ -48,7 +49,7 @@ impl Syntax {
             Syntax::JpegLs => {
                 let rows = samples.len() / usize::from(columns);
                 let mut coded = Vec::new();
-                // It refuses sizes that no phantom has.
+                // The encoder refuses only sizes that no phantom has.
                 jpegls::encode(samples, u32::from(columns), rows as u32, &mut coded).ok()?;
                 coded
             }
@@ -61,7 +62,8 @@ impl Syntax {
     }
 }
 
-/// `PackBits` (PS3.5 annex G): a segment for the high bytes and one for the low ones, line by line.
+/// `PackBits` (PS3.5 annex G), line by line: a segment for the high bytes, and one for the low
+/// bytes.
 fn rle(samples: &[u16], columns: usize) -> Vec<u8> {
     let mut out = vec![0; 64];
     out[0] = 2;
@@ -89,7 +91,7 @@ fn pack_bits(line: &[u8], out: &mut Vec<u8>) {
             at += run;
             continue;
         }
-        // Up to the next run that is worth a break.
+        // Up to the next run that is worth ending the literal for.
         let mut end = at + 1;
         while end < line.len() && end - at < 128 && run_at(end) < 3 {
             end += 1;
@@ -100,11 +102,12 @@ fn pack_bits(line: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Codes by length (ITU-T T.81, annex C): the table for DC luminance of annex K, and four longer codes
-/// for differences of up to 16 bits. The codes are 00, 010 to 110, 1110, 11110 and so on.
+/// Number of codes of each length (ITU-T T.81, annex C): the table for DC luminance of annex K, and
+/// four longer codes for differences of up to 16 bits. The codes are 00, 010 to 110, 1110, 11110
+/// and so on.
 const LENGTHS: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0];
 
-/// The code of a difference of so many bits, and the code's length.
+/// The code of a difference of `size` bits, and the length of the code.
 fn code(size: u32) -> (u32, u32) {
     match size {
         0 => (0b00, 2),
@@ -113,7 +116,7 @@ fn code(size: u32) -> (u32, u32) {
     }
 }
 
-/// JPEG lossless (annex H) of 16 bits, each sample predicted by the one on its left.
+/// JPEG lossless (annex H) with 16 bits, where each sample is predicted by the one on its left.
 fn jpeg_lossless(samples: &[u16], columns: u16) -> Vec<u8> {
     let width = usize::from(columns);
     let rows = (samples.len() / width) as u16;
@@ -148,13 +151,13 @@ fn jpeg_lossless(samples: &[u16], columns: u16) -> Vec<u8> {
         let size = 16 - difference.unsigned_abs().leading_zeros();
         let (code, length) = code(size);
         put(code, length, &mut out);
-        // 32768 needs no bits: there is no other of this size.
+        // 32768 needs no bits, because it is the only difference of this size.
         if size < 16 && size > 0 {
             let value = i32::from(difference) - i32::from(difference < 0);
             put(value.cast_unsigned() & ((1 << size) - 1), size, &mut out);
         }
     }
-    // The last byte is filled up with ones.
+    // The last byte is padded with ones.
     put(0x7F, 7, &mut out);
     out.extend([0xFF, 0xD9]);
     out
@@ -171,7 +174,8 @@ mod tests {
             pack_bits(line, &mut out);
             out
         };
-        // A run of n is 1 - n and the byte; n different ones are n - 1 and the bytes (PS3.5 section G.3.1).
+        // A run of n is 1 - n and the byte; n different bytes are n - 1 and the bytes (PS3.5
+        // section G.3.1).
         assert_eq!(packed(&[7, 7, 7]), [254, 7]);
         assert_eq!(packed(&[1, 2, 3]), [2, 1, 2, 3]);
         assert_eq!(packed(&[1, 2, 2, 2, 9]), [0, 1, 254, 2, 0, 9]);
@@ -180,7 +184,7 @@ mod tests {
 
     #[test]
     fn codes_are_those_that_their_lengths_make() {
-        // Annex C: counted upwards, a zero added for each length that is passed.
+        // Annex C: codes count upwards, with a zero appended for each longer length.
         let (mut next, mut size) = (0_u32, 0);
         for (length, count) in (1..).zip(LENGTHS) {
             for _ in 0..count {

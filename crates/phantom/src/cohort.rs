@@ -1,7 +1,7 @@
 //! Draws who is scanned: patients, their studies and series, the identifiers, and the labels.
 //!
-//! It does not know what a series looks like. Labels come from a stream of their own, after the
-//! number of series is settled, so no other column, identifier or order depends on them.
+//! Labels come from a stream of their own, after the number of series is settled, so that no other
+//! column, identifier or order depends on them.
 
 use crate::Options;
 use crate::random::{Purpose, Random};
@@ -24,19 +24,19 @@ impl Sex {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Patient {
-    /// From 0; also the item of the patient's random streams.
+    /// Number from 0; also selects the patient's random streams.
     pub(crate) number: usize,
     pub(crate) age: u32,
     pub(crate) sex: Sex,
 }
 
 pub(crate) struct Series {
-    /// From 0 over the whole set; the item of the series' random streams.
+    /// Number from 0 over the whole set; it selects the random streams of the series.
     pub(crate) index: usize,
     pub(crate) patient: Patient,
-    /// The study's number, from 1 within the patient.
+    /// Number of the study, from 1 within the patient.
     pub(crate) study: usize,
-    /// From 1 within the study.
+    /// Number from 1 within the study.
     pub(crate) place_in_study: usize,
     pub(crate) study_uid: String,
     pub(crate) uid: String,

@@ -1,7 +1,7 @@
 //! Encodes one slice as a CT Image Storage file (DICOM PS3.3 A.3).
 //!
-//! It does not know the label, nor whether the slice shows a lesion: all it is given of those is
-//! pixel data.
+//! It depends neither on the label nor on whether the slice shows a lesion: it only receives pixel
+//! data.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,22 +18,23 @@ use crate::acquisition::Acquisition;
 use crate::codec::Syntax;
 use crate::cohort::Series;
 
-/// A UUID drawn once for this writer. It says which program made a file, so it never changes.
+/// A UUID drawn once for this writer. It identifies the program that made a file, so it never
+/// changes.
 const IMPLEMENTATION_CLASS_UID: &str = "2.25.240811703614029483715160922087439571248";
 const IMPLEMENTATION_VERSION_NAME: &str = "CTPIPE_PHANTOM_1";
 
-/// A slice that is to become a file.
+/// A slice to be encoded.
 pub(crate) struct Instance<'a> {
     pub(crate) series: &'a Series,
     pub(crate) acquisition: &'a Acquisition,
     pub(crate) uid: String,
-    /// Counted from the feet.
+    /// Number of the slice, counted from the feet.
     pub(crate) slice: usize,
     pub(crate) stored: Vec<i32>,
     pub(crate) syntax: Syntax,
 }
 
-/// The bytes of the file; `path` is only for the error's sake.
+/// The bytes of the file; `path` is only used in errors.
 pub(crate) fn encode(instance: &Instance<'_>, path: &Path) -> Result<Vec<u8>, Error> {
     let mut file = InMemDicomObject::new_empty();
     patient_and_study(&mut file, instance);
@@ -85,7 +86,7 @@ fn patient_and_study(file: &mut InMemDicomObject, instance: &Instance<'_>) {
     text(file, tags::STUDY_DESCRIPTION, VR::LO, "SYNTHETIC CHEST PHANTOM");
     text(file, tags::REFERRING_PHYSICIAN_NAME, VR::PN, "");
     text(file, tags::ACCESSION_NUMBER, VR::SH, "");
-    // A patient's studies are a year apart; no clock is read.
+    // The studies of a patient are a year apart; no clock is read.
     let date = format!("{}0115", 2020 + series.study);
     for tag in [tags::STUDY_DATE, tags::SERIES_DATE, tags::ACQUISITION_DATE, tags::CONTENT_DATE] {
         text(file, tag, VR::DA, &date);
@@ -178,7 +179,8 @@ fn text(file: &mut InMemDicomObject, tag: Tag, vr: VR, value: impl AsRef<str>) {
     file.put(DataElement::new(tag, vr, PrimitiveValue::from(value.as_ref())));
 }
 
-/// A decimal string of at most 16 characters (PS3.5 6.2): at most six decimals, no zeros at the end.
+/// A decimal string of at most 16 characters (PS3.5 6.2): at most six decimals, and no trailing
+/// zeros.
 fn decimal(value: f64) -> String {
     let long = format!("{value:.6}");
     long.trim_end_matches('0').trim_end_matches('.').to_owned()

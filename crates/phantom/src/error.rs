@@ -1,6 +1,4 @@
-//! Names what can go wrong while phantoms are written.
-//!
-//! It does not know who shows the message or which exit code it becomes.
+//! The errors of writing phantoms.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,14 +7,14 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option that no phantom can be made from.
+    /// An option is outside its range.
     #[error("{name} is {value}, expected {range}")]
     OutOfRange {
         /// The option.
         name: &'static str,
-        /// What it was.
+        /// Its value.
         value: String,
-        /// What it may be.
+        /// The allowed range.
         range: &'static str,
     },
     /// The folder already holds data, which is never overwritten.
@@ -25,22 +23,22 @@ pub enum Error {
         .0.display()
     )]
     Occupied(PathBuf),
-    /// The file system said no.
+    /// A file or folder could not be read or written.
     #[error("cannot {action} {}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system answered.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The DICOM encoder said no.
+    /// A file could not be encoded as DICOM.
     #[error("cannot encode {}", path.display())]
     Encode {
-        /// The file it was to become.
+        /// The file.
         path: PathBuf,
-        /// What the encoder answered.
+        /// The error of the encoder.
         source: Box<dicom_object::WriteError>,
     },
     /// The caller asked to stop; `training_data.csv` was not written.

@@ -1,7 +1,6 @@
 //! Places nodules or consolidation inside the lungs, and paints them.
 //!
-//! It does not know the label of a series (it is asked for lesions or it is not), nor the files.
-//! Places are in patient mm, so that a sphere stays one however the body lies.
+//! Positions are in patient mm, so that a sphere stays a sphere however the body lies.
 
 use crate::anatomy::Anatomy;
 use crate::noise::Texture;
@@ -9,16 +8,16 @@ use crate::plane::{Plane, Tube, dot, norm, sub};
 use crate::pose::Pose;
 use crate::random::Random;
 
-/// How far the ground glass about a lesion reaches, mm, and its HU. After 9 epochs on 75 series a
+/// Extent of the ground glass around a lesion, in mm, and its HU. After 9 epochs on 75 series, a
 /// network of width 8 has an AUC of 0.73 to 0.79 without it and of 0.95 to 1.00 with it.
 const HALO: f64 = 18.0;
 const GROUND_GLASS: f64 = -400.0;
 
-/// HU of a bronchus that still holds air, with its wall.
+/// HU of a bronchus that still holds air, including its wall.
 const BRONCHUS: f64 = -900.0;
 
-/// One lesion: what `truth.csv` says of it, and what it is made of. All but the ground glass about it
-/// lies within the semi-axes, give or take a ragged edge.
+/// One lesion: its entry in `truth.csv`, and how it is painted. All of it except the ground glass
+/// lies within the semi-axes, apart from a ragged edge.
 #[derive(Clone)]
 pub(crate) struct Lesion {
     /// Patient mm.
@@ -36,8 +35,8 @@ pub(crate) enum Matter {
     Consolidation { hu: [f64; 2], edge: Texture, cloud: Texture, bronchi: Vec<Tube> },
 }
 
-/// Either six to nine nodules or three or four consolidations: what a network of four channels learns
-/// from 65 series.
+/// Draws either six to nine nodules or three or four consolidations, which a network with four
+/// channels can learn from 65 series.
 pub(crate) fn draw(anatomy: &Anatomy, pose: &Pose, random: &mut Random) -> Vec<Lesion> {
     let mut lesions: Vec<Lesion> = Vec::new();
     if random.chance(0.5) {
@@ -63,7 +62,7 @@ pub(crate) fn draw(anatomy: &Anatomy, pose: &Pose, random: &mut Random) -> Vec<L
     lesions
 }
 
-/// A place at least `depth` mm inside a lung and clear of the lesions that are there; the deepest of
+/// A position at least `depth` mm inside a lung and clear of the existing lesions; the deepest of
 /// many tries where the lungs are too narrow for that.
 fn place(anatomy: &Anatomy, pose: &Pose, depth: f64, others: &[Lesion], random: &mut Random) -> [f64; 3] {
     let mut best = ([0.0; 3], -f64::INFINITY);
@@ -93,7 +92,7 @@ fn place(anatomy: &Anatomy, pose: &Pose, depth: f64, others: &[Lesion], random: 
 fn consolidation(centre: [f64; 3], half: [f64; 3], random: &mut Random) -> Matter {
     let bronchi = (0..5)
         .map(|_| {
-            // Beside the centre and away from it, so that what truth.csv names is tissue.
+            // Beside the centre and away from it, so that the position in truth.csv is tissue.
             let start = random.direction();
             let distance = random.uniform(10.0..16.0);
             let aside = start.map(|c| c * distance);
@@ -113,7 +112,7 @@ fn consolidation(centre: [f64; 3], half: [f64; 3], random: &mut Random) -> Matte
 }
 
 impl Lesion {
-    /// The word in `truth.csv`.
+    /// The kind as written in `truth.csv`.
     pub(crate) fn kind(&self) -> &'static str {
         match self.matter {
             Matter::Nodule { .. } => "nodule",
@@ -141,14 +140,15 @@ impl Lesion {
         });
     }
 
-    /// The ground glass about a lesion, in the lung only: it thins out from the edge over `HALO` mm.
+    /// Paints the ground glass around a lesion, in the lung only; it thins out from the edge over
+    /// `HALO` mm.
     fn paint_halo(&self, plane: &mut Plane) {
         let largest = self.largest_half();
         let edge = largest / (largest + HALO);
         plane.near(self.centre, largest + HALO, |plane, index, place| {
             let within = (1.0 - self.radius(place, HALO)) / (1.0 - edge);
             let share = within.clamp(0.0, 1.0).sqrt() * plane.lung[index];
-            // Vessels run on through ground glass: it lifts only what is darker.
+            // Vessels continue through ground glass: it only raises what is darker.
             if share > 0.0 && plane.hu[index] < GROUND_GLASS {
                 plane.blend(index, GROUND_GLASS, share);
             }
@@ -159,7 +159,7 @@ impl Lesion {
         self.half.iter().copied().fold(0.0, f64::max)
     }
 
-    /// 1 on the ellipsoid that lies `margin` mm about the lesion's, less inside.
+    /// 1 on an ellipsoid `margin` mm larger than the lesion's, and less inside it.
     fn radius(&self, place: [f64; 3], margin: f64) -> f64 {
         let offset = sub(place, self.centre);
         norm([0, 1, 2].map(|axis| offset[axis] / (self.half[axis] + margin)))
@@ -172,7 +172,8 @@ impl Lesion {
         self.half[0] * (1.0 + 0.09 * rise) - distance
     }
 
-    /// How much of a voxel the cloud fills: all of it in the middle, nothing past a ragged edge.
+    /// The share of a voxel that the cloud fills: all of it in the middle, and nothing beyond a
+    /// ragged edge.
     fn cloud_share(&self, place: [f64; 3], edge: &Texture) -> f64 {
         let radius = self.radius(place, 0.0);
         if radius > 1.4 {

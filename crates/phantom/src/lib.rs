@@ -1,7 +1,7 @@
 //! Writes synthetic chest CTs as DICOM series, with labels and ground truth.
 //!
-//! It does not know the pipeline that reads them. Whatever is not a voxel (identifiers, names, sizes,
-//! geometry, noise, order) is drawn from random streams that the labels have no part in.
+//! Everything except the voxels (identifiers, names, sizes, geometry, noise, order) is drawn from
+//! random streams that do not depend on the labels.
 
 mod acquisition;
 mod anatomy;
@@ -42,30 +42,32 @@ const SERIES_FOLDER: &str = "training_data";
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Series, each a folder of its own.
+    /// Number of series, each in a folder of its own.
     pub series: usize,
-    /// Studies.
+    /// Number of studies.
     pub studies: usize,
-    /// Patients.
+    /// Number of patients.
     pub patients: usize,
-    /// DICOM files.
+    /// Number of DICOM files.
     pub files: usize,
-    /// Bytes of the DICOM files.
+    /// Total size of the DICOM files in bytes.
     pub bytes: u64,
-    /// Series with a lesion.
+    /// Number of series with a lesion.
     pub pathological: usize,
 }
 
-/// Writes `dir/training_data/<study>/<series>/<file>.dcm`, `dir/truth.csv` and, last of all and by a
-/// rename, `dir/training_data.csv`.
+/// Writes `dir/training_data/<study>/<series>/<file>.dcm`, then `dir/truth.csv`, and finally
+/// `dir/training_data.csv`, which appears by a rename.
 ///
-/// Runs on the caller's rayon pool and calls `progress(series done, series in all)` from its threads.
+/// Runs on the caller's rayon pool and calls `progress(series done, total series)` from its
+/// threads.
 ///
 /// # Errors
 ///
-/// [`Error::OutOfRange`] for options that no phantom can be made from, [`Error::Occupied`] when `dir`
-/// already holds data, [`Error::Interrupted`] soon after `stop` became true, [`Error::Io`] and
-/// [`Error::Encode`] with the file. What was written until then stays, without `training_data.csv`.
+/// [`Error::OutOfRange`] for options that no phantom can be made from, [`Error::Occupied`] when
+/// `dir` already holds data, [`Error::Interrupted`] soon after `stop` becomes true, and
+/// [`Error::Io`] or [`Error::Encode`] with the file. What was written before the error stays,
+/// without `training_data.csv`.
 pub fn write(
     dir: &Path,
     options: &Options,
@@ -100,7 +102,7 @@ pub fn write(
     Ok(summary)
 }
 
-/// A folder may be missing or empty of our names; a user's data is never written over.
+/// Refuses a folder that holds files with our names, because a user's data are never overwritten.
 fn refuse_occupied(dir: &Path) -> Result<(), Error> {
     for name in [listing::LABELS, listing::TRUTH] {
         let path = dir.join(name);
@@ -131,7 +133,7 @@ fn write_series(
     stop: &AtomicBool,
 ) -> Result<Written, Error> {
     let folder: PathBuf = root.join(&series.study_uid).join(&series.uid);
-    fs::create_dir_all(&folder).map_err(Error::io("make the folder", &folder))?;
+    fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
     let scene = Scene::draw(series, options);
     let scan = &scene.acquisition;
     let mut names = Random::new(options.seed, Purpose::FileName, series.index, 0);

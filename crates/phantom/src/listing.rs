@@ -1,6 +1,5 @@
-//! Writes the two tables beside the series: what a pipeline may read, and what it must not.
-//!
-//! It does not know how the series were made. Rows follow the series UIDs, which are random.
+//! Writes the two tables beside the series: the labels, which a pipeline may read, and the ground
+//! truth, which it must not. Rows are in the order of the series UIDs, which are random.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -30,8 +29,8 @@ pub(crate) fn labels(series: &[Series]) -> String {
     text
 }
 
-/// The text of `truth.csv`: a row a lesion; centre and semi-axes in patient mm (LPS).
-/// `lesions[i]` are those of `series[i]`.
+/// The text of `truth.csv`, with one row for each lesion; centre and semi-axes are in patient mm
+/// (LPS). `lesions[i]` are the lesions of `series[i]`.
 pub(crate) fn truth(series: &[Series], lesions: &[Vec<Lesion>]) -> String {
     let mut text = String::from("series_uid,kind,x_mm,y_mm,z_mm,semi_x_mm,semi_y_mm,semi_z_mm\n");
     for one in by_uid(series) {
@@ -52,7 +51,7 @@ fn by_uid(series: &[Series]) -> Vec<&Series> {
     sorted
 }
 
-/// Writes a file that is either whole or not there.
+/// Writes a file that is either complete or missing.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
     let partial = path.with_extension("csv.partial");
     fs::write(&partial, text).map_err(Error::io("write", &partial))?;

@@ -1,12 +1,12 @@
-//! Makes the two kinds of randomness that fill space: quantum noise over a slice, and smooth texture.
+//! The two kinds of randomness that fill space: quantum noise over a slice, and smooth texture.
 //!
-//! It does not know what tissue it lies on. Neither uses a function that differs between C
-//! libraries, so the bytes are the same on every machine.
+//! Neither uses a function that differs between C libraries, so the bytes are the same on every
+//! machine.
 
 use crate::random::Random;
 
 /// Adds Gaussian noise of standard deviation `sd` HU to a square slice, smoothed in plane as a
-/// reconstruction kernel does it (binomial 3 x 3).
+/// reconstruction kernel would (binomial 3 x 3).
 pub(crate) fn add_quantum(plane: &mut [f64], columns: usize, sd: f64, random: &mut Random) {
     let padded = columns + 2;
     let white: Vec<f64> = (0..padded * padded).map(|_| near_normal(random)).collect();
@@ -20,12 +20,12 @@ pub(crate) fn add_quantum(plane: &mut [f64], columns: usize, sd: f64, random: &m
     }
 }
 
-/// A standard normal to within 0.3 of kurtosis (Irwin and Hall, 1927: the sum of four uniforms);
-/// the smoothing that follows brings it closer.
+/// A standard normal number to within 0.3 of kurtosis (Irwin and Hall, 1927: the sum of four
+/// uniform numbers); the smoothing that follows brings it closer.
 fn near_normal(random: &mut Random) -> f64 {
     let bits = random.bits();
     let sum: u64 = (0..4).map(|k| bits >> (16 * k) & 0xFFFF).sum();
-    // Four uniforms on 0..=65535: mean 131070, variance 4 * (2^32 - 1) / 12.
+    // Four uniform numbers on 0..=65535: mean 131070, variance 4 * (2^32 - 1) / 12.
     (sum as f64 - 131_070.0) / 37_837.2
 }
 
@@ -42,7 +42,7 @@ impl Texture {
         Self { key: random.bits(), grain }
     }
 
-    /// The texture at a place in mm, from -1 to 1.
+    /// The texture at a position in mm, from -1 to 1.
     pub(crate) fn at(&self, place: [f64; 3]) -> f64 {
         let cell = place.map(|c| (c / self.grain).floor());
         let [fx, fy, fz] = [0, 1, 2].map(|axis| {
@@ -56,7 +56,7 @@ impl Texture {
         mix(face(0), face(1), fz)
     }
 
-    /// The number on a lattice point: `SplitMix64`'s finaliser (Steele, Lea, Flood, 2014).
+    /// The number at a lattice point: the finaliser of `SplitMix64` (Steele, Lea, Flood, 2014).
     fn knot(&self, x: i64, y: i64, z: i64) -> f64 {
         let mut h = self.key
             ^ (x as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -94,7 +94,7 @@ mod tests {
         let values: Vec<f64> = (-300..300).map(|i| texture.at([f64::from(i) * 0.5, 3.0, -8.0])).collect();
         assert!(values.iter().all(|v| v.abs() <= 1.0));
         assert!(values.iter().any(|v| *v > 0.3) && values.iter().any(|v| *v < -0.3));
-        // The steepest step of t * t * (3 - 2 t) is 1.5 a grain, over a jump of at most 2.
+        // The steepest slope of t * t * (3 - 2 t) is 1.5 per grain, over a jump of at most 2.
         assert!(values.windows(2).all(|w| (w[1] - w[0]).abs() <= 1.5 * 2.0 * 0.05 + 1e-9));
     }
 }

@@ -1,21 +1,20 @@
-//! Says what a set of phantoms may be asked for, and refuses what cannot be made.
-//!
-//! It does not know how anything is drawn.
+//! The options of a set of phantoms, and their valid ranges.
 
 use crate::{Error, Syntax};
 
-/// What is asked of [`crate::write`]. The same options give the same bytes, on any number of threads.
+/// The request to [`crate::write`]. The same options give the same bytes on any number of threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Patients, 1 to 9999. They have 1.25 studies and 1.3 series each on average.
+    /// Number of patients, 1 to 9999. On average they have 1.25 studies each, and these 1.3 series.
     pub patients: usize,
-    /// Where all random streams start.
+    /// Seed of all random streams.
     pub seed: u64,
     /// Rows and columns of a slice, 64 to 512.
     pub matrix: u16,
-    /// The share of series with a lesion, 0 to 1; their number is rounded to the nearest whole one.
+    /// The share of series with a lesion, 0 to 1; their number is rounded to the nearest integer.
     pub prevalence: f64,
-    /// How the files are coded; without one, most are explicit and some implicit. The pixels are the same.
+    /// How the files are coded. By default most are explicit and some are implicit. The pixels are
+    /// the same.
     pub syntax: Option<Syntax>,
 }
 

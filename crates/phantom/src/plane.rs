@@ -1,18 +1,16 @@
-//! Holds one plane of the picture while it is painted, and paints tubes on it.
-//!
-//! It does not know which tubes are vessels and which are airways, nor anything of DICOM.
+//! One plane of the image while it is painted, and the painting of tubes on it.
 
-/// A square plane across the z axis, HU in rows.
+/// A square plane across the z axis, with HU in rows.
 pub(crate) struct Plane {
-    /// Patient mm.
+    /// Patient z in mm.
     pub(crate) z: f64,
-    /// Patient mm of the first voxel's centre, x and y.
+    /// Patient x and y of the first voxel's centre, in mm.
     pub(crate) corner: [f64; 2],
-    /// Between voxel centres, mm.
+    /// Distance between voxel centres, in mm.
     pub(crate) spacing: f64,
     pub(crate) columns: usize,
     pub(crate) hu: Vec<f64>,
-    /// How much of each voxel is lung, 0 to 1.
+    /// The share of each voxel that is lung, 0 to 1.
     pub(crate) lung: Vec<f64>,
 }
 
@@ -22,18 +20,18 @@ impl Plane {
         Self { z, corner, spacing, columns, hu: vec![0.0; voxels], lung: vec![0.0; voxels] }
     }
 
-    /// Patient mm of a voxel's centre.
+    /// Patient position of a voxel's centre, in mm.
     pub(crate) fn place(&self, row: usize, column: usize) -> [f64; 3] {
         [self.corner[0] + column as f64 * self.spacing, self.corner[1] + row as f64 * self.spacing, self.z]
     }
 
-    /// How much of a voxel lies inside a surface that is `depth` mm away (negative: outside).
+    /// The share of a voxel inside a surface that is `depth` mm away (negative outside).
     pub(crate) fn cover(&self, depth: f64) -> f64 {
         (0.5 + depth / self.spacing).clamp(0.0, 1.0)
     }
 
-    /// Calls `paint` with the index and the place of every voxel within `reach` mm of `centre` in x
-    /// and y; with none when the plane is farther than that in z.
+    /// Calls `paint` with the index and the position of every voxel within `reach` mm of `centre`
+    /// in x and y; with none when the plane is farther away than that in z.
     pub(crate) fn near(
         &mut self,
         centre: [f64; 3],
@@ -46,7 +44,7 @@ impl Plane {
         let [columns, rows] = [0, 1].map(|axis| {
             let middle = (centre[axis] - self.corner[axis]) / self.spacing;
             let half = reach / self.spacing;
-            // A cast from a negative number gives 0: the part outside the plane is left out.
+            // A cast from a negative number gives 0, which leaves out the part outside the plane.
             (middle - half).ceil() as usize..((middle + half).floor() + 1.0) as usize
         });
         for row in rows.start..rows.end.min(self.columns) {
@@ -64,7 +62,7 @@ impl Plane {
     }
 }
 
-/// A straight piece of vessel or airway, tapered, with round ends. All in mm and HU.
+/// A straight piece of vessel or airway, tapered, with round ends. Lengths are in mm, values in HU.
 #[derive(Clone, Debug)]
 pub(crate) struct Tube {
     pub(crate) ends: [[f64; 3]; 2],
@@ -73,7 +71,7 @@ pub(crate) struct Tube {
 }
 
 impl Tube {
-    /// How deep a place lies inside the tube, mm (negative: outside).
+    /// Depth of a position inside the tube, in mm (negative outside).
     pub(crate) fn depth(&self, place: [f64; 3]) -> f64 {
         let [from, to] = self.ends;
         let axis = sub(to, from);
@@ -123,7 +121,7 @@ mod tests {
         let tube = Tube { ends: [[0.0, 0.0, 0.0], [10.0, 0.0, 0.0]], radii: [4.0, 2.0], hu: 40.0 };
         assert!((tube.depth([5.0, 0.0, 0.0]) - 3.0).abs() < 1e-12);
         assert!((tube.depth([5.0, 0.0, 7.0]) - (3.0 - 7.0)).abs() < 1e-12);
-        // Past the end, where the radius is 2: 3 and 4 make 5.
+        // Beyond the end, where the radius is 2: 3 and 4 make 5.
         assert!((tube.depth([13.0, 4.0, 0.0]) - (2.0 - 5.0)).abs() < 1e-12);
     }
 

@@ -1,24 +1,24 @@
-//! Says how a body lies in the scanner: from patient mm (LPS) to the body's own frame and back.
+//! How a body lies in the scanner: from patient mm (LPS) to the body's own frame and back.
 //!
-//! It does not know what the body looks like. The body's frame has its origin in the middle of the
-//! chest, u to the left, v to the back and w to the head.
+//! The body's frame has its origin in the middle of the chest, with u to the left, v to the back
+//! and w to the head.
 
 use crate::random::Random;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Pose {
-    /// Where the middle of the chest lies, patient mm.
+    /// The middle of the chest, in patient mm.
     pub(crate) origin: [f64; 3],
-    /// Cosine and sine of the turn about the long axis.
+    /// Cosine and sine of the rotation about the long axis.
     turn: [f64; 2],
-    /// How far the body leans to the left and to the back, mm for each mm towards the head.
+    /// How far the body leans to the left and to the back, in mm for each mm towards the head.
     lean: [f64; 2],
 }
 
 impl Pose {
-    /// A body off the scanner's axis, turned by up to 6 degrees and leaning by up to 2.
+    /// A body away from the scanner's axis, rotated by up to 6 degrees and leaning by up to 2.
     pub(crate) fn draw(random: &mut Random) -> Self {
-        // The half-angle's tangent gives sine and cosine without a C library's rounding.
+        // The tangent of the half-angle gives sine and cosine without the rounding of a C library.
         let t: f64 = random.uniform(-0.052..0.052);
         Self {
             origin: [random.uniform(-12.0..12.0), random.uniform(-15.0..10.0), random.uniform(-900.0..300.0)],

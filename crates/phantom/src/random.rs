@@ -1,14 +1,15 @@
-//! Draws the random numbers of the phantoms: one independent `ChaCha` stream for each purpose.
+//! The random numbers of the phantoms: one independent `ChaCha` stream for each purpose.
 //!
-//! It does not know what is drawn. What matters is that the purposes never share numbers: the
-//! labels come from [`Purpose::Label`] and from nowhere else, so nothing but voxels can tell them.
+//! The purposes never share numbers: the labels come from [`Purpose::Label`] alone, so nothing but
+//! the voxels can reveal them.
 
 use std::ops::Range;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What a stream is for. The number is part of the stream's address, so adding one changes no other.
+/// The purpose of a stream. Its number is part of the stream's address, so a new one changes no
+/// other.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose {
     Cohort = 1,
@@ -22,7 +23,8 @@ pub(crate) enum Purpose {
     Noise = 9,
 }
 
-/// A stream of numbers, the same on every machine and whatever the order in which streams are read.
+/// A stream of numbers that is the same on every machine, whatever the order in which streams are
+/// read.
 pub(crate) struct Random(ChaCha8Rng);
 
 impl Random {
@@ -55,14 +57,15 @@ impl Random {
         values[self.below(N)]
     }
 
-    /// Fisher and Yates, 1938.
+    /// The shuffle of Fisher and Yates (1938).
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
     }
 
-    /// A direction, uniform on the sphere; by rejection, since sines differ between C libraries.
+    /// A direction, uniform on the sphere; drawn by rejection, because sines differ between C
+    /// libraries.
     pub(crate) fn direction(&mut self) -> [f64; 3] {
         loop {
             let v = [(); 3].map(|()| self.uniform(-1.0..1.0));

@@ -1,7 +1,7 @@
-//! Puts a series together: a body in its pose, its vessels, its lesions and the scanner's table; and
-//! takes slices of it.
+//! Assembles a series: a body in its pose, its vessels, its lesions and the scanner's table; and
+//! cuts slices of it.
 //!
-//! It does not know of files. The label enters here, and only as the choice to draw lesions.
+//! The label enters here, and only as the choice to draw lesions.
 
 use crate::Options;
 use crate::acquisition::Acquisition;
@@ -19,7 +19,7 @@ pub(crate) struct Scene {
     pub(crate) lesions: Vec<Lesion>,
     anatomy: Anatomy,
     pose: Pose,
-    /// Patient mm.
+    /// In patient mm.
     tubes: Vec<Tube>,
     seed: u64,
     series: usize,
@@ -51,7 +51,7 @@ impl Scene {
         Self { acquisition, lesions, anatomy, pose, tubes, seed: options.seed, series: series.index }
     }
 
-    /// The stored values of a slice counted from the feet, in rows.
+    /// The stored values of a slice, counted from the feet, in rows.
     pub(crate) fn slice(&self, slice: usize) -> Vec<i32> {
         let scan = &self.acquisition;
         let columns = usize::from(scan.matrix);
@@ -72,7 +72,7 @@ impl Scene {
             .collect()
     }
 
-    /// Thick slices blur what is oblique to them: two planes stand for those above 2 mm.
+    /// Thick slices blur oblique structures: slices above 2 mm are the mean of two planes.
     fn averaged_over_thickness(&self, z: f64) -> Vec<f64> {
         let thickness = self.acquisition.slice_thickness;
         if thickness <= 2.0 {
@@ -86,7 +86,7 @@ impl Scene {
         lower
     }
 
-    /// HU without noise on a plane of no thickness.
+    /// HU without noise on a plane without thickness.
     fn plane(&self, z: f64) -> Plane {
         let scan = &self.acquisition;
         let columns = usize::from(scan.matrix);

@@ -1,12 +1,11 @@
-//! Grows what branches or bends: the lungs' vessels, the aorta, the trachea and the main bronchi.
-//!
-//! It does not know of lesions nor how a tube is painted. All places are in the body's frame.
+//! Grows what branches or bends: the vessels of the lungs, the aorta, the trachea and the main
+//! bronchi. All positions are in the body's frame.
 
 use crate::anatomy::{AIR, Anatomy};
 use crate::plane::{Tube, norm};
 use crate::random::Random;
 
-/// The depth that a vessel keeps from the pleura, mm.
+/// Distance that a vessel keeps from the pleura, in mm.
 const PLEURA: f64 = 3.0;
 
 /// All tubes of a chest.
@@ -18,7 +17,7 @@ pub(crate) fn grow(anatomy: &Anatomy, random: &mut Random) -> Vec<Tube> {
         let trunks = 4 + random.below(7);
         for _ in 0..trunks {
             let mut direction = random.direction();
-            // Outwards: a hilum has the mediastinum at its back.
+            // Outwards, because the mediastinum is behind a hilum.
             direction[0] = side * (direction[0].abs() + 0.35);
             let vessel = Growth {
                 from: hilum,
@@ -42,7 +41,8 @@ struct Growth {
     generation: u32,
 }
 
-/// One piece and what grows from its end: two thinner pieces, until the pleura or the capillaries.
+/// One piece and what grows from its end: two thinner pieces each time, until the pleura or the
+/// capillaries.
 fn branch(stem: &Growth, anatomy: &Anatomy, random: &mut Random, tubes: &mut Vec<Tube>) {
     let end_at = |length: f64| [0, 1, 2].map(|i| stem.from[i] + length * stem.direction[i]);
     let mut length = stem.length;
@@ -77,7 +77,7 @@ fn branch(stem: &Growth, anatomy: &Anatomy, random: &mut Random, tubes: &mut Vec
     }
 }
 
-/// Ascending part, arch and descending part, as a chain of tubes.
+/// Ascending aorta, arch and descending aorta, as a chain of tubes.
 fn aorta(anatomy: &Anatomy) -> Vec<Tube> {
     let v = anatomy.cavity[1];
     let course = [

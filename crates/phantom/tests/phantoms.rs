@@ -1,7 +1,6 @@
 //! Proves what a reader of the phantoms relies on, through the public interface and the files.
 //!
-//! It does not know how a phantom is drawn. That other programs read the files is proved by
-//! `peers/check_phantoms.py`.
+//! `peers/check_phantoms.py` proves that other programs can read the files.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +13,7 @@ use ctpipe_phantom::{Error, Options, Summary, write};
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, open_file};
 
-/// A folder for one test, empty at first and gone at the end.
+/// A folder for one test, empty at first and removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -40,7 +39,7 @@ fn write_to(folder: &Folder, options: &Options) -> Summary {
     write(&folder.0, options, &AtomicBool::new(false), &|_, _| {}).unwrap()
 }
 
-/// Every file below a folder, by its path within it.
+/// Every file below a folder, by its path within the folder.
 fn tree(folder: &Folder) -> BTreeMap<PathBuf, Vec<u8>> {
     fn walk(root: &Path, at: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
         for entry in fs::read_dir(at).unwrap() {
@@ -84,7 +83,7 @@ fn another_seed_gives_other_uids_and_other_voxels() {
     }
 }
 
-/// The same patients twice: all of them healthy, and all of them ill.
+/// The same patients twice: once all of them healthy, once all of them ill.
 fn healthy_and_ill(name: &str) -> [Folder; 2] {
     [0.0, 1.0].map(|prevalence| {
         let folder = Folder::new(&format!("{name}-{prevalence}"));
@@ -112,7 +111,7 @@ fn a_label_changes_voxels_and_its_own_column_and_nothing_else() {
     assert_eq!(names(&healthy), names(&ill));
     for (name, _) in names(&healthy) {
         let [a, b] = folders.each_ref().map(|folder| without_pixels(&folder.0.join(&name)));
-        assert!(a == b, "{} tells the label", name.display());
+        assert!(a == b, "{} reveals the label", name.display());
     }
     let [a, b] = [&healthy, &ill]
         .map(|files| String::from_utf8(files[Path::new("training_data.csv")].clone()).unwrap());
@@ -150,7 +149,7 @@ impl Slice {
         }
     }
 
-    /// The median HU of the voxels within `reach` mm of a place.
+    /// The median HU of the voxels within `reach` mm of a position.
     fn median_near(&self, place: [f64; 2], reach: f64) -> f64 {
         let mut near: Vec<f64> = Vec::new();
         for (index, &hu) in self.hu.iter().enumerate() {
@@ -193,7 +192,7 @@ fn where_truth_names_a_lesion_there_is_soft_tissue_and_without_it_there_would_be
             let nearest = slices.iter().min_by(|a, b| away(a).total_cmp(&away(b))).unwrap();
             Slice::read(&open_file(&nearest.1).unwrap()).median_near([x, y], 6.0_f64.min(half))
         });
-        assert!(hu[0] < -500.0, "no lung but {} HU at the place of {row}", hu[0]);
+        assert!(hu[0] < -500.0, "no lung but {} HU at the position of {row}", hu[0]);
         assert!((-260.0..=130.0).contains(&hu[1]), "{} HU at {row}", hu[1]);
         *kinds.entry(cells[1].to_owned()).or_insert(0) += 1;
     }

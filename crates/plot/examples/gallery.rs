@@ -1,4 +1,5 @@
-//! Writes every kind of chart as SVG and PNG, in English and with Russian words, and a page of all.
+//! Writes every kind of chart as SVG and PNG, in English and in Russian, and a page that shows all
+//! of them.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,7 +10,7 @@ use ctpipe_plot::{
     Series, Shape,
 };
 
-/// Picks a word of the language.
+/// Picks the text in the current language.
 type Say = fn(&'static str, &'static str) -> &'static str;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -95,7 +96,7 @@ fn roc(say: Say) -> Chart {
     .with(
         Line::new((0..=steps).map(|i| (at(i), jag(i))))
             .stepped()
-            .legend(say("test part, AUC 0.808", "тестовая часть, AUC 0,808")),
+            .legend(say("test set, AUC 0.808", "тестовая часть, AUC 0,808")),
     )
     .with(
         Points::new([Point::new(0.2, jag(12)).hover("t = 0.41")])
@@ -116,8 +117,8 @@ fn pr(say: Say) -> Chart {
         Axis::share(say("precision", "точность (PPV)")),
     )
     .square()
-    .with(Reference::horizontal(0.33, say("share of the positive: 0.33", "доля положительных: 0,33")))
-    .with(Line::new(line).legend(say("test part", "тестовая часть")))
+    .with(Reference::horizontal(0.33, say("share of positives: 0.33", "доля положительных: 0,33")))
+    .with(Line::new(line).legend(say("test set", "тестовая часть")))
     .with(
         Points::new([Point::new(0.6, 0.816)])
             .shape(Shape::Diamond)
@@ -137,7 +138,7 @@ fn calibration(say: Say) -> Chart {
         "calibration",
         "Calibration",
         Axis::share(say("predicted probability", "предсказанная вероятность")),
-        Axis::share(say("share of the positive", "наблюдаемая доля положительных")),
+        Axis::share(say("share of positives", "наблюдаемая доля положительных")),
     )
     .square()
     .with(
@@ -304,7 +305,7 @@ fn forest(say: Say) -> Chart {
     .with(
         Row::new(
             say(
-                "Makers of fewer than 30 patients, taken together (41)",
+                "Makers with fewer than 30 patients, together (41)",
                 "Производители, у которых менее 30 пациентов, вместе (41)",
             ),
             Some(0.84),
@@ -326,22 +327,16 @@ fn flow(say: Say) -> Chart {
             Aside::new(say("Not used", "Исключено"), "205")
                 .reason(
                     say(
-                        "overview (scout, topogram), or one among its slices",
+                        "overview image (scout, topogram), or one among the slices",
                         "обзорный снимок (топограмма) или он среди срезов",
                     ),
                     "120",
                 )
-                .reason(
-                    say(
-                        "slice thickness outside of the range asked for",
-                        "толщина среза вне заданного диапазона",
-                    ),
-                    "61",
-                )
+                .reason(say("slice thickness out of range", "толщина среза вне заданного диапазона"), "61")
                 .reason(say("no label", "нет метки"), "24"),
         )
         .station(
-            say("Series that can be used", "Пригодные серии"),
+            say("Usable series", "Пригодные серии"),
             say("1 277 series of 1 015 patients", "1 277 серий, 1 015 пациентов"),
         )
         .aside(Aside::new(say("Other series of the same patient", "Другие серии того же пациента"), "262"))

@@ -1,14 +1,14 @@
-//! What an axis covers and where its ticks stand: round numbers, whole numbers, shares, categories.
-//! Knows neither the other axis nor places on the chart.
+//! The range of an axis and the positions of its ticks: round numbers, integers, shares,
+//! categories.
 
 use super::text::width;
 
 /// Font height of tick labels.
 pub(super) const TICK: f64 = 12.0;
-/// Values beyond are taken for not finite, so that no difference of two overflows.
+/// Larger values count as not finite, so that no difference between two values overflows.
 const HUGE: f64 = 1e300;
 
-/// An axis, before the values are known.
+/// An axis whose values are not known yet.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Axis {
@@ -48,7 +48,7 @@ impl Axis {
         Axis { categories: categories.into_iter().map(Into::into).collect(), ..Axis::new(label) }
     }
 
-    /// Covers `low` to `high`, whatever the values; what is beyond is cut off.
+    /// Covers `low` to `high`, whatever the values; what lies outside is cut off.
     pub fn range(mut self, low: f64, high: f64) -> Axis {
         self.range = (usable(low) && usable(high) && low < high).then_some((low, high));
         self
@@ -60,19 +60,19 @@ impl Axis {
         self
     }
 
-    /// Ends at `value` at the latest.
+    /// Ends at `value` or earlier.
     pub fn at_most(mut self, value: f64) -> Axis {
         self.ceiling = usable(value).then_some(value);
         self
     }
 
-    /// Has ticks at whole numbers only.
+    /// Places ticks at integers only.
     pub fn integer(mut self) -> Axis {
         self.integer = true;
         self
     }
 
-    /// Begins and ends at the outermost values instead of round numbers.
+    /// Begins and ends at the outermost values instead of at round numbers.
     pub fn tight(mut self) -> Axis {
         self.tight = true;
         self
@@ -87,16 +87,16 @@ impl Axis {
         let ends = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
         let fitted = values.chain(self.include).filter(|v| usable(*v));
         let (low, high) = fitted.fold((f64::INFINITY, f64::NEG_INFINITY), ends);
-        // Without a value there is still a frame.
+        // Without any value there is still a frame.
         let given = self.range.or((low > high).then_some((0.0, 1.0)));
         let (mut low, mut high) = given.unwrap_or((low, high));
         let exact = given.is_some() || self.tight;
-        // A flat line stands in the middle, or on the ground where it is 0.
+        // A flat line lies in the middle, or at the bottom where it is 0.
         if high - low <= low.abs().max(high.abs()) * 1e-9 {
             let air = if self.integer || low == 0.0 { 1.0 } else { (low.abs() / 2.0).max(1e-290) };
             (low, high) = if low == 0.0 && !self.tight { (0.0, air) } else { (low - air, high + air) };
         } else if !exact && !self.integer {
-            // Lines keep off the frame, but where they come from 0.
+            // Lines keep a distance from the frame, except where they start from 0.
             let air = (high - low) / 25.0;
             low = if low >= 0.0 { (low - air).max(0.0) } else { low - air };
             high = if high <= 0.0 { (high + air).min(0.0) } else { high + air };
@@ -116,7 +116,7 @@ pub(super) fn usable(value: f64) -> bool {
     value.is_finite() && value.abs() <= HUGE
 }
 
-/// An axis with its ends.
+/// An axis with its two ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scale {
     low: f64,
@@ -126,7 +126,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Where `value` lies: 0 at the low end, 1 at the high one, never far beyond.
+    /// The position of `value`: 0 at the low end, 1 at the high end, and never far outside.
     pub(super) fn share(&self, value: f64) -> f64 {
         ((value - self.low) / (self.high - self.low)).clamp(-10.0, 11.0)
     }
@@ -137,7 +137,7 @@ impl Scale {
         usable(value) && value >= self.low - air && value <= self.high + air
     }
 
-    /// `value`, or the end it lies beyond.
+    /// `value`, or the end beyond which it lies.
     pub(super) fn clamp(&self, value: f64) -> f64 {
         value.max(self.low).min(self.high)
     }
@@ -148,7 +148,7 @@ impl Scale {
     }
 }
 
-/// Distance of two ticks: `digit` (1, 2 or 5) times ten to the `power`.
+/// Distance between two ticks: `digit` (1, 2 or 5) times ten to the `power`.
 struct Step {
     digit: f64,
     power: i32,
@@ -183,7 +183,7 @@ impl Step {
         (0..=count).map(tick).collect()
     }
 
-    /// `whole` times ten to the power, to as many decimals on each tick.
+    /// `whole` times ten to the power, with the same number of decimals on each tick.
     fn label(&self, whole: f64, largest: f64) -> String {
         let sign = if whole < -0.5 { "−" } else { "" };
         let digits = format!("{:.0}", whole.abs());
@@ -208,7 +208,7 @@ fn ten(power: i32) -> f64 {
     if power < 0 { 1.0 / 10_f64.powi(-power) } else { 10_f64.powi(power) }
 }
 
-/// A value as a reader wants it: 12, 0.123, 0.0123, 1.2e-5.
+/// A value in a readable form: 12, 0.123, 0.0123, 1.2e-5.
 pub fn figure(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {

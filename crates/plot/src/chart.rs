@@ -1,30 +1,30 @@
-//! A chart, drawn: as a file, as a part of the page, as PNG. Knows no data.
+//! A finished chart: as a file, as a part of a page, as PNG.
 
 use super::raster::{self, Error};
 use super::scene::{Colour, Scene};
 use super::svg::{Skin, elements, unit};
 use super::text::{escape, id};
 
-/// A chart, drawn.
+/// A finished chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
-    /// The file's name without its ending; also the begin of the ids within.
+    /// The file's name without its extension; ids in the file begin with it.
     pub name: String,
-    /// What it shows, in a few words.
+    /// What the chart shows, in a few words.
     pub title: String,
-    /// What is to be read from it, for those who do not see it.
+    /// A description for readers who cannot see the chart.
     pub alternative: String,
-    /// All that is on it.
+    /// Everything on the chart.
     pub(super) scene: Scene,
 }
 
 impl Chart {
-    /// As an SVG file of its own, dark on white.
+    /// An SVG file of its own, dark on white.
     pub fn file(&self) -> String {
         self.standalone(Skin::File)
     }
 
-    /// As a part of the page, in the page's colours.
+    /// An SVG element for the page, in the page's colours.
     pub fn inline(&self) -> String {
         let said = match (self.title.is_empty(), self.alternative.is_empty()) {
             (_, true) => self.title.clone(),
@@ -39,16 +39,16 @@ impl Chart {
         )
     }
 
-    /// As a PNG of `width_px` pixels' width, with the one font that is built in.
+    /// A PNG that is `width_px` pixels wide, with the one built-in font.
     ///
     /// # Errors
     ///
-    /// When the width is 0 or beyond 10 000, or the picture cannot be made.
+    /// When the width is 0 or above 10 000, or the picture cannot be made.
     pub fn png(&self, width_px: u32) -> Result<Vec<u8>, Error> {
         raster::png(&self.standalone(Skin::Raster), (self.scene.width, self.scene.height), width_px)
     }
 
-    /// With fixed colours, on paper.
+    /// With fixed colours, on a white background.
     fn standalone(&self, skin: Skin) -> String {
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" {} font-family=\"sans-serif\" fill=\"{}\">\
@@ -64,7 +64,7 @@ impl Chart {
         )
     }
 
-    /// The attributes that tell the size.
+    /// The attributes that give the size.
     fn frame(&self) -> String {
         let (width, height) = (unit(self.scene.width), unit(self.scene.height));
         format!("viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\"")

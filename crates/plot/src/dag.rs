@@ -1,8 +1,9 @@
-//! A directed acyclic graph, from top to bottom: boxes in layers, what reads below what is read. Knows no SVG and no
-//! stage.
+//! A directed acyclic graph, from top to bottom: boxes in layers, with each reader below what it
+//! reads.
 //!
-//! By the steps of Sugiyama, Tagawa and Toda 1981: layers by the longest path, a place in every layer for an edge that
-//! passes it, order within layers by the mean of the neighbours (barycentres).
+//! It follows the steps of Sugiyama, Tagawa and Toda 1981: layers by the longest path, a slot in
+//! every layer that an edge passes, and an order within layers by the mean of the neighbours
+//! (barycentres).
 
 use super::chart::Chart;
 use super::flow::{arrow, frame};
@@ -13,17 +14,17 @@ use super::text::{bold_width, width};
 const SIZE: f64 = 12.5;
 /// Height of a line.
 const LINE: f64 = 16.0;
-/// Between a box and its words.
+/// Distance between a box and its words.
 const PAD: f64 = 12.0;
-/// Around all.
+/// Margin around the graph.
 const EDGE: f64 = 8.0;
-/// Between the boxes of a layer.
+/// Distance between the boxes of a layer.
 const AIR: f64 = 22.0;
-/// Between layers.
+/// Distance between layers.
 const GAP: f64 = 38.0;
-/// Passes over the layers, down and up.
+/// Number of passes over the layers, down and up.
 const PASSES: usize = 8;
-/// The chart is at least so wide.
+/// Minimum width of the chart.
 const LEAST: f64 = 300.0;
 
 /// A box of the graph.
@@ -37,24 +38,24 @@ pub struct Node {
 }
 
 impl Node {
-    /// A box with this in bold.
+    /// A box with a title in bold.
     pub fn new(title: impl Into<String>) -> Node {
         Node { title: title.into(), lines: Vec::new(), flagged: false, hover: None }
     }
 
-    /// With a line of words below.
+    /// Adds a line of text below.
     pub fn line(mut self, text: impl Into<String>) -> Node {
         self.lines.push(text.into());
         self
     }
 
-    /// In the colour of what deserves a look.
+    /// Whether the box has the colour of things that deserve a look.
     pub fn flagged(mut self, flagged: bool) -> Node {
         self.flagged = flagged;
         self
     }
 
-    /// What is said when the mouse is over it.
+    /// The text shown when the mouse is over the box.
     pub fn hover(mut self, text: impl Into<String>) -> Node {
         self.hover = Some(text.into());
         self
@@ -78,12 +79,12 @@ pub struct Dag {
     edges: Vec<(usize, usize)>,
 }
 
-/// A place in a layer: a box, or where an edge passes.
+/// A position in a layer: a box, or an edge that passes through.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Slot {
     node: Option<usize>,
     size: (f64, f64),
-    /// Left end; its place in the layer's order before that is known.
+    /// Left end; before that is known, the position in the order of the layer.
     left: f64,
 }
 
@@ -94,26 +95,26 @@ impl Slot {
 }
 
 impl Dag {
-    /// No boxes yet.
+    /// A graph without boxes.
     pub fn new(name: impl Into<String>, title: impl Into<String>) -> Dag {
         let (nodes, edges) = (Vec::new(), Vec::new());
         Dag { name: name.into(), title: title.into(), alternative: String::new(), nodes, edges }
     }
 
-    /// What is to be read from it, for those who do not see it.
+    /// A description for readers who cannot see the graph.
     pub fn alternative(mut self, text: impl Into<String>) -> Dag {
         self.alternative = text.into();
         self
     }
 
-    /// With one more box. Boxes are numbered as they come, from 0.
+    /// Adds a box. Boxes are numbered from 0 in the order in which they are added.
     pub fn node(mut self, node: Node) -> Dag {
         self.nodes.push(node);
         self
     }
 
-    /// With an arrow from a box to one that comes after it. One from a later box, or to none, is left out: the boxes are
-    /// expected in an order of the graph.
+    /// Adds an arrow from a box to one that comes after it. An arrow from a later box, or to a box
+    /// that does not exist, is left out: the boxes are expected in topological order.
     pub fn edge(mut self, from: usize, to: usize) -> Dag {
         if from < to && to < self.nodes.len() && !self.edges.contains(&(from, to)) {
             self.edges.push((from, to));
@@ -121,7 +122,7 @@ impl Dag {
         self
     }
 
-    /// Draws it.
+    /// Draws the graph.
     pub fn draw(&self) -> Chart {
         let (mut layers, links) = self.layers();
         order(&mut layers, &links);
@@ -161,10 +162,11 @@ impl Dag {
         }
     }
 
-    /// The slots of each layer, and each edge as the slots that it goes through, by (layer, identity of the slot).
+    /// The slots of each layer, and each edge as the slots that it passes through, by layer and
+    /// identity of the slot.
     fn layers(&self) -> (Vec<Vec<Slot>>, Vec<Vec<Link>>) {
         let mut rank = vec![0; self.nodes.len()];
-        // Boxes are in an order of the graph, so whatever a box is read from has its rank already.
+        // Boxes are in topological order, so everything that a box reads already has its rank.
         let mut edges = self.edges.clone();
         edges.sort_by_key(|&(from, to)| (to, from));
         for &(from, to) in &edges {
@@ -192,10 +194,10 @@ impl Dag {
     }
 }
 
-/// A slot by its layer and its number there.
+/// A slot, by its layer and its number in the layer.
 type Link = (usize, usize);
 
-/// Where an edge goes: straight through the layers that it passes.
+/// The path of an edge: straight through the layers that it passes.
 fn path(chain: &[Link], layers: &[Vec<Slot>], tops: &[f64]) -> Vec<Place> {
     let mut places = Vec::new();
     for (step, &(layer, slot)) in chain.iter().enumerate() {
@@ -217,9 +219,11 @@ fn breadth(layer: &[Slot]) -> f64 {
     layer.iter().map(|slot| slot.size.0).sum::<f64>() + AIR * layer.len().saturating_sub(1) as f64
 }
 
-/// Finds the order of each layer's slots by the mean place of their neighbours; `left` is the place in it then.
+/// Finds the order of each layer's slots by the mean position of their neighbours; `left` is then
+/// the position in that order.
 fn order(layers: &mut [Vec<Slot>], links: &[Vec<Link>]) {
-    // `at[layer][slot]`: the slot's place in the order; a slot keeps its number in `links`.
+    // `at[layer][slot]` is the position of the slot in the order; a slot keeps its number in
+    // `links`.
     let mut at: Vec<Vec<usize>> = layers.iter().map(|layer| (0..layer.len()).collect()).collect();
     let mut above: Vec<Vec<Vec<usize>>> = at.iter().map(|layer| vec![Vec::new(); layer.len()]).collect();
     let mut below = above.clone();
@@ -250,7 +254,7 @@ fn order(layers: &mut [Vec<Slot>], links: &[Vec<Link>]) {
         }
     }
     for (layer, places) in layers.iter_mut().zip(&at) {
-        // Left ends follow the order; the numbers of the slots stay as the links know them.
+        // Left ends follow the order; the slots keep the numbers that the links use.
         for (slot, &place) in layer.iter_mut().zip(places) {
             slot.left = place as f64;
         }

@@ -1,5 +1,5 @@
-//! A flow diagram as in CONSORT: boxes from top to bottom, at the right what left on the way and why,
-//! at the end the parts. Knows no SVG.
+//! A flow diagram as in CONSORT: boxes from top to bottom, at the right what was excluded and why,
+//! and the sets at the end.
 
 use super::chart::Chart;
 use super::scene::{Anchor, Colour, Fill, Geometry, Mark, Place, Scene, Stroke, Words};
@@ -9,16 +9,16 @@ use super::text::{bold_width, width, wrap};
 const SIZE: f64 = 12.5;
 /// Height of a line.
 const LINE: f64 = 16.0;
-/// Between a box and its words.
+/// Distance between a box and its words.
 const PAD: f64 = 10.0;
-/// Left and right of all.
+/// Margin at the left and at the right.
 const EDGE: f64 = 8.0;
 /// Width of arrows.
 const LINE_WIDTH: f64 = 1.4;
-/// Between boxes.
+/// Distance between boxes.
 const GAP: f64 = 30.0;
 
-/// What left between two boxes, and why.
+/// What was excluded between two boxes, and why.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Aside {
@@ -28,12 +28,12 @@ pub struct Aside {
 }
 
 impl Aside {
-    /// A box at the right, with no reasons yet.
+    /// A box at the right, without reasons yet.
     pub fn new(title: impl Into<String>, count: impl Into<String>) -> Aside {
         Aside { title: title.into(), count: count.into(), reasons: Vec::new() }
     }
 
-    /// With one more reason and how many it took.
+    /// Adds a reason, with the number that it excludes.
     pub fn reason(mut self, reason: impl Into<String>, count: impl Into<String>) -> Aside {
         self.reasons.push((reason.into(), count.into()));
         self
@@ -45,7 +45,7 @@ impl Aside {
 struct Station {
     title: String,
     count: String,
-    /// What leaves after it.
+    /// What is excluded after this box.
     asides: Vec<Aside>,
 }
 
@@ -62,7 +62,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// No boxes yet, in a chart 720 units wide.
+    /// A diagram without boxes, in a chart 720 units wide.
     pub fn new(name: impl Into<String>, title: impl Into<String>) -> Flow {
         Flow {
             name: name.into(),
@@ -74,7 +74,7 @@ impl Flow {
         }
     }
 
-    /// What is to be read from it, for those who do not see it.
+    /// A description for readers who cannot see the diagram.
     pub fn alternative(mut self, text: impl Into<String>) -> Flow {
         self.alternative = text.into();
         self
@@ -86,13 +86,13 @@ impl Flow {
         self
     }
 
-    /// With one more box below.
+    /// Adds a box at the bottom.
     pub fn station(mut self, title: impl Into<String>, count: impl Into<String>) -> Flow {
         self.stations.push(Station { title: title.into(), count: count.into(), asides: Vec::new() });
         self
     }
 
-    /// What leaves after the last box so far; without a box before, nothing.
+    /// Adds what is excluded after the last box so far; does nothing before the first box.
     pub fn aside(mut self, aside: Aside) -> Flow {
         if let Some(station) = self.stations.last_mut() {
             station.asides.push(aside);
@@ -100,13 +100,13 @@ impl Flow {
         self
     }
 
-    /// With one more part that the last box is divided into, side by side with the others.
+    /// Adds a set into which the last box is divided, side by side with the others.
     pub fn part(mut self, title: impl Into<String>, count: impl Into<String>) -> Flow {
         self.parts.push((title.into(), count.into()));
         self
     }
 
-    /// Draws it.
+    /// Draws the diagram.
     pub fn draw(&self) -> Chart {
         let mut marks = Vec::new();
         let asides = self.stations.iter().any(|station| !station.asides.is_empty());
@@ -130,7 +130,7 @@ impl Flow {
             if i + 1 < self.stations.len() {
                 arrow(&mut marks, &[(middle, from), (middle, y)]);
             } else if self.parts.is_empty() {
-                // Nothing follows, and what leaves still hangs on a line.
+                // Nothing follows, but what is excluded still needs a line to hang on.
                 if station.asides.is_empty() {
                     y = from;
                 } else {
@@ -149,7 +149,7 @@ impl Flow {
         }
     }
 
-    /// Draws the parts below `top`, with a fork from the place above, and returns the height.
+    /// Draws the sets below `top`, with a fork from the position above, and returns the height.
     fn divide(&self, marks: &mut Vec<Mark>, from: Place, top: f64) -> f64 {
         let count = self.parts.len() as f64;
         let air = 14.0;
@@ -190,7 +190,8 @@ fn node(marks: &mut Vec<Mark>, (left, top): Place, wide: f64, words: (&str, &str
     high
 }
 
-/// Draws what left, its reasons at the left and their counts at the right, and returns its height.
+/// Draws what was excluded, with reasons at the left and their counts at the right, and returns its
+/// height.
 fn leave(marks: &mut Vec<Mark>, (left, top): Place, wide: f64, aside: &Aside) -> f64 {
     let counts = aside.reasons.iter().map(|(_, count)| width(count, SIZE));
     let counts = counts.chain([bold_width(&aside.count, SIZE)]).fold(0.0, f64::max).min(wide / 3.0);
@@ -208,7 +209,7 @@ fn leave(marks: &mut Vec<Mark>, (left, top): Place, wide: f64, aside: &Aside) ->
             let at = (left + PAD + indent, y + i as f64 * LINE);
             words.push(Mark::Words(Words { bold, ..Words::new(line, at, SIZE, Anchor::Start) }));
         }
-        // A little air tells the next reason from a second line of this one.
+        // A little space separates the next reason from a second line of this one.
         y += lines.len().max(1) as f64 * LINE + 3.0;
     }
     let high = y - 15.0 + 0.8 * PAD - top;
@@ -225,7 +226,7 @@ pub(super) fn frame(marks: &mut Vec<Mark>, (left, top): Place, (wide, high): (f6
     marks.extend([under, Mark::Shape(area, Fill::Faint(colour), stroke, None)]);
 }
 
-/// A line through places, with a tip at the last.
+/// A line through positions, with an arrowhead at the last one.
 pub(super) fn arrow(marks: &mut Vec<Mark>, places: &[Place]) {
     let [.., before, end] = places else { return };
     let (dx, dy) = (end.0 - before.0, end.1 - before.1);

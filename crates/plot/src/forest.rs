@@ -1,5 +1,5 @@
-//! A forest plot: a row for each group of the data with its value and interval, against the value of
-//! the whole. Knows no SVG.
+//! A forest plot: a row for each group of the data with its value and interval, compared with the
+//! value of all data.
 
 use super::axis::{Axis, Scale, TICK, usable};
 use super::chart::Chart;
@@ -14,7 +14,7 @@ const SIZE: f64 = 12.5;
 const LINE: f64 = 15.0;
 /// Space between rows.
 const AIR: f64 = 8.0;
-/// Left and right of all.
+/// Margin at the left and at the right.
 const EDGE: f64 = 10.0;
 
 /// A row of a forest plot, or a heading over rows.
@@ -31,30 +31,30 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row with its label at the left and `text` (its value in words) at the right.
+    /// A row with its label at the left and `text` (the value in words) at the right.
     pub fn new(label: impl Into<String>, value: Option<f64>, text: impl Into<String>) -> Row {
         let (label, text) = (label.into(), text.into());
         Row { label, value, interval: None, text, flagged: false, heading: false, hover: None }
     }
 
-    /// A heading over the rows that follow.
+    /// A heading for the rows that follow.
     pub fn heading(label: impl Into<String>) -> Row {
         Row { heading: true, ..Row::new(label, None, "") }
     }
 
-    /// With an interval from `low` to `high`.
+    /// Adds an interval from `low` to `high`.
     pub fn interval(mut self, low: f64, high: f64) -> Row {
         self.interval = (usable(low) && usable(high)).then_some((low.min(high), low.max(high)));
         self
     }
 
-    /// Is in the second colour, with a bold label and a diamond.
+    /// Whether the row has the second colour, a bold label and a diamond.
     pub fn flagged(mut self, flagged: bool) -> Row {
         self.flagged = flagged;
         self
     }
 
-    /// Says this when the mouse is over it, instead of label and text.
+    /// The text shown when the mouse is over the row, instead of label and text.
     pub fn hover(mut self, text: impl Into<String>) -> Row {
         self.hover = Some(text.into());
         self
@@ -80,7 +80,7 @@ pub struct Forest {
 }
 
 impl Forest {
-    /// No rows yet, in a chart 720 units wide.
+    /// A plot without rows, in a chart 720 units wide.
     pub fn new(name: impl Into<String>, title: impl Into<String>, axis: Axis) -> Forest {
         Forest {
             name: name.into(),
@@ -94,7 +94,7 @@ impl Forest {
         }
     }
 
-    /// What is to be read from it, for those who do not see it.
+    /// A description for readers who cannot see the plot.
     pub fn alternative(mut self, text: impl Into<String>) -> Forest {
         self.alternative = text.into();
         self
@@ -106,25 +106,25 @@ impl Forest {
         self
     }
 
-    /// The value of the whole, as an upright line with its label above.
+    /// The value of all data, as a vertical line with its label above.
     pub fn whole(mut self, value: f64, label: impl Into<String>) -> Forest {
         self.whole = usable(value).then(|| (value, label.into()));
         self
     }
 
-    /// What is said over the labels and over the values.
+    /// The headings of the labels and of the values.
     pub fn columns(mut self, labels: impl Into<String>, values: impl Into<String>) -> Forest {
         self.columns = (labels.into(), values.into());
         self
     }
 
-    /// With one more row.
+    /// Adds a row.
     pub fn with(mut self, row: Row) -> Forest {
         self.rows.push(row);
         self
     }
 
-    /// Draws it.
+    /// Draws the plot.
     pub fn draw(&self) -> Chart {
         let texts = self.rows.iter().map(|row| width(&row.text, SIZE));
         let texts = texts.chain([bold_width(&self.columns.1, SIZE)]).fold(0.0, f64::max);
@@ -183,7 +183,7 @@ impl Forest {
         }
     }
 
-    /// Grid, axis, the line of the whole, and what stands above.
+    /// Grid, axis, the line for all data, and the text above.
     fn lines(&self, layout: &Layout, head: f64, base: f64) -> Vec<Mark> {
         let mut marks = Vec::new();
         for (value, _) in &layout.scale.ticks {
@@ -214,7 +214,7 @@ impl Forest {
     /// Draws a row below `top` and returns its height.
     fn row(&self, layout: &Layout, row: &Row, top: f64, marks: &mut Vec<Mark>) -> f64 {
         let indent = if row.heading { 0.0 } else { 12.0 };
-        // Bold letters are wider than the lines are measured for.
+        // Bold letters are wider than the measured lines.
         let room = if row.heading { self.width - 2.0 * EDGE } else { layout.labels - indent };
         let lines = wrap(&row.label, SIZE, if row.heading || row.flagged { room / 1.09 } else { room + 1.0 });
         let height = lines.len().max(1) as f64 * LINE + AIR;

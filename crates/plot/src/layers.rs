@@ -1,8 +1,8 @@
-//! What can be laid into a frame: lines, bands, points, bars, references. Knows no places.
+//! The layers of a frame: lines, bands, points, bars, references.
 
 use super::scene::{Colour, Dash};
 
-/// One thing in the frame.
+/// One layer of the frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Layer {
     /// A line.
@@ -31,43 +31,43 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line; without more said, colour and dash are those next in turn.
+    /// A line. By default it takes the next colour and dash in turn.
     pub fn new(points: impl IntoIterator<Item = (f64, f64)>) -> Line {
         let points = points.into_iter().collect();
         Line { points, colour: None, dash: None, width: 2.25, stepped: false, legend: None, hover: None }
     }
 
-    /// In this colour.
+    /// Sets the colour.
     pub fn colour(mut self, colour: Colour) -> Line {
         self.colour = Some(colour);
         self
     }
 
-    /// Broken so.
+    /// Sets how the line is broken.
     pub fn dash(mut self, dash: Dash) -> Line {
         self.dash = Some(dash);
         self
     }
 
-    /// So wide.
+    /// Sets the width.
     pub fn width(mut self, width: f64) -> Line {
         self.width = width;
         self
     }
 
-    /// Level up to the next point, then upright.
+    /// Horizontal up to the next point, then vertical.
     pub fn stepped(mut self) -> Line {
         self.stepped = true;
         self
     }
 
-    /// Named so below the frame.
+    /// Sets the name in the legend below the frame.
     pub fn legend(mut self, legend: impl Into<String>) -> Line {
         self.legend = Some(legend.into());
         self
     }
 
-    /// Says these at the points instead of the values; none says nothing.
+    /// Sets the texts shown at the points instead of the values; an empty list shows nothing.
     pub fn hover(mut self, texts: impl IntoIterator<Item = String>) -> Line {
         self.hover = Some(texts.into_iter().collect());
         self
@@ -89,13 +89,13 @@ impl Band {
         Band { points: points.into_iter().collect(), colour: Colour::First, legend: None }
     }
 
-    /// In this colour.
+    /// Sets the colour.
     pub fn colour(mut self, colour: Colour) -> Band {
         self.colour = colour;
         self
     }
 
-    /// Named so below the frame.
+    /// Sets the name in the legend below the frame.
     pub fn legend(mut self, legend: impl Into<String>) -> Band {
         self.legend = Some(legend.into());
         self
@@ -113,7 +113,7 @@ pub enum Shape {
     Square,
 }
 
-/// A point with what belongs to it.
+/// A point with its interval and its text.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Point {
@@ -129,13 +129,13 @@ impl Point {
         Point { x, y, interval: None, hover: None }
     }
 
-    /// With an upright bar from `low` to `high`.
+    /// Adds a vertical bar from `low` to `high`.
     pub fn interval(mut self, low: f64, high: f64) -> Point {
         self.interval = Some((low, high));
         self
     }
 
-    /// Says this when the mouse is over it, instead of the values.
+    /// Sets the text shown when the mouse is over the point, instead of the values.
     pub fn hover(mut self, text: impl Into<String>) -> Point {
         self.hover = Some(text.into());
         self
@@ -154,31 +154,31 @@ pub struct Points {
 }
 
 impl Points {
-    /// Dots in ink.
+    /// Dots in the colour of words.
     pub fn new(points: impl IntoIterator<Item = Point>) -> Points {
         let all = points.into_iter().collect();
         Points { all, shape: Shape::Dot, colour: Colour::Ink, size: 4.0, legend: None }
     }
 
-    /// Of this shape.
+    /// Sets the shape.
     pub fn shape(mut self, shape: Shape) -> Points {
         self.shape = shape;
         self
     }
 
-    /// In this colour.
+    /// Sets the colour.
     pub fn colour(mut self, colour: Colour) -> Points {
         self.colour = colour;
         self
     }
 
-    /// With this radius.
+    /// Sets the radius.
     pub fn size(mut self, size: f64) -> Points {
         self.size = size;
         self
     }
 
-    /// Named so below the frame.
+    /// Sets the name in the legend below the frame.
     pub fn legend(mut self, legend: impl Into<String>) -> Points {
         self.legend = Some(legend.into());
         self
@@ -196,25 +196,25 @@ pub struct Series {
 }
 
 impl Series {
-    /// A series; without more said, its colour is the one next in turn.
+    /// A series. By default it takes the next colour in turn.
     pub fn new(name: impl Into<String>, values: impl IntoIterator<Item = f64>) -> Series {
         Series { name: name.into(), values: values.into_iter().collect(), colour: None, hover: None }
     }
 
-    /// In this colour.
+    /// Sets the colour.
     pub fn colour(mut self, colour: Colour) -> Series {
         self.colour = Some(colour);
         self
     }
 
-    /// Says these at the bars instead of the values.
+    /// Sets the texts shown at the bars instead of the values.
     pub fn hover(mut self, texts: impl IntoIterator<Item = String>) -> Series {
         self.hover = Some(texts.into_iter().collect());
         self
     }
 }
 
-/// Bars over the categories of the axis x; full, hatched and hollow by turns.
+/// Bars over the categories of the x axis; full, hatched and hollow in turn.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Bars {
@@ -228,7 +228,7 @@ impl Bars {
         Bars { series: series.into_iter().collect(), stacked: false }
     }
 
-    /// Bars upon each other; values below 0 are left out.
+    /// Bars on top of each other; values below 0 are left out.
     pub fn stacked(series: impl IntoIterator<Item = Series>) -> Bars {
         Bars { series: series.into_iter().collect(), stacked: true }
     }
@@ -246,31 +246,31 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// An upright line at a value of the axis x; its label stands above the frame.
+    /// A vertical line at a value of the x axis; its label is above the frame.
     pub fn vertical(at: f64, label: impl Into<String>) -> Reference {
         let (colour, dash) = (Colour::Muted, Dash::Dashed);
         Reference { at, upright: true, label: label.into(), colour, dash }
     }
 
-    /// A level line at a value of the axis y; its label stands on it at the right.
+    /// A horizontal line at a value of the y axis; its label is on the line at the right.
     pub fn horizontal(at: f64, label: impl Into<String>) -> Reference {
         Reference { upright: false, ..Reference::vertical(at, label) }
     }
 
-    /// In this colour.
+    /// Sets the colour.
     pub fn colour(mut self, colour: Colour) -> Reference {
         self.colour = colour;
         self
     }
 
-    /// Broken so.
+    /// Sets how the line is broken.
     pub fn dash(mut self, dash: Dash) -> Reference {
         self.dash = dash;
         self
     }
 }
 
-/// Lets each kind of layer be given where a layer is asked for.
+/// Lets each kind of layer be passed where a layer is expected.
 macro_rules! is_a_layer {
     ($($kind:ident),*) => {$(
         impl From<$kind> for Layer {

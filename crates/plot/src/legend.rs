@@ -1,4 +1,4 @@
-//! The names below a frame, each with a sample of what it names. Knows no data.
+//! The legend below a frame: names, each with a sample of what it names.
 
 use super::scene::{Anchor, Fill, Geometry, Mark, Place, Stroke, Words};
 use super::text::{width, wrap};
@@ -7,32 +7,32 @@ use super::text::{width, wrap};
 const SIZE: f64 = 12.0;
 /// Height of a row.
 const ROW: f64 = 18.0;
-/// Width of a sample with the space behind it.
+/// Width of a sample with the space after it.
 const SAMPLE: f64 = 34.0;
-/// Width of a sample itself.
+/// Width of the sample itself.
 const SAMPLE_LINE: f64 = 28.0;
 
-/// What stands before a name.
+/// What precedes a name.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Sample {
     /// A piece of the line.
     Line(Stroke),
     /// A piece of the area.
     Area(Fill, Option<Stroke>),
-    /// A point around the place 0, 0.
+    /// A point around the position 0, 0.
     Point(Vec<Mark>),
 }
 
 /// A sample and its name.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
-    /// What stands before the name.
+    /// What precedes the name.
     pub(super) sample: Sample,
     /// The name.
     pub(super) name: String,
 }
 
-/// Draws `entries` below `top`, between `left` and `left + room`, and returns the height they take.
+/// Draws `entries` below `top`, between `left` and `left + room`, and returns their height.
 pub(super) fn draw(marks: &mut Vec<Mark>, entries: &[Entry], (left, top): Place, room: f64) -> f64 {
     let (mut x, mut y) = (0.0, 0.0);
     for entry in entries {
@@ -54,7 +54,7 @@ pub(super) fn draw(marks: &mut Vec<Mark>, entries: &[Entry], (left, top): Place,
     if x > 0.0 { y + ROW } else { y }
 }
 
-/// Draws a sample whose left end is at the place.
+/// Draws a sample with its left end at the position.
 fn sample(marks: &mut Vec<Mark>, sample: &Sample, (x, y): Place) {
     match sample {
         Sample::Line(stroke) => marks.push(Mark::line((x, y), (x + SAMPLE_LINE, y), *stroke)),

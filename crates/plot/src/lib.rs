@@ -1,9 +1,10 @@
-//! Charts as SVG, for a file, for a page and as PNG: curves in a frame, forest plots, flow diagrams, graphs.
-//! Knows neither tables nor stages nor the page; every word in a chart is the caller's.
+//! Charts as SVG and PNG, for files and pages: curves in a frame, forest plots, flow diagrams,
+//! graphs. Every word in a chart comes from the caller.
 //!
-//! A builder (`Plot`, `Forest`, `Flow`, `Dag`) lays out a `Scene` of shapes in named colours; a `Chart` writes
-//! it with the colours of a file or of the page. The same data give the same bytes: no map's order, no
-//! clock, pixels with at most two decimals. What is not finite is left out.
+//! A builder (`Plot`, `Forest`, `Flow`, `Dag`) lays out a `Scene` of shapes in named colours, and a
+//! `Chart` writes it with the colours of a file or of the page. The same data give the same bytes:
+//! there is no clock and no order of a hash map, and coordinates have at most two decimals. Values
+//! that are not finite are left out.
 
 mod axis;
 mod cartesian;

@@ -1,13 +1,13 @@
-//! Layers as shapes within a frame. Knows where the frame is and not what lies around it.
+//! Draws layers as shapes within a frame.
 
 use super::axis::{Scale, figure, usable};
 use super::layers::{Band, Bars, Line, Points, Shape};
 use super::scene::{Colour, Dash, Fill, Geometry, Mark, Place, Stroke};
 
-/// Beyond so many points a line says nothing under the mouse.
+/// A line with more points than this shows no values under the mouse.
 const MOST_HOVERS: usize = 200;
 
-/// Where the frame is, and what its axes cover.
+/// The position of the frame, and the range of its axes.
 pub(super) struct Frame {
     /// Left edge.
     pub(super) left: f64,
@@ -17,19 +17,19 @@ pub(super) struct Frame {
     pub(super) width: f64,
     /// Height.
     pub(super) height: f64,
-    /// The level axis.
+    /// The horizontal axis.
     pub(super) x: Scale,
-    /// The upright axis.
+    /// The vertical axis.
     pub(super) y: Scale,
 }
 
 impl Frame {
-    /// Where a value of the level axis is.
+    /// The position of a value on the horizontal axis.
     pub(super) fn across(&self, x: f64) -> f64 {
         self.left + self.x.share(x) * self.width
     }
 
-    /// Where a value of the upright axis is.
+    /// The position of a value on the vertical axis.
     pub(super) fn up(&self, y: f64) -> f64 {
         self.top + (1.0 - self.y.share(y)) * self.height
     }
@@ -38,7 +38,7 @@ impl Frame {
         (self.across(x), self.up(y))
     }
 
-    /// Cuts off what is outside; lines on the edge keep their width.
+    /// Clips what lies outside; lines on the edge keep their width.
     pub(super) fn clip(&self, marks: Vec<Mark>) -> Mark {
         let air = 2.0;
         let (left, top) = (self.left - air, self.top - air);
@@ -59,7 +59,7 @@ impl Frame {
     pub(super) fn line(&self, line: &Line, colour: Colour, dash: Dash) -> Mark {
         let points = seen(line);
         if let [(x, y)] = points[..] {
-            // A line through one point has no length.
+            // A line through a single point has no length.
             return Mark::Shape(Geometry::Circle(self.place(x, y), 3.0), Fill::Full(colour), None, None);
         }
         let mut places: Vec<Place> = Vec::with_capacity(points.len());
@@ -74,7 +74,7 @@ impl Frame {
         Mark::Shape(Geometry::Open(places), Fill::Empty, Some(stroke), None)
     }
 
-    /// Discs that say the values of a line under the mouse.
+    /// Discs that show the values of a line under the mouse.
     pub(super) fn hovers(&self, line: &Line, x_label: &str, y_label: &str) -> Vec<Mark> {
         if let Some(texts) = &line.hover {
             let said = line.points.iter().zip(texts).filter(|((x, y), _)| self.holds(*x, *y));
@@ -144,7 +144,7 @@ impl Frame {
     }
 }
 
-/// How the bars of series `index` are filled: each differs without colour too.
+/// How the bars of series `index` are filled, so that they also differ without colour.
 pub(super) fn bar_style(index: usize, colour: Option<Colour>) -> (Fill, Option<Stroke>) {
     let colour = colour.unwrap_or(turn(index));
     let outline = Some(Stroke::solid(colour, 1.25));
@@ -155,12 +155,13 @@ pub(super) fn bar_style(index: usize, colour: Option<Colour>) -> (Fill, Option<S
     }
 }
 
-/// The colour of what comes at `index`.
+/// The colour of the layer at `index`.
 pub(super) fn turn(index: usize) -> Colour {
     [Colour::First, Colour::Second, Colour::Third, Colour::Ink][index % 4]
 }
 
-/// A point's shape, with a rim of paper that keeps it apart from what lies below.
+/// A point's shape, with a rim in the background colour that separates it from what
+/// lies below.
 pub(super) fn marker(shape: Shape, (x, y): Place, size: f64, colour: Colour, hover: Option<String>) -> Mark {
     let geometry = match shape {
         Shape::Dot => Geometry::Circle((x, y), size),
@@ -176,7 +177,7 @@ pub(super) fn marker(shape: Shape, (x, y): Place, size: f64, colour: Colour, hov
     Mark::Shape(geometry, Fill::Full(colour), Some(Stroke::solid(Colour::Paper, 1.0)), hover)
 }
 
-/// An interval with a short bar across each end, upright or level.
+/// An interval with a short bar across each end, vertical or horizontal.
 pub(super) fn whisker(ends: [Place; 2], colour: Colour) -> Mark {
     let [a, b] = ends;
     let cap = if a.0 == b.0 { (3.5, 0.0) } else { (0.0, 3.5) };
@@ -186,7 +187,7 @@ pub(super) fn whisker(ends: [Place; 2], colour: Colour) -> Mark {
     Mark::Shape(Geometry::Open(places), Fill::Empty, Some(Stroke::solid(colour, 1.4)), None)
 }
 
-/// What is said under the mouse: a name, and each value with its axis.
+/// The text under the mouse: a name, and each value with its axis.
 fn said(name: Option<&str>, values: &[(&str, f64)]) -> String {
     let values = values.iter().map(|(label, value)| format!("{label}: {}", figure(*value)));
     name.map(str::to_owned).into_iter().chain(values).collect::<Vec<_>>().join("\n")
@@ -197,7 +198,7 @@ fn seen(line: &Line) -> Vec<(f64, f64)> {
     line.points.iter().copied().filter(|(x, y)| usable(*x) && usable(*y)).collect()
 }
 
-/// The points at which a line turns off a level or an upright.
+/// The points at which a line leaves a horizontal or vertical stretch.
 fn corners(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let straight =
         |w: &[(f64, f64)]| matches!(w, [a, b, c] if (a.0 == b.0 && b.0 == c.0) || (a.1 == b.1 && b.1 == c.1));

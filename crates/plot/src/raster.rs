@@ -1,5 +1,5 @@
-//! SVG to PNG, with one font that is built in and none of the machine's, so that the pixels are the
-//! same everywhere. Knows no chart.
+//! Converts SVG to PNG with one built-in font and none of the machine's, so that the pixels are the
+//! same everywhere.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const WIDEST: u32 = 10_000;
 /// Why a chart has no PNG.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its size cannot be.
+    /// The size is not possible.
     #[error("a picture {width} pixels wide and {height} high: both must be 1 to {WIDEST}")]
     Size {
         /// Width in pixels.
@@ -22,15 +22,15 @@ pub enum Error {
         /// Height in pixels.
         height: u32,
     },
-    /// The SVG is not understood.
-    #[error("the chart's SVG is not understood")]
+    /// The SVG cannot be parsed.
+    #[error("the chart's SVG cannot be parsed")]
     Svg(#[from] usvg::Error),
     /// The PNG cannot be written.
     #[error("the picture cannot be written as PNG: {0}")]
     Encode(String),
 }
 
-/// Draws `svg`, whose size in units is `(width, height)`, at `width_px` pixels' width.
+/// Draws `svg`, whose size in units is `(width, height)`, `width_px` pixels wide.
 pub(super) fn png(svg: &str, (width, height): (f64, f64), width_px: u32) -> Result<Vec<u8>, Error> {
     let scale = f64::from(width_px) / width;
     let height_px = (height * scale).round().clamp(0.0, f64::from(u32::MAX)) as u32;

@@ -1,20 +1,19 @@
-//! What is on a chart once all places are known: shapes and words in named colours. Knows no data and
-//! no SVG.
+//! The content of a chart once all positions are known: shapes and words in named colours.
 
-/// A colour by its part in the chart; a file and the page have their own value for each.
+/// A colour by its role in the chart; a file and the page have their own value for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Colour {
     /// Words and frames.
     Ink,
-    /// What lies below all else.
+    /// The background.
     Paper,
     /// Grid lines.
     Grid,
-    /// What is of less weight: ticks, chance, references.
+    /// Less important things: ticks, chance, references.
     Muted,
     /// The first series.
     First,
-    /// The second series, and what is flagged.
+    /// The second series, and flagged things.
     Second,
     /// The third series.
     Third,
@@ -29,11 +28,11 @@ pub enum Dash {
     Dashed,
     /// Points.
     Dotted,
-    /// Strokes and points by turns.
+    /// Strokes and points in turn.
     DashDotted,
 }
 
-/// A place in the chart's units, from the upper left corner.
+/// A position in the chart's units, from the upper left corner.
 pub(super) type Place = (f64, f64);
 
 /// Outline of a shape.
@@ -48,18 +47,18 @@ pub(super) struct Stroke {
 }
 
 impl Stroke {
-    /// A line that is not broken.
+    /// An unbroken line.
     pub(super) fn solid(colour: Colour, width: f64) -> Stroke {
         Stroke { colour, width, dash: Dash::Solid }
     }
 }
 
-/// Inside of a shape.
+/// The inside of a shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fill {
-    /// Nothing.
+    /// Nothing is painted.
     Empty,
-    /// The colour.
+    /// The full colour.
     Full(Colour),
     /// The colour at 15 %.
     Faint(Colour),
@@ -67,12 +66,12 @@ pub(super) enum Fill {
     Hatched(Colour),
 }
 
-/// Where a shape is.
+/// The position of a shape.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Geometry {
-    /// A line through places.
+    /// A line through positions.
     Open(Vec<Place>),
-    /// An area between places.
+    /// An area between positions.
     Closed(Vec<Place>),
     /// Left, top, width, height.
     Rect(f64, f64, f64, f64),
@@ -80,10 +79,10 @@ pub(super) enum Geometry {
     Circle(Place, f64),
 }
 
-/// Where a text's given place lies in it.
+/// Where the given position lies in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
-    /// At its begin.
+    /// At its start.
     Start,
     /// In its middle.
     Middle,
@@ -91,16 +90,16 @@ pub(super) enum Anchor {
     End,
 }
 
-/// Words at a place.
+/// Words at a position.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Words {
     /// The words, not escaped.
     pub(super) text: String,
-    /// Place of the base line.
+    /// Position of the baseline.
     pub(super) at: Place,
     /// Height of the font.
     pub(super) size: f64,
-    /// Where `at` lies.
+    /// Where `at` lies in the text.
     pub(super) anchor: Anchor,
     /// Colour of the letters.
     pub(super) colour: Colour,
@@ -108,7 +107,7 @@ pub(super) struct Words {
     pub(super) bold: bool,
     /// Degrees clockwise around `at`.
     pub(super) turned: f64,
-    /// Whether paper surrounds the letters, where they may lie on a line.
+    /// Whether the background colour outlines the letters, where they may lie on a line.
     pub(super) halo: bool,
 }
 
@@ -120,14 +119,14 @@ impl Words {
     }
 }
 
-/// One thing on the chart.
+/// One element of the chart.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Mark {
-    /// A shape, and what is said when the mouse is over it.
+    /// A shape, and the text shown when the mouse is over it.
     Shape(Geometry, Fill, Option<Stroke>, Option<String>),
     /// Words.
     Words(Words),
-    /// Shapes of which only what lies within left, top, width, height is seen.
+    /// Shapes of which only the part within left, top, width and height is visible.
     Clipped((f64, f64, f64, f64), Vec<Mark>),
 }
 
@@ -137,19 +136,19 @@ impl Mark {
         Mark::Shape(Geometry::Open(vec![from, to]), Fill::Empty, Some(stroke), None)
     }
 
-    /// A disc that is not seen and answers to the mouse.
+    /// An invisible disc that reacts to the mouse.
     pub(super) fn hover(at: Place, text: String) -> Mark {
         Mark::Shape(Geometry::Circle(at, 7.0), Fill::Empty, None, Some(text))
     }
 }
 
-/// All that is on a chart, from the lowest to the uppermost.
+/// Everything on a chart, from the lowest to the topmost.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Scene {
     /// Width in units.
     pub(super) width: f64,
     /// Height in units.
     pub(super) height: f64,
-    /// The things on it.
+    /// The elements on it.
     pub(super) marks: Vec<Mark>,
 }

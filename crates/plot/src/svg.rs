@@ -1,18 +1,18 @@
-//! A scene as SVG, in the colours of a file, of the page or of the PNG. Knows no data.
+//! Writes a scene as SVG, in the colours of a file, of the page or of the PNG.
 
 use std::fmt::Write as _;
 
 use super::scene::{Anchor, Colour, Dash, Fill, Geometry, Mark, Place, Scene, Stroke, Words};
 use super::text::escape;
 
-/// For whom the SVG is written.
+/// What the SVG is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Skin {
     /// A file of its own: fixed colours.
     File,
-    /// The page: its CSS colours, which know dark mode.
+    /// The page: its CSS colours, which support dark mode.
     Page,
-    /// The PNG: fixed colours; bold is drawn, as there is one font only.
+    /// The PNG: fixed colours; bold is drawn, because there is only one font.
     Raster,
 }
 
@@ -32,7 +32,7 @@ impl Skin {
     }
 }
 
-/// A number of the chart's units: at most two decimals, and always a number.
+/// A number in the chart's units: at most two decimals, and always a number.
 pub(super) fn unit(value: f64) -> String {
     if !value.is_finite() {
         return "0".to_owned();
@@ -50,7 +50,7 @@ pub(super) fn elements(scene: &Scene, prefix: &str, skin: Skin) -> String {
     writer.text
 }
 
-/// The SVG so far.
+/// The SVG written so far.
 struct Writer<'a> {
     text: String,
     prefix: &'a str,
@@ -60,11 +60,11 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn put(&mut self, text: std::fmt::Arguments<'_>) {
-        // A string takes all that is written to it.
+        // Writing to a string cannot fail.
         let _ = self.text.write_fmt(text);
     }
 
-    /// Defines a pattern for every colour that is hatched.
+    /// Defines a pattern for every hatched colour.
     fn patterns(&mut self, marks: &[Mark]) {
         let mut colours = Vec::new();
         hatched(marks, &mut colours);
@@ -81,7 +81,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Id of the pattern of a colour.
+    /// Id of the pattern for a colour.
     fn hatch(&self, colour: Colour) -> String {
         format!("{}-hatch-{}", self.prefix, format!("{colour:?}").to_lowercase())
     }
@@ -136,7 +136,7 @@ impl Writer<'_> {
         self.paint(fill, stroke);
         match hover {
             Some(hover) => {
-                // What is not painted would not feel the mouse.
+                // An unpainted shape would not react to the mouse.
                 let feels = if fill == Fill::Empty { " pointer-events=\"all\"" } else { "" };
                 self.put(format_args!("{feels}><title>{}</title></{element}>", escape(hover)));
             }
@@ -195,7 +195,8 @@ impl Writer<'_> {
     }
 }
 
-/// The data of a path. Places between others on one level or one upright are not seen and left out.
+/// The data of a path. Positions between others on one horizontal or vertical are invisible and
+/// left out.
 fn path(places: &[Place], closed: bool) -> String {
     let rounded: Vec<(String, String)> = places.iter().map(|&(x, y)| (unit(x), unit(y))).collect();
     let mut data = String::new();
@@ -217,7 +218,7 @@ fn path(places: &[Place], closed: bool) -> String {
     data
 }
 
-/// Whether place `i` lies between its neighbours along one direction.
+/// Whether position `i` lies between its neighbours along one direction.
 fn between(places: &[Place], i: usize, along: impl Fn(&Place) -> f64) -> bool {
     match (i.checked_sub(1).and_then(|i| places.get(i)), places.get(i), places.get(i + 1)) {
         (Some(a), Some(b), Some(c)) => {
@@ -228,7 +229,7 @@ fn between(places: &[Place], i: usize, along: impl Fn(&Place) -> f64) -> bool {
     }
 }
 
-/// Finds the colours that are hatched.
+/// Finds the hatched colours.
 fn hatched(marks: &[Mark], colours: &mut Vec<Colour>) {
     for mark in marks {
         match mark {

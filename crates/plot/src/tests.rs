@@ -1,4 +1,5 @@
-//! What every chart promises: the same bytes, numbers only, words escaped, colours by the page.
+//! What every chart guarantees: the same bytes, only numbers, escaped words, and the page's
+//! colours.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
@@ -45,7 +46,7 @@ fn others(values: &[f64]) -> Vec<Chart> {
     ]
 }
 
-/// A box a value, each read by the next and the one after that.
+/// A box for each value, each read by the next one and the one after that.
 fn dag(values: &[f64]) -> Chart {
     let boxes =
         values.iter().map(|value| Node::new(HARSH).line(figure(*value)).flagged(*value > 0.0).hover(HARSH));
@@ -55,7 +56,7 @@ fn dag(values: &[f64]) -> Chart {
 
 #[test]
 fn a_graph_has_its_boxes_in_layers_and_lets_no_arrow_cross_one() {
-    // a -> b -> d, a -> c -> d, a -> d: the last goes beside b and c.
+    // a -> b -> d, a -> c -> d, a -> d: the last edge passes beside b and c.
     let dag =
         ["a", "b", "c", "d"].into_iter().fold(Dag::new("dag", "t"), |dag, name| dag.node(Node::new(name)));
     let edges = [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3)];
@@ -114,7 +115,7 @@ fn wild() -> Vec<Vec<f64>> {
     ]
 }
 
-/// The numbers in attributes that are coordinates.
+/// The numbers in attributes that hold coordinates.
 fn numbers(svg: &str) -> Vec<&str> {
     let attributes = [
         " x=\"",
@@ -226,7 +227,7 @@ fn ink(png: &[u8]) -> (u32, u32, usize) {
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
     assert_eq!(info.color_type, png::ColorType::Rgba);
-    assert!(pixels.chunks_exact(4).all(|p| p[3] == 255), "the paper has holes");
+    assert!(pixels.chunks_exact(4).all(|p| p[3] == 255), "the background has holes");
     let dark = pixels.chunks_exact(4).filter(|p| p[0] < 100).count();
     (info.width, info.height, dark)
 }

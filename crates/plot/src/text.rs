@@ -1,7 +1,7 @@
-//! How wide words are, and where a line of them breaks. Widths are a little above those of the usual
-//! sans-serif fonts, so that words keep clear of each other whichever font the reader has.
+//! The width of words, and where a line of them breaks. Widths are slightly above those of the
+//! usual sans-serif fonts, so that words do not overlap in any font.
 
-/// Width of `text` at a font of `size`.
+/// Width of `text` in a font of `size`.
 pub(super) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(share_of_em).sum::<f64>() * size
 }
@@ -11,7 +11,7 @@ pub(super) fn bold_width(text: &str, size: f64) -> f64 {
     width(text, size) * 1.09
 }
 
-/// Width of a letter as a share of the font's height.
+/// Width of a letter relative to the height of the font.
 fn share_of_em(letter: char) -> f64 {
     match letter {
         'i' | 'j' | 'l' | 'I' | ' ' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | '\u{a0}' | '\u{202f}' => {
@@ -29,7 +29,8 @@ fn share_of_em(letter: char) -> f64 {
     }
 }
 
-/// `text` in lines of at most `room`, and at its own line ends; a word that is longer by itself is broken.
+/// `text` in lines of at most `room`, which also end at its own line breaks; a word that is too
+/// long by itself is broken.
 pub(super) fn wrap(text: &str, size: f64, room: f64) -> Vec<String> {
     text.lines().flat_map(|line| wrap_line(line, size, room.max(size * 2.0))).collect()
 }
@@ -57,7 +58,7 @@ fn wrap_line(text: &str, size: f64, room: f64) -> Vec<String> {
     lines
 }
 
-/// `text` so that it can stand in an element or an attribute of XML.
+/// `text` escaped for an element or an attribute of XML.
 pub(super) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -69,7 +70,7 @@ pub(super) fn escape(text: &str) -> String {
             '\'' => safe.push_str("&#39;"),
             '\n' => safe.push('\n'),
             '\t' => safe.push(' '),
-            // XML has no place for these.
+            // XML does not allow these characters.
             '\u{fffe}' | '\u{ffff}' => {}
             _ if letter.is_control() => {}
             _ => safe.push(letter),
@@ -78,7 +79,7 @@ pub(super) fn escape(text: &str) -> String {
     safe
 }
 
-/// `name` as the begin of an id.
+/// `name` as the start of an id.
 pub(super) fn id(name: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' };
     let id: String = name.chars().map(fits).collect();

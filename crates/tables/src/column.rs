@@ -1,24 +1,26 @@
-//! How one Rust type is a column of Arrow: type, nullability, writing, reading. Knows no table.
+//! How a Rust type becomes an Arrow column: its type, nullability, writing and reading.
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, ListArray, ListBuilder, StringArray,
-    StringBuilder, UInt32Array,
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, UInt32Type};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, ListArray, StringArray, UInt32Array,
 };
-use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type};
+use arrow_schema::{DataType, Field};
 
 /// A type that can be a column.
 pub(crate) trait Column: Sized {
-    /// Arrow's type.
+    /// The Arrow type.
     fn data_type() -> DataType;
-    /// May it be null?
+    /// Whether it may be null.
     const NULLABLE: bool = false;
-    /// One column of values.
+    /// Writes the values as one column.
     fn write<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef
     where
         Self: 'a;
-    /// All values of a column whose type was checked.
+    /// Reads all values of a column whose type has been checked.
     fn read(array: &dyn Array) -> Vec<Self>;
 }
 
@@ -72,7 +74,7 @@ impl Column for String {
     }
 }
 
-/// Text that a row has in common with its neighbours: read, equal ones in a row are one.
+/// Text that a row shares with its neighbours. On reading, equal neighbours share one allocation.
 impl Column for Arc<str> {
     fn data_type() -> DataType {
         DataType::Utf8

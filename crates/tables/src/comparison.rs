@@ -1,73 +1,77 @@
-//! What `metrics.json` of evaluate says of a model beside an earlier one. Says what each field is; computes nothing.
+//! How `metrics.json` of evaluate compares a model with an earlier one. Defines the fields;
+//! computes nothing.
 
-use crate::described::records;
-use crate::evaluation::Figure;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::figure::Figure;
 use crate::note::{Note, Reason};
 
-records! {
-    /// The difference of two AUCs by DeLong's test.
-    PairedDeLong {
-        /// This model's minus the baseline's; null where it is undefined.
-        delta: Option<f64>,
-        /// Of delta.
-        standard_error: Option<f64>,
-        /// Lower end of the interval.
-        ci_low: Option<f64>,
-        /// Upper end of it.
-        ci_high: Option<f64>,
-        /// delta / standard error.
-        z: Option<f64>,
-        /// Two-sided.
-        p_value: Option<f64>,
-        /// "undefined because ...".
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        undefined: Option<String>,
-        /// The same as data: a code, and what belongs to it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<Reason>,
-    }
+/// The difference between two AUCs by DeLong's test.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PairedDeLong {
+    /// This model's AUC minus the baseline's; null where it is undefined.
+    pub delta: Option<f64>,
+    /// Standard error of `delta`.
+    pub standard_error: Option<f64>,
+    /// Lower end of the confidence interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of the confidence interval.
+    pub ci_high: Option<f64>,
+    /// `delta / standard_error`.
+    pub z: Option<f64>,
+    /// Two-sided p-value.
+    pub p_value: Option<f64>,
+    /// Why it is undefined, as "undefined because ...".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undefined: Option<String>,
+    /// The same reason as data: a code and its values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
 
-    /// McNemar's test of right and wrong decisions.
-    McNemar {
-        /// Series that this model alone has right.
-        only_a_right: Option<u64>,
-        /// Series that the baseline alone has right.
-        only_b_right: Option<u64>,
-        /// Exact, two-sided.
-        p_value: Option<f64>,
-        /// Less conservative.
-        mid_p_value: Option<f64>,
-        /// "undefined because ...".
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        undefined: Option<String>,
-        /// The same as data: a code, and what belongs to it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<Reason>,
-    }
+/// McNemar's test of correct and incorrect decisions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct McNemar {
+    /// Series that only this model classifies correctly.
+    pub only_a_right: Option<u64>,
+    /// Series that only the baseline classifies correctly.
+    pub only_b_right: Option<u64>,
+    /// Exact two-sided p-value.
+    pub p_value: Option<f64>,
+    /// Mid-p value, which is less conservative.
+    pub mid_p_value: Option<f64>,
+    /// Why it is undefined, as "undefined because ...".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undefined: Option<String>,
+    /// The same reason as data: a code and its values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
 
-    /// This model (a) against an earlier one (b) on the series of the test part that both know.
-    Comparison {
-        /// Series in common.
-        samples: u64,
-        /// Series of the test part that the baseline does not know.
-        unknown_to_baseline: u64,
-        /// Threshold of the baseline.
-        baseline_threshold: f64,
-        /// This model's.
-        auc_a: Figure,
-        /// The baseline's.
-        auc_b: Figure,
-        /// By the bootstrap; a's minus b's, as all differences.
-        delta_auc: Figure,
-        /// The same without resampling.
-        delong: PairedDeLong,
-        /// At each model's own threshold.
-        delta_sensitivity: Figure,
-        /// At each model's own threshold.
-        delta_specificity: Figure,
-        /// At each model's own threshold.
-        mcnemar: McNemar,
-        /// What to bear in mind.
-        notes: Vec<Note>,
-    }
+/// This model (a) against an earlier one (b), on the test series that both have predicted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
+    /// Series in common.
+    pub samples: u64,
+    /// Series of the test set that the baseline has not predicted.
+    pub unknown_to_baseline: u64,
+    /// The baseline's threshold.
+    pub baseline_threshold: f64,
+    /// This model's AUC.
+    pub auc_a: Figure,
+    /// The baseline's AUC.
+    pub auc_b: Figure,
+    /// Difference of the AUCs by the bootstrap. All differences are a minus b.
+    pub delta_auc: Figure,
+    /// The same difference by DeLong's test, without resampling.
+    pub delong: PairedDeLong,
+    /// Difference of the sensitivities, each model at its own threshold.
+    pub delta_sensitivity: Figure,
+    /// Difference of the specificities, each model at its own threshold.
+    pub delta_specificity: Figure,
+    /// McNemar's test, each model at its own threshold.
+    pub mcnemar: McNemar,
+    /// What to bear in mind.
+    pub notes: Vec<Note>,
 }

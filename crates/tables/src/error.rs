@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// This crate's result.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failure of this crate; each says which file and what would be right.
+/// An error of this crate. Each one names the file and says what is wrong with it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
@@ -13,25 +13,25 @@ pub enum Error {
     Io {
         /// What was tried.
         action: &'static str,
-        /// On which file.
+        /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file is not of the format that it should be.
+    /// A file does not have the expected format.
     #[error("{}: {problem}", path.display())]
     Format {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// A table has other columns than its schema.
+    /// The columns of a table do not match its schema.
     #[error("{}: column \"{column}\" {problem}", path.display())]
     Column {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which column.
+        /// The column.
         column: String,
         /// What is wrong with it.
         problem: String,
@@ -39,9 +39,9 @@ pub enum Error {
     /// A volume is not in the shards.
     #[error("no volume of series {series_uid} in {}", path.display())]
     NoVolume {
-        /// Which series.
+        /// The series.
         series_uid: String,
-        /// Which folder.
+        /// The folder.
         path: PathBuf,
     },
 }

@@ -1,87 +1,87 @@
-//! `metrics.json` of folds: what the folds of a cross-validation come to. Says what each field is; computes nothing.
+//! `metrics.json` of folds: the result of a cross-validation. Defines the fields; computes nothing.
 
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::described::{file_schema, records};
-use crate::evaluation::{Confusion, Figure};
+use crate::evaluation::Confusion;
+use crate::figure::Figure;
 use crate::note::Note;
 
-records! {
-    /// One fold: a model tested on the series that it knows nothing of.
-    Fold {
-        /// What tells it from the others, as `fold=0`; empty where there is one alone.
-        label: String,
-        /// Its own, chosen on its val.
-        threshold: f64,
-        /// Series of its test part.
-        samples: u64,
-        /// Patients of its test part.
-        patients: u64,
-        /// Area under the ROC curve.
-        auc: Figure,
-        /// Of the pathological, how many were found, at its threshold.
-        sensitivity: Figure,
-        /// Of the normal, how many were left alone, at its threshold.
-        specificity: Figure,
-    }
+/// One fold: a model tested on series that it has never seen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fold {
+    /// Label that tells it from the others, such as `fold=0`; empty where there is only one fold.
+    pub label: String,
+    /// Threshold of this fold, chosen on its validation set.
+    pub threshold: f64,
+    /// Number of series in its test set.
+    pub samples: u64,
+    /// Number of patients in its test set.
+    pub patients: u64,
+    /// Area under the ROC curve.
+    pub auc: Figure,
+    /// Share of the pathological series predicted as pathological, at the fold's threshold.
+    pub sensitivity: Figure,
+    /// Share of the normal series predicted as normal, at the fold's threshold.
+    pub specificity: Figure,
+}
 
-    /// The same of the three figures; undefined for the reason of the first fold that has none.
-    OverFolds {
-        /// Of the AUC.
-        auc: Figure,
-        /// Of the sensitivity.
-        sensitivity: Figure,
-        /// Of the specificity.
-        specificity: Figure,
-    }
+/// One statistic of the three figures over the folds. It is undefined for the reason of the first
+/// fold without the figure.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OverFolds {
+    /// For the AUC.
+    pub auc: Figure,
+    /// For the sensitivity.
+    pub sensitivity: Figure,
+    /// For the specificity.
+    pub specificity: Figure,
+}
 
-    /// The series of all folds together.
-    Pooled {
-        /// Series.
-        samples: u64,
-        /// Patients.
-        patients: u64,
-        /// At each fold's own threshold; null where there is no series.
-        confusion: Option<Confusion>,
-        /// Of the probabilities as they are: of different models, so that it is mostly below the mean (Forman and Scholz 2010).
-        auc: Figure,
-        /// Of the decisions at each fold's own threshold.
-        sensitivity: Figure,
-        /// Of the decisions at each fold's own threshold.
-        specificity: Figure,
-    }
+/// The series of all folds together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pooled {
+    /// Number of series.
+    pub samples: u64,
+    /// Number of patients.
+    pub patients: u64,
+    /// Counts at each fold's own threshold; null where there is no series.
+    pub confusion: Option<Confusion>,
+    /// AUC of the raw probabilities. They come from different models, so it is usually below the
+    /// mean (Forman and Scholz 2010).
+    pub auc: Figure,
+    /// Sensitivity of the decisions at each fold's own threshold.
+    pub sensitivity: Figure,
+    /// Specificity of the decisions at each fold's own threshold.
+    pub specificity: Figure,
+}
 
-    /// `metrics.json` of folds.
-    FoldsFile {
-        /// Of this file; 1.
-        schema_version: u32,
-        /// Replicates of the bootstrap, which draws patients.
-        n_bootstrap: u64,
-        /// Confidence level of the intervals of `pooled`.
-        confidence_level: f64,
-        /// In the order of their labels, numbers by their size.
-        folds: Vec<Fold>,
-        /// The mean over folds.
-        mean: OverFolds,
-        /// The standard deviation over folds, with n - 1. It is no standard error, and no interval follows from it: the folds'
-        /// models share what they learnt from (Bengio and Grandvalet 2004).
-        standard_deviation: OverFolds,
-        /// With intervals by the bootstrap.
-        pooled: Pooled,
-        /// What keeps this from being a whole cross-validation by models that know nothing of their test parts.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        notes: Vec<Note>,
-    }
+/// `metrics.json` of folds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FoldsFile {
+    /// Version of this file's schema; 1.
+    pub schema_version: u32,
+    /// Number of bootstrap replicates; the bootstrap resamples patients.
+    pub n_bootstrap: u64,
+    /// Confidence level of the intervals of `pooled`.
+    pub confidence_level: f64,
+    /// The folds in the order of their labels; numbers are ordered by value.
+    pub folds: Vec<Fold>,
+    /// The mean over the folds.
+    pub mean: OverFolds,
+    /// The standard deviation over the folds, with n - 1. It is not a standard error and gives no
+    /// interval, because the models of the folds share training data (Bengio and Grandvalet 2004).
+    pub standard_deviation: OverFolds,
+    /// The series of all folds together, with bootstrap intervals.
+    pub pooled: Pooled,
+    /// Why this is not a complete cross-validation by models that have never seen their test sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
 }
 
 impl FoldsFile {
-    /// Name in the artifact: what history, compare and gates read.
+    /// The file's name in the artifact, which history, compare and gates read.
     pub const FILE: &str = "metrics.json";
-    /// Of the shape of the file.
+    /// Version of the file's schema.
     pub const SCHEMA_VERSION: u32 = 1;
-
-    /// JSON schema of the file, as `folds.schema.json` keeps it.
-    pub fn schema() -> Value {
-        file_schema::<FoldsFile>("FoldsFile", FoldsFile::SCHEMA_VERSION)
-    }
 }

@@ -1,28 +1,29 @@
-//! Instances as they lie in columns: a hundred thousand are looked at without a row being made of each.
+//! Instances read from columns: a hundred thousand can be visited without making a row of each.
 
-use arrow::array::{ArrayAccessor, AsArray};
-use arrow::datatypes::{Float64Type, UInt32Type};
+use arrow_array::ArrayAccessor;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, UInt32Type};
 
 use crate::row_groups::Run;
 
-/// One instance; what is said of no column that was read is empty. The fields are those of
+/// One instance; a field whose column was not read is empty. The fields are those of
 /// [`InstanceRow`](crate::InstanceRow).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Instance<'a> {
     /// Path below the DICOM folder.
     pub path: &'a str,
-    /// Name of the member of an archive.
+    /// Name of the member within an archive.
     pub member: Option<&'a str>,
-    /// Frame, from 0.
+    /// Number of the frame, from 0.
     pub frame: u32,
-    /// (0020,0032) x, y and z, mm.
+    /// Image Position (0020,0032): x, y and z, mm.
     pub position: [Option<f64>; 3],
-    /// Place in the stack, from 0.
+    /// Position in the stack, from 0.
     pub slice_index: Option<u32>,
 }
 
 impl<'a> Run<'a> {
-    /// The instances of a series, in the table's order.
+    /// The instances of a series, in the order of the table.
     pub fn instances(&self) -> impl Iterator<Item = Instance<'a>> + Clone + use<'a> {
         let column = |name| self.columns.column_by_name(name);
         let [path, member] = ["path", "member"].map(|name| column(name)?.as_string_opt::<i32>());

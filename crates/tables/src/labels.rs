@@ -1,17 +1,16 @@
-//! The labels CSV: `study_uid, series_uid, pathology`, optionally `age, sex, split` and further
-//! columns on request. Reads; does not judge whether a label fits a series.
+//! Reads the labels CSV: `study_uid, series_uid, pathology`, optionally `age, sex, split`, and
+//! further columns on request. Whether a label fits a series is decided elsewhere.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::Path;
 
-use polars::prelude::{CsvParseOptions, CsvReadOptions, DataFrame, SerReader};
+use csv::StringRecord;
 
-use crate::csv;
+use crate::delimited;
 use crate::error::{Error, Result};
 use crate::rows::Part;
 
-/// Columns that must be there.
+/// Columns that must be present.
 pub const REQUIRED: [&str; 3] = ["study_uid", "series_uid", "pathology"];
 
 /// One row of the CSV.
@@ -25,23 +24,23 @@ pub struct Label {
     pub series_uid: String,
     /// 0 or 1; `None` when it is neither.
     pub pathology: Option<u32>,
-    /// Years.
+    /// Age in years.
     pub age: Option<f64>,
     /// As written.
     pub sex: Option<String>,
-    /// The row's own split.
+    /// The set that the row assigns the series to.
     pub split: Option<Part>,
-    /// What stands in the `split` column when it is not empty and none of train, val, test.
+    /// The text of the `split` column when it is neither empty nor train, val or test.
     pub bad_split: Option<String>,
-    /// Further columns that were asked for.
+    /// Further columns that were requested.
     pub kept: BTreeMap<String, String>,
 }
 
-/// Reads the labels, with the further columns `keep`.
+/// Reads the labels, with the further columns in `keep`.
 ///
 /// # Errors
-/// When the file is missing, empty or not CSV, or a column is missing; the error names those
-/// that were found.
+/// When the file is missing, empty or not CSV, or a column is missing. The error for a missing
+/// column lists the columns that were found.
 pub fn read(path: &Path, keep: &[String]) -> Result<Vec<Label>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read the labels", path, e))?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -51,39 +50,34 @@ pub fn read(path: &Path, keep: &[String]) -> Result<Vec<Label>> {
             format!("the labels are empty; expected a CSV with the columns {expected}"),
         ));
     }
-    let text = csv::decode(&bytes);
-    let separator = csv::separator(&text, &REQUIRED);
-    let records = csv::records(&text, separator);
+    let text = delimited::decode(&bytes);
+    let separator = delimited::separator(&text, &REQUIRED);
+    let records = delimited::records(&text, separator);
     if let Some(problem) = misshapen(&records) {
         return Err(Error::format(path, problem));
     }
-    let frame = parse(&records.text, separator)
-        .map_err(|e| Error::format(path, format!("not a CSV that can be read: {e}")))?;
-    let found: Vec<String> = frame.get_column_names().iter().map(|n| n.trim().to_owned()).collect();
-    if let Some(twice) = found.iter().find_map(|name| name.strip_suffix("_duplicated_0")) {
+    let rows = parse(&records.text, separator)
+        .map_err(|e| Error::format(path, format!("cannot be read as CSV: {e}")))?;
+    let (header, rows) = rows.split_first().map_or((None, &[][..]), |(header, rows)| (Some(header), rows));
+    let found: Vec<&str> = header.into_iter().flatten().map(str::trim).collect();
+    let again = |(index, name): &(usize, &&str)| found[..*index].contains(*name);
+    if let Some((_, twice)) = found.iter().enumerate().find(again) {
         return Err(Error::format(
             path,
             format!("the labels have the column \"{twice}\" more than once; keep one"),
         ));
     }
     for needed in REQUIRED.iter().copied().chain(keep.iter().map(String::as_str)) {
-        if !found.iter().any(|name| name == needed) {
+        if !found.contains(&needed) {
             let found = found.join(", ");
             let problem = format!("the labels have no column \"{needed}\"; they have: {found}");
             return Err(Error::format(path, problem));
         }
     }
-    let columns: BTreeMap<&str, Vec<Option<String>>> = found
-        .iter()
-        .map(String::as_str)
-        .zip(frame.columns().iter().map(|column| {
-            let texts =
-                column.str().map(|texts| texts.iter().map(|t| t.map(|t| t.trim().to_owned())).collect());
-            texts.unwrap_or_default()
-        }))
-        .collect();
+    let columns: BTreeMap<&str, usize> = found.iter().enumerate().map(|(at, name)| (*name, at)).collect();
     let cell = |name: &str, row: usize| -> Option<String> {
-        columns.get(name)?.get(row)?.clone().filter(|text| !text.is_empty())
+        let text = rows[row].get(*columns.get(name)?)?.trim();
+        (!text.is_empty()).then(|| text.to_owned())
     };
     let label = |row: usize| {
         let split = cell("split", row);
@@ -102,11 +96,11 @@ pub fn read(path: &Path, keep: &[String]) -> Result<Vec<Label>> {
             kept: keep.iter().map(|name| (name.clone(), cell(name, row).unwrap_or_default())).collect(),
         }
     };
-    Ok((0..frame.height()).map(label).collect())
+    Ok((0..rows.len()).map(label).collect())
 }
 
-/// What keeps records from being rows of one table, with the line where it is.
-fn misshapen(records: &csv::Records) -> Option<String> {
+/// Why the records are not the rows of one table, with the line number.
+fn misshapen(records: &delimited::Records) -> Option<String> {
     if let Some(line) = records.open {
         return Some(format!("line {line}: a quote is opened and never closed"));
     }
@@ -118,7 +112,7 @@ fn misshapen(records: &csv::Records) -> Option<String> {
     ))
 }
 
-/// 0 or 1, also as `1.0`, which spreadsheets like to write.
+/// 0 or 1, also written as `1.0`, as spreadsheets like to do.
 fn class(text: &str) -> Option<u32> {
     match text.parse::<f64>() {
         Ok(0.0) => Some(0),
@@ -127,16 +121,13 @@ fn class(text: &str) -> Option<u32> {
     }
 }
 
-/// Every column as text: a UID is not a number, and a label that is neither 0 nor 1 must reach the
-/// table as it is written.
-fn parse(text: &str, separator: u8) -> polars::prelude::PolarsResult<DataFrame> {
-    CsvReadOptions::default()
-        .with_infer_schema_length(Some(0))
-        .with_has_header(true)
-        .with_n_threads(Some(1))
-        .with_parse_options(CsvParseOptions::default().with_missing_is_null(true).with_separator(separator))
-        .into_reader_with_file_handle(Cursor::new(text.as_bytes().to_vec()))
-        .finish()
+/// Every field as text: a UID is not a number, and a label that is neither 0 nor 1 must reach the
+/// table as it was written.
+fn parse(text: &str, separator: u8) -> std::result::Result<Vec<StringRecord>, csv::Error> {
+    let mut reader = csv::ReaderBuilder::new();
+    // A row with fewer fields than the header lacks the last ones.
+    reader.delimiter(separator).has_headers(false).flexible(true);
+    reader.from_reader(text.as_bytes()).into_records().collect()
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
-//! The schemas of every table and JSON file that passes between stages, and the volume shards.
-//! Knows neither DICOM nor Burn, and computes nothing.
+//! The schemas of every table and JSON file that passes between stages, and the volume shards. It
+//! depends on neither DICOM nor Burn, and computes nothing.
 
 mod column;
 mod comparison;
-mod csv;
+mod delimited;
 mod described;
 pub mod error;
 pub mod evaluation;
+mod figure;
 pub mod folds;
 pub mod instances;
 pub mod json;
+mod json_file;
 pub mod labels;
 pub mod note;
 pub mod row_groups;
@@ -19,6 +21,7 @@ pub mod search;
 pub mod shards;
 pub mod table;
 
+pub use described::{Described, DescribedColumn, TABLES};
 pub use error::{Error, Result};
 pub use note::{Note, Reason};
 pub use rows::{

@@ -1,39 +1,39 @@
-//! What a stage has to say in words, and the same as data, for whoever says it in another language. Knows no language.
+//! What a stage has to say, in English and as data, so that a report can say it in another
+//! language.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::described::described;
-
-/// Names and numbers of a [`Reason`] or a [`Note`].
+/// Named values of a [`Reason`] or a [`Note`].
 pub type Values = BTreeMap<String, Value>;
 
-/// Why there is no figure, or what something was done by, as data.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// As data: why a figure is undefined, or by what criterion something was chosen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
-    /// Which, as `one_class`.
+    /// Code of the reason, such as `one_class`.
     pub code: String,
-    /// What belongs to it.
+    /// Values that belong to it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: Values,
 }
 
-/// Something to bear in mind. Files of earlier versions have the words alone.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Something to bear in mind. Files of earlier versions hold the text alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Written")]
 pub struct Note {
-    /// In English.
+    /// The text, in English.
     pub text: String,
-    /// Which, as `no_val`; empty where the words are all that there is.
+    /// Code of the note, such as `no_val`; empty where there is only the text.
     pub code: String,
-    /// What belongs to it.
+    /// Values that belong to it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub values: Values,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Written {
     Words(String),
@@ -55,30 +55,11 @@ impl From<Written> for Note {
 }
 
 impl Note {
-    /// A note with its numbers.
+    /// A note with its values.
     pub fn new<const N: usize>(code: &str, text: impl Into<String>, values: [(&str, Value); N]) -> Note {
         let values = values.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
         Note { text: text.into(), code: code.to_owned(), values }
     }
-}
-
-described! {
-    Reason = {
-        "type": "object",
-        "properties": { "code": { "type": "string" }, "values": { "type": "object" } },
-        "required": ["code"],
-        "additionalProperties": false
-    },
-    Note = {
-        "type": "object",
-        "properties": {
-            "text": { "type": "string" },
-            "code": { "type": "string" },
-            "values": { "type": "object" }
-        },
-        "required": ["text", "code"],
-        "additionalProperties": false
-    },
 }
 
 #[cfg(test)]

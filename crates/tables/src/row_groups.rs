@@ -1,6 +1,6 @@
-//! Writes tables. One that has a key is sorted by it and cut into row groups where the keys say so, whatever stands
-//! beside them: who changes a few of its keys writes their row groups, and copies the others as the bytes that they
-//! are. What comes of it are the bytes of a table that is written at once. Knows no table by name.
+//! Writes tables in row groups. A table with a key is sorted by it, and only the keys decide where
+//! a row group begins. A change to a few keys therefore rewrites only the row groups of those keys
+//! and copies the bytes of the others. The result is byte-identical to a table written all at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -10,8 +10,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, RecordBatchReader, StringArray};
-use arrow::compute::concat_batches;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch, RecordBatchReader, StringArray};
+use arrow_select::concat::concat_batches;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -30,16 +31,16 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::table::{Table, describe, known, open};
 
-/// Rows that are copied to Arrow at a time: a table is not to be in memory twice.
+/// Rows that are converted to Arrow at a time, so that a table is never in memory twice.
 const CHUNK: usize = 1 << 14;
-/// Rows of a row group of a table without a key.
+/// Rows in a row group of a table without a key.
 const GROUP: usize = 1 << 20;
-/// Keys of a row group of a table that has one, on average.
+/// Average number of keys in a row group of a table with a key.
 const KEYS: u64 = 32;
-/// Row groups a thread that are in memory at a time.
+/// Row groups in memory at a time, for each thread.
 const IN_HAND: usize = 4;
 
-/// A table with a key, of which some columns were read; a later one is made from it.
+/// A table with a key, of which some columns have been read. A later table is made from it.
 pub struct Grouped<T> {
     path: PathBuf,
     described: ArrowReaderMetadata,
@@ -49,13 +50,13 @@ pub struct Grouped<T> {
 
 /// A row group.
 struct Group {
-    /// What was read of it.
+    /// The columns that have been read.
     columns: RecordBatch,
     /// The rows of each key.
     runs: Vec<Range<usize>>,
 }
 
-/// The rows of one key, as they lie in columns.
+/// The rows of one key, in columns.
 #[derive(Debug, Clone)]
 pub struct Run<'a> {
     /// The key.
@@ -65,15 +66,16 @@ pub struct Run<'a> {
 }
 
 impl<T: Table> Grouped<T> {
-    /// Reads the key and these columns of `folder/FILE`.
+    /// Reads the key and the given columns of `folder/FILE`.
     ///
     /// # Errors
-    /// When it is missing, not Parquet, has other columns, or there is no column of such a name.
+    /// When the file is missing, is not Parquet or does not match the schema, or the table has no
+    /// such column.
     pub fn read(folder: &Path, columns: &[&str]) -> Result<Grouped<T>> {
         const { assert!(!T::KEY.is_empty(), "a table without a key has no groups of keys") };
         let path = folder.join(T::FILE);
         known::<T>(columns, &path)?;
-        // What is copied is copied with all that is said of it.
+        // A copied row group keeps all its metadata.
         let options = ArrowReaderOptions::new().with_encoding_stats_as_mask(false);
         let described = describe::<T>(&path, options)?;
         let columns = columns.iter().copied().chain([T::KEY]);
@@ -89,14 +91,14 @@ impl<T: Table> Grouped<T> {
         Ok(table)
     }
 
-    /// Columns of a row group.
+    /// Reads columns of a row group.
     fn columns(&self, group: usize, mask: ProjectionMask) -> Result<RecordBatch> {
-        // Every thread has a file of its own: those that are cloned share a place in it.
+        // Every thread opens the file for itself: cloned handles share one position.
         let file = open(&self.path)?;
         let read = || {
             let count = usize::try_from(self.described.metadata().row_group(group).num_rows())?;
             let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.described.clone());
-            // Not by what the file says that there is, which may be anything.
+            // The file's own row count may be wrong, so it does not size the buffer.
             let reader = reader.with_batch_size(count.min(CHUNK));
             let reader = reader.with_row_groups(vec![group]).with_projection(mask);
             let reader = reader.build()?;
@@ -121,7 +123,7 @@ impl<T: Table> Grouped<T> {
         group.runs.iter().map(run)
     }
 
-    /// Writes to `folder/FILE` these rows, and of this table those of the keys that are kept.
+    /// Writes to `folder/FILE` the given rows, and the rows of this table whose keys are kept.
     ///
     /// # Errors
     /// When this table cannot be read or is not sorted, or the file cannot be written.
@@ -141,14 +143,14 @@ impl<T: Table> Grouped<T> {
         write(parts, Some(self), folder)
     }
 
-    /// The row group that holds just these.
+    /// The row group that holds exactly these rows.
     fn holding(&self, parts: &[Part<'_, T>]) -> Option<usize> {
         let Part::Kept(_, group) = parts.first()? else { return None };
         let all = parts.iter().all(|part| matches!(part, Part::Kept(_, other) if other == group));
         (all && parts.len() == self.groups[*group].runs.len()).then_some(*group)
     }
 
-    /// Appends a row group as it is.
+    /// Appends a row group unchanged.
     fn copy(
         &self,
         group: usize,
@@ -174,7 +176,7 @@ fn keys<'a>(columns: &'a RecordBatch, key: &str) -> Option<&'a StringArray> {
     columns.column_by_name(key).map(AsArray::as_string)
 }
 
-/// Where the same key stands in a row.
+/// Ranges of consecutive rows with the same key.
 fn runs(keys: &StringArray) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for row in 0..keys.len() {
@@ -186,10 +188,10 @@ fn runs(keys: &StringArray) -> Vec<Range<usize>> {
     runs
 }
 
-/// What a table is put together from.
+/// The parts of which a table is assembled.
 enum Part<'a, T> {
     Row(&'a T),
-    /// All rows of a key, in that row group of the earlier table.
+    /// All rows of a key, in the given row group of the earlier table.
     Kept(&'a str, usize),
 }
 
@@ -202,23 +204,27 @@ impl<T: Table> Part<'_, T> {
     }
 }
 
-/// A row group to be written.
+/// A row group that is ready to be written.
 enum Made<'a, T> {
-    /// From the earlier table, which is open.
+    /// A row group of the earlier table, whose file is open.
     Copied(&'a Grouped<T>, &'a File, usize),
     Encoded(Vec<ArrowColumnChunk>),
 }
 
-/// Does a row group begin with the rows of this key? By FNV-1a, and a step of `MurmurHash3`'s finaliser: the last
-/// character alone must tell UIDs apart that differ in nothing else.
+/// Whether a row group begins with the rows of this key. It uses FNV-1a and one step of
+/// `MurmurHash3`'s finaliser, because UIDs that differ in their last character alone must be told
+/// apart.
 fn begins_group(key: &str) -> bool {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325, step);
     (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd) < u64::MAX / KEYS
 }
 
-/// Writes rows to `folder/FILE`.
-pub(crate) fn write_rows<T: Table + Send + Sync>(rows: &[T], folder: &Path) -> Result<()> {
+/// Writes rows to `folder/FILE`, sorted by the key where there is one.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_rows<T: Table + Send + Sync>(rows: &[T], folder: &Path) -> Result<()> {
     write(rows.iter().map(Part::Row).collect(), None, folder)
 }
 
@@ -235,7 +241,7 @@ fn write<T: Table + Send + Sync>(
     let earlier = earlier.map(|earlier| Ok((earlier, open(&earlier.path)?))).transpose()?;
     parts.sort_by(|a, b| a.key().cmp(b.key()));
     let together = |a: &Part<'_, T>, b: &Part<'_, T>| a.key() == b.key() || !begins_group(b.key());
-    // A table without a key is cut where it is long.
+    // A table without a key is cut by its length.
     let most = if T::KEY.is_empty() { GROUP } else { usize::MAX };
     let groups: Vec<&[Part<'_, T>]> = parts.chunk_by(together).flat_map(|parts| parts.chunks(most)).collect();
     let made = |parts: &&[Part<'_, T>]| {
@@ -245,7 +251,7 @@ fn write<T: Table + Send + Sync>(
         let encoded = || made_of(parts, earlier.map(|(earlier, _)| earlier), &columns).map(Made::Encoded);
         whole.map_or_else(encoded, Ok)
     };
-    // Those of a table without a key are large, and made by all threads.
+    // The row groups of a table without a key are large, and all threads make one together.
     let in_hand = if T::KEY.is_empty() { 1 } else { IN_HAND * rayon::current_num_threads() };
     for groups in groups.chunks(in_hand) {
         for made in groups.par_iter().map(made).collect::<Result<Vec<_>>>()? {
@@ -262,7 +268,7 @@ fn write<T: Table + Send + Sync>(
     file.close().map(drop).map_err(failed)
 }
 
-/// The columns of a row group of these.
+/// Encodes the columns of a row group.
 fn made_of<T: Table + Sync>(
     parts: &[Part<'_, T>],
     earlier: Option<&Grouped<T>>,
@@ -288,17 +294,17 @@ fn made_of<T: Table + Sync>(
     encode(&rows, columns).map_err(|e| Error::format(Path::new(T::FILE), e))
 }
 
-/// What [`ArrowWriter`] makes of rows, several columns at a time.
+/// Encodes rows as [`ArrowWriter`] does, several columns at a time.
 fn encode<T: Table>(
     rows: &[&T],
     columns: &ArrowRowGroupWriterFactory,
 ) -> parquet::errors::Result<Vec<ArrowColumnChunk>> {
     let schema = Arc::new(T::schema());
-    // Of how many row groups it is one is of no account.
+    // The index of the row group does not matter here.
     let mut writers = columns.create_column_writers(0)?;
     for rows in rows.chunks(CHUNK) {
         let batch = T::to_batch(rows, schema.clone())?;
-        // No column is a struct, so each has one writer.
+        // No column is a struct, so each column has one writer.
         let columns = writers.par_iter_mut().zip(schema.fields().as_ref()).zip(batch.columns());
         columns.try_for_each(|((writer, field), column)| {
             compute_leaves(field, column)?.iter().try_for_each(|leaf| writer.write(leaf))
@@ -307,11 +313,12 @@ fn encode<T: Table>(
     writers.into_iter().map(ArrowColumnWriter::close).collect()
 }
 
-/// No version of the writer and no statistics of its mood in the file. What is said of pages is said of places in the
-/// file, so a table whose row groups are copied does without.
+/// The file names no version of the writer. Page statistics refer to positions in the file, so a
+/// table whose row groups are copied omits them.
 ///
-/// Who changes these, or takes a parquet or zstd that writes other bytes, raises the version of the stages that copy:
-/// an earlier artifact's row groups would stand beside those of now.
+/// A change to these properties, or a parquet or zstd release that writes other bytes, requires a
+/// new version of the stages that copy row groups. Otherwise row groups of an earlier artifact
+/// would be mixed with new ones.
 fn properties<T: Table>() -> WriterProperties {
     let (zstd, properties) = (Compression::ZSTD(ZstdLevel::default()), WriterProperties::builder());
     let mut properties = properties.set_created_by("ctpipe".to_owned());
@@ -323,7 +330,8 @@ fn properties<T: Table>() -> WriterProperties {
         properties = properties.set_column_dictionary_enabled(column.clone(), false);
         properties = properties.set_column_compression(column, zstd);
     }
-    // What has a dictionary is short, and making zstd ready for each such piece takes longer than reading it.
+    // Columns with a dictionary are short, and preparing zstd for each of them takes longer than
+    // reading it.
     properties.set_statistics_enabled(EnabledStatistics::Chunk).set_offset_index_disabled(true).build()
 }
 
@@ -333,7 +341,7 @@ mod tests {
     use super::*;
     use crate::rows::{InstanceRow, SeriesRow};
 
-    /// As arrow's own writer does, of which this one is the parts.
+    /// Arrow's own writer, from whose parts this one is built, gives the same bytes.
     #[test]
     fn the_bytes_are_those_of_arrows_writer() {
         let dir = tempfile::tempdir().unwrap();
@@ -356,10 +364,10 @@ mod tests {
         assert!(std::fs::read(dir.path().join(SeriesRow::FILE)).unwrap() == bytes);
     }
 
-    /// Some rows of each of these series, in no order.
+    /// Some rows of each of these series, in no particular order.
     fn instances(series: impl Iterator<Item = u32>, version: u32) -> Vec<InstanceRow> {
         let row = |(series, k): (u32, u32)| InstanceRow {
-            // Longer than what statistics hold of a text.
+            // Longer than the text that statistics hold.
             path: format!("{k}/of {series}{:60}/", ""),
             frame: version,
             series_uid: format!("1.2.{series}").into(),
@@ -378,7 +386,7 @@ mod tests {
         std::fs::read(folder.join(InstanceRow::FILE)).unwrap()
     }
 
-    /// The row groups of a table, and how many of its keys each has.
+    /// The number of keys in each row group of a table.
     fn groups(folder: &Path) -> Vec<usize> {
         let earlier = Grouped::<InstanceRow>::read(folder, &[]).unwrap();
         earlier.groups.iter().map(|group| group.runs.len()).collect()
@@ -387,14 +395,14 @@ mod tests {
     #[test]
     fn a_table_with_a_key_is_sorted_by_it_and_comes_back_from_many_row_groups() {
         let dir = tempfile::tempdir().unwrap();
-        // More than are read by one thread.
+        // More than one thread reads.
         let mut rows = instances(0..10_000, 0);
         InstanceRow::write(&rows, dir.path()).unwrap();
         rows.sort_by(|a, b| a.series_uid.cmp(&b.series_uid));
         assert_eq!(format!("{:?}", InstanceRow::read(dir.path()).unwrap()), format!("{rows:?}"));
         let groups = groups(dir.path());
         assert_eq!(groups.iter().sum::<usize>(), 10_000);
-        // One in 32 begins one: 312, and within four standard deviations of that.
+        // One key in 32 begins a row group: 312 on average, here within four standard deviations.
         assert!((243..=382).contains(&groups.len()), "{}", groups.len());
         let earlier = Grouped::<InstanceRow>::read(dir.path(), &["path", "frame"]).unwrap();
         let runs: Vec<(&str, usize)> = earlier.runs().map(|run| (run.key, run.rows.len())).collect();
@@ -402,7 +410,7 @@ mod tests {
         assert_eq!(runs, expected.map(|rows| (&*rows[0].series_uid, rows.len())).collect::<Vec<_>>());
     }
 
-    /// Whatever is changed, added or taken away, at the ends or in between.
+    /// Whatever is changed, added or removed, at either end or in between.
     #[test]
     fn what_is_put_together_from_an_earlier_table_has_the_bytes_of_one_that_is_written_at_once() {
         let before = instances(100..1_000, 0);
@@ -448,7 +456,7 @@ mod tests {
         assert_eq!(earlier.holding(&with_a_row), None);
     }
 
-    /// As a table that another hand has made may be: read as it is, and nothing is made of it.
+    /// Another program may have made such a table. It is read, but no table is made from it.
     #[test]
     fn a_table_that_is_not_sorted_is_read_and_not_copied_from() {
         let dir = tempfile::tempdir().unwrap();
@@ -471,6 +479,6 @@ mod tests {
         InstanceRow::write(&[], dir.path()).unwrap();
         assert_eq!(Grouped::<InstanceRow>::read(dir.path(), &["path"]).unwrap().runs().count(), 0);
         let error = Grouped::<InstanceRow>::read(dir.path(), &["paths"]).err().unwrap().to_string();
-        assert!(error.contains("column \"paths\" is none"), "{error}");
+        assert!(error.contains("column \"paths\" is not in this table"), "{error}");
     }
 }

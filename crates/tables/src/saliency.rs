@@ -1,32 +1,34 @@
-//! `saliency.json` of evaluate. Says what each field is; computes nothing.
+//! `saliency.json` of evaluate. Defines the fields; computes nothing.
 
-use crate::described::records;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-records! {
-    /// `saliency.json` of evaluate: how its maps were made, and whether they say something of what was learnt.
-    SaliencyFile {
-        /// Series of each kind, at most.
-        cases: u64,
-        /// Noisy copies under SmoothGrad.
-        smooth_grad_samples: u64,
-        /// Their noise, on the scale of 0..1.
-        smooth_grad_noise: f64,
-        /// Edge of the window that was covered, voxels.
-        occlusion_window: u64,
-        /// Null where no map was made.
-        randomised: Option<Randomised>,
-    }
+/// `saliency.json` of evaluate: how its maps were made, and whether they depend on what the model
+/// learnt.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SaliencyFile {
+    /// Maximum number of series for each kind of case.
+    pub cases: u64,
+    /// Number of noisy copies for SmoothGrad.
+    pub smooth_grad_samples: u64,
+    /// Standard deviation of their noise, on the scale 0..1.
+    pub smooth_grad_noise: f64,
+    /// Edge of the covered window, in voxels.
+    pub occlusion_window: u64,
+    /// Null where no map was made.
+    pub randomised: Option<Randomised>,
+}
 
-    /// SmoothGrad of one series with the model's weights and with random ones (Adebayo et al. 2018).
-    Randomised {
-        /// Which.
-        series_uid: String,
-        /// Spearman's rank correlation of the two maps over all voxels.
-        correlation: f64,
-    }
+/// SmoothGrad of one series with the model's weights and with random weights (Adebayo et al. 2018).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Randomised {
+    /// The series.
+    pub series_uid: String,
+    /// Spearman's rank correlation of the two maps over all voxels.
+    pub correlation: f64,
 }
 
 impl SaliencyFile {
-    /// Name in the artifact.
+    /// The file's name in the artifact.
     pub const FILE: &str = "saliency.json";
 }

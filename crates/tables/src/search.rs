@@ -1,80 +1,79 @@
-//! `search.json`: the models that a search chose among. Says what each field is; computes nothing.
+//! `search.json`: the models that a search compared. Defines the fields; computes nothing.
 
 use std::path::Path;
 
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::described::{file_schema, records};
 use crate::error::Result;
-use crate::json;
+use crate::json_file;
 use crate::note::Note;
 
-records! {
-    /// A value of an axis of a matrix.
-    AxisValue {
-        /// The axis, as `lr`.
-        name: String,
-        /// As it stands in the label, as `0.001`.
-        value: String,
-    }
+/// A value on one axis of a matrix.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AxisValue {
+    /// Name of the axis, such as `lr`.
+    pub name: String,
+    /// The value as written in the label, such as `0.001`.
+    pub value: String,
+}
 
-    /// One model.
-    Candidate {
-        /// From 1; null for one that cannot be compared.
-        rank: Option<u32>,
-        /// What tells it from the others, as `batch_size=4,lr=0.001`; empty where there is one alone.
-        label: String,
-        /// Is it the one whose weights are here?
-        chosen: bool,
-        /// The same as data.
-        axes: Vec<AxisValue>,
-        /// AUC on val in the epoch whose weights were kept; null where it is undefined.
-        val_auc: Option<f64>,
-        /// Loss on val in that epoch; null where val is empty.
-        val_loss: Option<f64>,
-        /// Loss on train in that epoch.
-        train_loss: Option<f64>,
-        /// That epoch, from 1.
-        best_epoch: u32,
-        /// Epochs that were run.
-        epochs: u32,
-        /// Why it cannot be compared.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        note: Option<Note>,
-    }
+/// One model of the search.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Candidate {
+    /// Rank from 1; null for a model that cannot be compared.
+    pub rank: Option<u32>,
+    /// Label that tells it from the others, such as `batch_size=4,lr=0.001`; empty where there is
+    /// only one.
+    pub label: String,
+    /// Whether this is the model whose weights are in the artifact.
+    pub chosen: bool,
+    /// The label as data.
+    pub axes: Vec<AxisValue>,
+    /// AUC on the validation set in the epoch whose weights were kept; null where it is undefined.
+    pub val_auc: Option<f64>,
+    /// Loss on the validation set in that epoch; null where the set is empty.
+    pub val_loss: Option<f64>,
+    /// Loss on the training set in that epoch.
+    pub train_loss: Option<f64>,
+    /// Number of that epoch, from 1.
+    pub best_epoch: u32,
+    /// Number of epochs that were run.
+    pub epochs: u32,
+    /// Why the model cannot be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+}
 
-    /// `search.json`, beside the files of the model that was chosen.
-    SearchFile {
-        /// Of this file; 1.
-        schema_version: u32,
-        /// What the best is the best by: `val_auc` or `val_loss`.
-        by: String,
-        /// The label of the chosen one.
-        chosen: String,
-        /// Digest of the split that it learnt from, as in the manifest of its training; null where it has none.
-        split: Option<String>,
-        /// Digest of the volumes that it learnt from, likewise.
-        #[serde(default)]
-        volumes: Option<String>,
-        /// Digest of the weights that its training began with; null where they were random.
-        init_from: Option<String>,
-        /// The best first; those that cannot be compared last.
-        candidates: Vec<Candidate>,
-    }
+/// `search.json`, beside the files of the chosen model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SearchFile {
+    /// Version of this file's schema; 1.
+    pub schema_version: u32,
+    /// Figure that decides which model is best: `val_auc` or `val_loss`.
+    pub by: String,
+    /// Label of the chosen model.
+    pub chosen: String,
+    /// Digest of the split that it was trained with, as in the manifest of its training; null
+    /// without one.
+    pub split: Option<String>,
+    /// Digest of the volumes that it was trained on, as in the manifest of its training.
+    #[serde(default)]
+    pub volumes: Option<String>,
+    /// Digest of the weights that its training started from; null where they were random.
+    pub init_from: Option<String>,
+    /// The models, best first; those that cannot be compared are last.
+    pub candidates: Vec<Candidate>,
 }
 
 impl SearchFile {
-    /// Name in the artifact.
+    /// The file's name in the artifact.
     pub const FILE: &str = "search.json";
-    /// Of the shape of the file.
+    /// Version of the file's schema.
     pub const SCHEMA_VERSION: u32 = 1;
 
-    /// JSON schema of the file, as `search.schema.json` keeps it.
-    pub fn schema() -> Value {
-        file_schema::<SearchFile>("SearchFile", SearchFile::SCHEMA_VERSION)
-    }
-
-    /// What the chosen one's training read at a port, for which the search itself has none.
+    /// Digest of what the chosen model's training read at a port that the search itself does not
+    /// have.
     pub fn learnt(&self, port: &str) -> Option<&String> {
         match port {
             "split" => self.split.as_ref(),
@@ -84,12 +83,12 @@ impl SearchFile {
         }
     }
 
-    /// That of a model's folder, where the model came from a search.
+    /// The search file beside a model, where the model comes from a search.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// When the file exists but cannot be read.
     pub fn beside(model: &Path) -> Result<Option<SearchFile>> {
         let path = model.join(SearchFile::FILE);
-        if path.exists() { json::read(&path).map(Some) } else { Ok(None) }
+        if path.exists() { json_file::read(&path).map(Some) } else { Ok(None) }
     }
 }

@@ -1,5 +1,6 @@
-//! Volumes in Arrow IPC shards: one record batch a volume, zstd, a 16-bit voxel as two byte planes
-//! (high, low), which compress far better apart. pyarrow reads them. Knows no series but its UID.
+//! Volumes in Arrow IPC shards: one record batch per volume, compressed with zstd. A 16-bit voxel
+//! is stored in two byte planes (high and low), which compress far better apart. pyarrow can read
+//! the shards.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,15 +10,17 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, StringArray, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
-use arrow::error::ArrowError;
-use arrow::ipc::convert::IpcSchemaEncoder;
-use arrow::ipc::reader::{FileReader, read_footer_length};
-use arrow::ipc::writer::{
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
+use arrow_array::{Array, BinaryArray, RecordBatch, StringArray, UInt32Array};
+use arrow_ipc::convert::IpcSchemaEncoder;
+use arrow_ipc::reader::{FileReader, read_footer_length};
+use arrow_ipc::writer::{
     DictionaryTracker, FileWriter, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
 };
-use arrow::ipc::{Block, CompressionType, FooterBuilder, MetadataVersion, root_as_footer};
+use arrow_ipc::{Block, CompressionType, FooterBuilder, MetadataVersion, root_as_footer};
+use arrow_schema::ArrowError;
+use arrow_schema::{DataType, Field, Schema};
 use flatbuffers::FlatBufferBuilder;
 
 use crate::error::{Error, Result};
@@ -37,11 +40,11 @@ fn schema() -> Schema {
     ])
 }
 
-/// Of zstd. The next ones take half as long again and longer, and save one part in a hundred.
+/// zstd's compression level. The next levels take half as long again or longer, and save 1 %.
 const LEVEL: i32 = 1;
 
 thread_local! {
-    /// The compressor's memory, for volume after volume.
+    /// The compressor's memory, kept from one volume to the next.
     static COMPRESSOR: RefCell<IpcWriteContext> = RefCell::default();
 }
 
@@ -51,11 +54,11 @@ fn options() -> std::result::Result<IpcWriteOptions, ArrowError> {
         .try_with_compression_level(Some(LEVEL))
 }
 
-/// A volume as it stands in a shard: compressed once, and copied as it is from then on.
+/// A volume as it is stored in a shard: compressed once, and copied unchanged from then on.
 pub struct Packed {
-    /// The message of its record batch, and what that describes.
+    /// The message of its record batch, and the body that the message describes.
     bytes: Vec<u8>,
-    /// Length of the message; the rest is its body.
+    /// Length of the message; the rest is the body.
     message: usize,
 }
 
@@ -63,7 +66,7 @@ impl Packed {
     /// Compresses a volume of `edge³` voxels.
     ///
     /// # Errors
-    /// When arrow refuses it.
+    /// When Arrow cannot encode it.
     pub fn new(series_uid: &str, edge: u32, voxels: &[u16]) -> Result<Packed> {
         let pack = || {
             let high: Vec<u8> = voxels.iter().map(|v| (v >> 8) as u8).collect();
@@ -89,7 +92,7 @@ impl Packed {
     }
 }
 
-/// Writes one shard: what arrow's own `FileWriter` writes, from batches that are packed already.
+/// Writes one shard as Arrow's own `FileWriter` does, from batches that are already packed.
 pub struct ShardWriter {
     path: PathBuf,
     file: BufWriter<File>,
@@ -98,10 +101,10 @@ pub struct ShardWriter {
 }
 
 impl ShardWriter {
-    /// Begins the file at `path`.
+    /// Creates the file at `path`.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the file cannot be created.
     pub fn create(path: &Path) -> Result<ShardWriter> {
         let file = File::create(path).map_err(|e| Error::io("cannot write", path, e))?;
         let mut writer = ShardWriter {
@@ -122,7 +125,7 @@ impl ShardWriter {
         self.file.write_all(bytes).map_err(|e| Error::io("cannot write", &self.path, e))
     }
 
-    /// Adds a volume; returns its batch.
+    /// Adds a volume and returns the index of its batch.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -139,8 +142,8 @@ impl ShardWriter {
     /// # Errors
     /// When it cannot be written.
     pub fn finish(mut self) -> Result<()> {
-        // The end of the batches as the format has it: a message of no length (Arrow's columnar format,
-        // "IPC File Format"), then the footer, its length and the magic.
+        // The batches end as the format requires: a message of length zero (Arrow's columnar
+        // format, "IPC File Format"), then the footer, its length and the magic.
         self.put(&[0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0])?;
         let mut builder = FlatBufferBuilder::new();
         let dictionaries = builder.create_vector::<Block>(&[]);
@@ -163,7 +166,7 @@ impl ShardWriter {
 
 const MAGIC: &[u8] = b"ARROW1";
 
-/// Takes volumes out of a finished shard as they are.
+/// Takes packed volumes out of a finished shard unchanged.
 pub struct ShardReader {
     path: PathBuf,
     file: File,
@@ -174,16 +177,17 @@ impl ShardReader {
     /// Opens the shard at `path`.
     ///
     /// # Errors
-    /// When it cannot be read or is none.
+    /// When the file cannot be read or is not a shard.
     pub fn open(path: &Path) -> Result<ShardReader> {
         let fail = |e| Error::io("cannot read", path, e);
         let file = File::open(path).map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
-        let end = length.checked_sub(10).ok_or_else(|| Error::format(path, "it is cut short"))?;
+        let end = length.checked_sub(10).ok_or_else(|| Error::format(path, "the file is cut short"))?;
         let mut tail = [0; 10];
         file.read_exact_at(&mut tail, end).map_err(fail)?;
         let size = read_footer_length(tail).map_err(|e| Error::format(path, e))?;
-        let start = end.checked_sub(size as u64).ok_or_else(|| Error::format(path, "it is cut short"))?;
+        let start =
+            end.checked_sub(size as u64).ok_or_else(|| Error::format(path, "the file is cut short"))?;
         let mut footer = vec![0; size];
         file.read_exact_at(&mut footer, start).map_err(fail)?;
         let footer = root_as_footer(&footer).map_err(|e| Error::format(path, e))?;
@@ -197,25 +201,25 @@ impl ShardReader {
                 && last.is_some_and(|last| last as u64 <= start)
         };
         if !blocks.iter().all(inside) {
-            return Err(Error::format(path, "a batch lies outside of it"));
+            return Err(Error::format(path, "a batch lies outside the file"));
         }
         Ok(ShardReader { path: path.to_path_buf(), file, blocks })
     }
 
-    /// Volumes in it.
+    /// Number of volumes in the shard.
     pub fn len(&self) -> usize {
         self.blocks.len()
     }
 
-    /// Has it none?
+    /// Whether the shard holds no volume.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// The volume of a batch.
+    /// The packed volume of a batch.
     ///
     /// # Errors
-    /// When there is none, or it cannot be read.
+    /// When there is no such batch, or it cannot be read.
     pub fn take(&self, batch: u32) -> Result<Packed> {
         let block = self.blocks.get(batch as usize);
         let block = block.ok_or_else(|| Error::format(&self.path, format!("there is no batch {batch}")))?;
@@ -247,7 +251,7 @@ impl Volumes {
         Ok(Volumes { folder: folder.join(FOLDER), index })
     }
 
-    /// Edge of the volumes in voxels, all of which preprocess made alike.
+    /// Edge of the volumes in voxels; preprocess gives all volumes the same edge.
     ///
     /// # Errors
     /// When there is no volume, or it cannot be read.
@@ -267,7 +271,7 @@ impl Volumes {
             .map_err(|p| Error::format(&path, p))
     }
 
-    /// Reads the volumes of the series, in the order asked for. Each shard is opened once.
+    /// Reads the volumes of the series, in the order requested. Each shard is opened once.
     ///
     /// # Errors
     /// When a series has no volume or a shard is damaged.
@@ -307,7 +311,7 @@ fn record(reader: &mut FileReader<BufReader<File>>, shard: &Path, batch: u32) ->
 fn checked(batch: &RecordBatch, series_uid: &str) -> std::result::Result<(), String> {
     let uid = batch.column_by_name("series_uid").and_then(|c| c.as_string_opt::<i32>());
     if uid.is_none_or(|uid| uid.len() != 1 || uid.value(0) != series_uid) {
-        return Err(format!("it does not hold series {series_uid} where volumes.parquet says"));
+        return Err(format!("it does not hold series {series_uid} where volumes.parquet says it does"));
     }
     Ok(())
 }
@@ -320,18 +324,18 @@ fn voxels(batch: &RecordBatch, series_uid: &str) -> std::result::Result<Vec<u16>
     checked(batch, series_uid)?;
     let (high, low) = (plane("high")?, plane("low")?);
     if high.len() != low.len() {
-        return Err(format!("{} high bytes and {} low bytes", high.len(), low.len()));
+        return Err(format!("{} high bytes but {} low bytes", high.len(), low.len()));
     }
     Ok(high.iter().zip(low).map(|(&h, &l)| u16::from_be_bytes([h, l])).collect())
 }
 
-/// Makes the shards' folder below an artifact.
+/// Creates the folder of the shards in an artifact.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be created.
 pub fn make_folder(artifact: &Path) -> Result<PathBuf> {
     let folder = artifact.join(FOLDER);
-    fs::create_dir_all(&folder).map_err(|e| Error::io("cannot make", &folder, e))?;
+    fs::create_dir_all(&folder).map_err(|e| Error::io("cannot create", &folder, e))?;
     Ok(folder)
 }
 
@@ -340,7 +344,7 @@ pub fn make_folder(artifact: &Path) -> Result<PathBuf> {
 mod tests {
     use super::*;
 
-    /// The compressor is used again: what it made before must not show.
+    /// The compressor is reused: nothing of earlier volumes may show.
     #[test]
     fn a_volume_is_packed_alike_whatever_came_before_it() {
         let volume = |seed: u32| -> Vec<u16> {

@@ -1,60 +1,52 @@
-//! A table of typed rows in Parquet, with a fixed schema and fixed writer settings: equal rows
-//! give equal bytes. Knows no table by name.
+//! Tables of typed rows in Parquet, with a fixed schema and fixed writer settings, so that equal
+//! rows give equal bytes.
 
 use std::fs::File;
 use std::path::Path;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::row_groups::write_rows;
 
 /// Rows that are kept in Parquet.
 pub trait Table: Sized {
     /// The file's name in an artifact.
     const FILE: &'static str;
-    /// The column that it is sorted by; empty where its rows stand as they are given.
+    /// What a row is.
+    const ABOUT: &'static str = "";
+    /// What each column holds, in the order of the schema.
+    const DOCS: &'static [&'static str] = &[];
+    /// The column that the table is sorted by; empty where the rows keep their given order.
     const KEY: &'static str = "";
-    /// Columns of so many values that a dictionary of them would be nearly all of them.
+    /// Columns with so many distinct values that a dictionary would hold nearly all of them.
     const UNIQUE: &'static [&'static str] = &[];
-    /// What stands in the column of the key.
-    #[allow(clippy::unnecessary_literal_bound)] // with a key it is the row's
+    /// The value of the key column.
+    #[allow(clippy::unnecessary_literal_bound)] // with a key, the text is the row's
     fn key(&self) -> &str {
         ""
     }
-    /// Its columns.
+    /// The columns of the table.
     fn schema() -> Schema;
-    /// These rows as one batch.
+    /// Converts the rows to one batch.
     ///
     /// # Errors
     /// When Arrow refuses, which the schema rules out.
     fn to_batch(
         rows: &[&Self],
         schema: SchemaRef,
-    ) -> std::result::Result<RecordBatch, arrow::error::ArrowError>;
+    ) -> std::result::Result<RecordBatch, arrow_schema::ArrowError>;
     /// The rows of a batch that has this schema.
     fn from_batch(batch: &RecordBatch) -> Vec<Self>;
-
-    /// Writes the rows to `folder/FILE`, sorted by the key where there is one.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    fn write(rows: &[Self], folder: &Path) -> Result<()>
-    where
-        Self: Send + Sync,
-    {
-        write_rows(rows, folder)
-    }
 
     /// Reads `folder/FILE`.
     ///
     /// # Errors
-    /// When it is missing, not Parquet, or has other columns.
+    /// When the file is missing, is not Parquet, or does not match the schema.
     fn read(folder: &Path) -> Result<Vec<Self>>
     where
         Self: Send,
@@ -64,7 +56,7 @@ pub trait Table: Sized {
         let count = usize::try_from(described.metadata().file_metadata().num_rows()).unwrap_or_default();
         let part = count.div_ceil(rayon::current_num_threads()).max(PART);
         let read = |first: usize| {
-            // Every thread has a file of its own: those that are cloned share a place in it.
+            // Every thread opens the file for itself: cloned handles share one position.
             let file = open(&path)?;
             let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, described.clone());
             let reader = reader.with_offset(first).with_limit(part);
@@ -79,14 +71,14 @@ pub trait Table: Sized {
     }
 }
 
-/// Refuses a name that is none of the table's columns.
+/// Refuses a name that is not a column of the table.
 pub(crate) fn known<T: Table>(columns: &[&str], path: &Path) -> Result<()> {
     let schema = T::schema();
     match columns.iter().find(|column| schema.index_of(column).is_err()) {
         Some(column) => Err(Error::Column {
             path: path.to_owned(),
             column: (*column).to_owned(),
-            problem: "is none of this table".to_owned(),
+            problem: "is not in this table".to_owned(),
         }),
         None => Ok(()),
     }
@@ -96,14 +88,14 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| Error::io("cannot read", path, e))
 }
 
-/// What the footer of a table's file says, of which the columns are the table's.
+/// Reads the footer of a table's file, after checking that its columns match the schema.
 pub(crate) fn describe<T: Table>(path: &Path, options: ArrowReaderOptions) -> Result<ArrowReaderMetadata> {
     let described = ArrowReaderMetadata::load(&open(path)?, options).map_err(|e| Error::format(path, e))?;
     check(&T::schema(), described.schema(), path)?;
     Ok(described)
 }
 
-/// Rows that are read at a time, at least: less is not worth a thread.
+/// Minimum number of rows read by one thread: fewer are not worth a thread.
 const PART: usize = 1 << 14;
 
 fn check(expected: &Schema, found: &Schema, path: &Path) -> Result<()> {
@@ -112,7 +104,7 @@ fn check(expected: &Schema, found: &Schema, path: &Path) -> Result<()> {
             Err(Error::Column { path: path.to_path_buf(), column: field.name().clone(), problem })
         };
         match found.field_with_name(field.name()) {
-            // Files of an earlier version lack what has been added since.
+            // Files of an earlier version lack columns that were added later.
             Err(_) if field.is_nullable() => {}
             Err(_) => return complain("is missing".to_owned()),
             Ok(other) if other.data_type() != field.data_type() => {
@@ -126,20 +118,35 @@ fn check(expected: &Schema, found: &Schema, path: &Path) -> Result<()> {
 
 /// Declares a struct of columns and makes it a [`Table`].
 macro_rules! table {
-    ($(#[$meta:meta])* $name:ident in $file:literal $(by $key:ident, unique $($unique:ident)+)? { $($(#[$doc:meta])* $field:ident: $type:ty,)+ }) => {
-        $(#[$meta])*
+    ($(#[doc = $about:literal])+ $(#[derive($($derived:ident),+)])? $name:ident in $file:literal $(by $key:ident, unique $($unique:ident)+)? {
+        $($(#[doc = $doc:literal])+ $field:ident: $type:ty,)+
+    }) => {
+        $(#[doc = $about])+
+        $(#[derive($($derived),+)])?
         #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
-        pub struct $name { $($(#[$doc])* pub $field: $type,)+ }
+        pub struct $name { $($(#[doc = $doc])+ pub $field: $type,)+ }
+
+        impl $name {
+            /// Writes the rows to `folder/FILE`, sorted by the key where there is one.
+            ///
+            /// # Errors
+            /// When the file cannot be written.
+            pub fn write(rows: &[$name], folder: &std::path::Path) -> $crate::error::Result<()> {
+                $crate::row_groups::write_rows(rows, folder)
+            }
+        }
 
         impl $crate::table::Table for $name {
             const FILE: &'static str = $file;
+            const ABOUT: &'static str = concat!($($about),+);
+            const DOCS: &'static [&'static str] = &[$(concat!($($doc),+)),+];
             $(const KEY: &'static str = stringify!($key);
             const UNIQUE: &'static [&'static str] = &[$(stringify!($unique)),+];
             fn key(&self) -> &str {
                 &self.$key
             })?
-            fn schema() -> arrow::datatypes::Schema {
-                arrow::datatypes::Schema::new(vec![$(arrow::datatypes::Field::new(
+            fn schema() -> arrow_schema::Schema {
+                arrow_schema::Schema::new(vec![$(arrow_schema::Field::new(
                     stringify!($field),
                     <$type as $crate::column::Column>::data_type(),
                     <$type as $crate::column::Column>::NULLABLE,
@@ -147,13 +154,13 @@ macro_rules! table {
             }
             fn to_batch(
                 rows: &[&Self],
-                schema: arrow::datatypes::SchemaRef,
-            ) -> std::result::Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
-                arrow::array::RecordBatch::try_new(schema, vec![$(
+                schema: arrow_schema::SchemaRef,
+            ) -> std::result::Result<arrow_array::RecordBatch, arrow_schema::ArrowError> {
+                arrow_array::RecordBatch::try_new(schema, vec![$(
                     <$type as $crate::column::Column>::write(rows.iter().map(|row| &row.$field))
                 ),+])
             }
-            fn from_batch(batch: &arrow::array::RecordBatch) -> Vec<Self> {
+            fn from_batch(batch: &arrow_array::RecordBatch) -> Vec<Self> {
                 $(let mut $field = batch
                     .column_by_name(stringify!($field))
                     .map(|array| <$type as $crate::column::Column>::read(array.as_ref()))
@@ -197,7 +204,7 @@ mod tests {
         assert_eq!(bytes(&a), bytes(&b));
     }
 
-    /// More than are read by one thread, and than one writer's chunk has.
+    /// More rows than one thread reads and than one chunk of the writer holds.
     #[test]
     fn many_rows_come_back_in_order() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,17 +1,18 @@
-//! This model beside an earlier one, on the series of the test part that both know. Judges neither.
+//! Compares this model with an earlier one, on the series of the test set that both have predicted.
+//! Judges neither.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use ctpipe_engine::StageError;
 use ctpipe_metrics::{Model, compare};
+use ctpipe_stage::StageError;
 use ctpipe_tables::json::{self, Comparison, MetricsFile};
 use ctpipe_tables::{Note, Part, PredictionRow, Table};
 
+use crate::columns::{Columns, told, told_or_why};
 use crate::config::Config;
-use crate::metrics::{Columns, told, told_or_why};
 
-/// What an earlier evaluation said.
+/// An earlier evaluation.
 pub(crate) struct Baseline {
     predictions: Vec<PredictionRow>,
     threshold: f64,
@@ -21,19 +22,24 @@ impl Baseline {
     /// Reads an artifact of evaluate.
     ///
     /// # Errors
-    /// When it is none.
+    /// If the folder is not an artifact of evaluate.
     pub(crate) fn read(folder: &Path) -> Result<Baseline, StageError> {
-        // Of its metrics the threshold alone, which every version of the file has.
+        // Only the threshold is read from its metrics: every version of the file has it.
         let path = folder.join(MetricsFile::FILE);
         let metrics: serde_json::Value = json::read(&path).map_err(StageError::failed)?;
         let threshold = metrics["threshold"]["value"].as_f64().ok_or_else(|| {
-            StageError::failed(format!("{} has no threshold.value: it is not of evaluate", path.display()))
+            StageError::failed(format!(
+                "{} has no threshold.value, so it is not from evaluate",
+                path.display()
+            ))
         })?;
         Ok(Baseline { predictions: PredictionRow::read(folder).map_err(StageError::failed)?, threshold })
     }
 
+    /// Compares both models on the test series that both have predicted.
+    ///
     /// # Errors
-    /// When a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
+    /// If a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
     pub(crate) fn compare(
         &self,
         predictions: &[PredictionRow],
@@ -47,7 +53,7 @@ impl Baseline {
         let (rows, theirs): (Vec<&PredictionRow>, Vec<&PredictionRow>) =
             test.iter().filter_map(|row| Some((*row, *known.get(row.series_uid.as_str())?))).unzip();
         let mut notes = Vec::new();
-        // By patient: what was learnt of one series helps with another.
+        // This goes by patient, because training on one series of a patient helps with the others.
         let taught: HashSet<&str> = self
             .predictions
             .iter()

@@ -1,4 +1,5 @@
-//! Probabilities that mean what they say: fitted on val, measured on every part. Knows no test part while it fits.
+//! Calibration of probabilities: fitted on the validation set, measured on every set. The fit never
+//! sees the test set.
 
 use ctpipe_metrics::{
     Isotonic, Temperature, Undefined, brier_decomposition, expected_calibration_error, log_loss,
@@ -6,10 +7,10 @@ use ctpipe_metrics::{
 };
 use ctpipe_tables::{Note, json};
 
+use crate::columns::{Columns, reason, told};
 use crate::config::{CalibrateBy, Config};
-use crate::metrics::{Columns, reason, told};
 
-/// Both ways of calibrating, fitted.
+/// Both calibration methods, fitted.
 pub(crate) struct Calibrators {
     temperature: Result<Temperature, Undefined>,
     isotonic: Result<Isotonic, Undefined>,
@@ -23,7 +24,7 @@ impl Calibrators {
         }
     }
 
-    /// A calibrated probability; `None` where none is wanted, or it could not be fitted.
+    /// A calibrated probability; `None` if none is wanted or the method could not be fitted.
     pub(crate) fn apply(&self, by: CalibrateBy, difference: f64, probability: f64) -> Option<f64> {
         match by {
             CalibrateBy::None => None,
@@ -68,7 +69,7 @@ impl Calibrators {
     }
 }
 
-/// How far the probabilities of a part can be read as such, before and after.
+/// How well the probabilities of a set are calibrated, before and after each method.
 pub(crate) fn calibrations(
     columns: &Columns,
     config: &Config,

@@ -1,38 +1,38 @@
-//! The parameters of an evaluation: names, defaults, ranges. Computes nothing.
+//! The parameters of an evaluation: their names, defaults and ranges. Computes nothing.
 
-use ctpipe_engine::parameters;
-use ctpipe_engine::parameters::{choice, float, int, switch, text};
+use ctpipe_stage::parameters;
+use ctpipe_stage::parameters::{choice, float, int, switch, text};
 use serde::{Deserialize, Serialize};
 
-/// What the threshold is chosen by, on val.
+/// The criterion by which the threshold is chosen on the validation set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdBy {
-    /// The best F1: the reference.
+    /// The best F1, as in the reference.
     #[default]
     F1,
     /// The best sensitivity + specificity - 1 (Youden 1950).
     Youden,
-    /// The least cost, by `cost_false_positive` and `cost_false_negative`.
+    /// The lowest cost, by `cost_false_positive` and `cost_false_negative`.
     Cost,
-    /// The best specificity with at least `sensitivity_at_least`.
+    /// The best specificity with a sensitivity of at least `sensitivity_at_least`.
     Sensitivity,
-    /// The best sensitivity with at least `specificity_at_least`.
+    /// The best sensitivity with a specificity of at least `specificity_at_least`.
     Specificity,
-    /// Not at all: `threshold`.
+    /// None: `threshold` is used.
     Fixed,
 }
 
-/// What becomes of probabilities before they are read as such.
+/// How probabilities are calibrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CalibrateBy {
-    /// One number that all logits are divided by (Guo et al. 2017).
+    /// All logits are divided by one number (Guo et al. 2017).
     #[default]
     Temperature,
-    /// A monotone step function (Zadrozny and Elkan 2002).
+    /// By a monotone step function (Zadrozny and Elkan 2002).
     Isotonic,
-    /// Nothing.
+    /// Not at all.
     None,
 }
 
@@ -40,45 +40,45 @@ pub enum CalibrateBy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resampling {
-    /// All alike.
+    /// From all patients alike.
     #[default]
     Patients,
-    /// Those with normal series, with pathological ones and with both each among themselves.
+    /// Separately from the patients with normal series, with pathological ones and with both.
     Stratified,
 }
 
 parameters! {
     /// All parameters of an evaluation.
     optimize_threshold: bool = true, switch(true), "",
-        "choose the threshold on val, by threshold_by; otherwise take `threshold`";
+        "choose the threshold on the validation set by threshold_by; otherwise use `threshold`";
     threshold_by: ThresholdBy = ThresholdBy::F1,
         choice(&["f1", "youden", "cost", "sensitivity", "specificity", "fixed"]), "",
-        "f1, youden (sensitivity + specificity), cost, sensitivity (at least so much), specificity (at least so much), fixed";
+        "how the threshold is chosen: f1, youden (sensitivity + specificity), cost, sensitivity or specificity (to reach a minimum), fixed";
     threshold: f64 = 0.5, float(0.5, 0.0, 1.0), "",
-        "probability at or above which a series is called pathological, where none is chosen on val";
-    cost_false_positive: f64 = 1.0, float(1.0, 0.0, 1e9), "", "cost: of calling a normal series pathological";
-    cost_false_negative: f64 = 1.0, float(1.0, 0.0, 1e9), "", "cost: of calling a pathological series normal";
-    sensitivity_at_least: f64 = 0.9, float(0.9, 0.0, 1.0), "", "sensitivity: what the threshold has to reach on val";
-    specificity_at_least: f64 = 0.9, float(0.9, 0.0, 1.0), "", "specificity: what the threshold has to reach on val";
+        "probability at or above which a series is predicted pathological, if no threshold is chosen";
+    cost_false_positive: f64 = 1.0, float(1.0, 0.0, 1e9), "", "threshold_by cost: cost of a false positive";
+    cost_false_negative: f64 = 1.0, float(1.0, 0.0, 1e9), "", "threshold_by cost: cost of a false negative";
+    sensitivity_at_least: f64 = 0.9, float(0.9, 0.0, 1.0), "", "threshold_by sensitivity: minimum to reach on the validation set";
+    specificity_at_least: f64 = 0.9, float(0.9, 0.0, 1.0), "", "threshold_by specificity: minimum to reach on the validation set";
     prevalence: f64 = 0.0, float(0.0, 0.0, 0.9999), "",
-        "share of pathology where the model is to be used, for PPV and NPV there; 0 for the data's own alone";
+        "share of pathology where the model is to be used, for PPV and NPV there; 0 for the test set's own share only";
     partial_auc_max_fpr: f64 = 0.2, float(0.2, 0.001, 1.0), "",
-        "false positive rate up to which the partial AUC goes";
-    n_bootstrap: usize = 1000, int(1000, 100, 1_000_000), "", "replicates of the bootstrap; patients are resampled";
+        "largest false positive rate of the partial AUC";
+    n_bootstrap: usize = 1000, int(1000, 100, 1_000_000), "", "bootstrap replicates; patients are resampled";
     resampling: Resampling = Resampling::Patients, choice(&["patients", "stratified"]), "",
-        "patients, or stratified: as many as there are with normal series, with pathological ones and with both";
-    confidence_level: f64 = 0.95, float(0.95, 0.5, 0.9999), "", "of every interval";
+        "what is resampled: patients, or stratified (the numbers of patients with normal series, with pathological ones and with both stay the same)";
+    confidence_level: f64 = 0.95, float(0.95, 0.5, 0.9999), "", "confidence level of every interval";
     calibration: CalibrateBy = CalibrateBy::Temperature, choice(&["temperature", "isotonic", "none"]), "",
-        "how probabilities are calibrated on val, in predictions.parquet; all ways are compared in metrics.json";
-    calibration_bins: usize = 10, int(10, 2, 100), "bins", "groups of as many series each, for calibration";
-    subgroup_min: usize = 10, int(10, 1, 1_000_000), "series", "smallest subgroup of the test part that is looked at";
+        "how probabilities in predictions.parquet are calibrated on the validation set; metrics.json compares all ways";
+    calibration_bins: usize = 10, int(10, 2, 100), "bins", "groups of equally many series, for calibration";
+    subgroup_min: usize = 10, int(10, 1, 1_000_000), "series", "smallest subgroup of the test set that is evaluated";
     saliency_cases: usize = 3, int(3, 0, 100), "series",
-        "series that are explained of each kind (hits, misses, false alarms, undecided); 0 for none";
-    smooth_grad_samples: usize = 25, int(25, 1, 1000), "", "noisy copies that SmoothGrad takes the mean over";
-    smooth_grad_noise: f64 = 0.1, float(0.1, 0.0, 1.0), "", "their noise; 1 is the whole window from -1000 to 400 HU";
+        "series of each kind (hits, misses, false alarms, undecided) that are explained; 0 for none";
+    smooth_grad_samples: usize = 25, int(25, 1, 1000), "", "noisy copies that SmoothGrad averages";
+    smooth_grad_noise: f64 = 0.1, float(0.1, 0.0, 1.0), "", "standard deviation of their noise; 1 is the whole window from -1000 to 400 HU";
     occlusion_window: usize = 16, int(16, 0, 4096), "voxels",
-        "edge of the window that is covered, moved by half of it; 0 for no such map";
-    device: String = "auto".to_owned(), text("auto"), "", "auto (a GPU that is there, otherwise the CPU), cpu, cuda or cuda:N";
+        "edge length of the window that is covered, moved by half its length; 0 for no occlusion map";
+    device: String = "auto".to_owned(), text("auto"), "", "auto (a GPU if there is one, otherwise the CPU), cpu, cuda or cuda:N";
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! Stage evaluate: a model's predictions, the threshold chosen on val, metrics with intervals. Trains
-//! nothing; the test part is looked at once, with what val decided.
+//! Stage evaluate: a model's predictions, the threshold chosen on the validation set, and metrics
+//! with intervals. Trains nothing. The test set is evaluated once, with the choices made on the
+//! validation set.
 
 mod baseline;
 mod calibration;
+mod columns;
 mod config;
 mod metrics;
 mod predict;
@@ -11,8 +13,8 @@ mod subgroups;
 
 use std::collections::BTreeMap;
 
-use ctpipe_engine::{Level, MANIFEST, Manifest, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_network::{Device, Network, Precision};
+use ctpipe_stage::{Level, MANIFEST, Manifest, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, MetricsFile, ModelFile, OTHER_SPLIT, SaliencyFile, SearchFile, TestedFold};
 use ctpipe_tables::{Note, Part, PredictionRow, SaliencyRow, SeriesRow, SplitRow, Table};
 use serde_json::Value;
@@ -28,21 +30,27 @@ pub use subgroups::subgroups;
 pub struct Evaluate;
 
 const PORTS: &[Port] = &[
-    Port::required("model", "what train made, or search chose"),
-    Port::required("volumes", "what preprocess made"),
-    Port::required("split", "what split made"),
-    Port::optional("series", "what ingest made: sex, age, scanner and slice thickness, for subgroups"),
+    Port::required("model", "the artifact of train or search"),
+    Port::required("volumes", "the artifact of preprocess"),
+    Port::required("split", "the artifact of split"),
+    Port::optional(
+        "series",
+        "the artifact of ingest, with sex, age, scanner and slice thickness for subgroups",
+    ),
     Port::optional("baseline", "an earlier artifact of evaluate, to compare with"),
 ];
 
 const OUTPUTS: &[Output] = &[
-    Output { path: PredictionRow::FILE, doc: "a row a series: logits, probability, decision" },
-    Output { path: MetricsFile::FILE, doc: "figures with intervals for train, val and test" },
+    Output { path: PredictionRow::FILE, doc: "one row per series: logits, probability, decision" },
+    Output {
+        path: MetricsFile::FILE,
+        doc: "figures with intervals for the training, validation and test sets",
+    },
     Output {
         path: SaliencyRow::FILE,
-        doc: "what moved the model's answer: maps of some series, and over the test part",
+        doc: "what changed the model's answer: maps of some series, and over the test set",
     },
-    Output { path: SaliencyFile::FILE, doc: "how those were made" },
+    Output { path: SaliencyFile::FILE, doc: "how the maps were made" },
 ];
 
 impl Stage for Evaluate {
@@ -53,7 +61,7 @@ impl Stage for Evaluate {
         6
     }
     fn doc(&self) -> &'static str {
-        "predicts every part, chooses the threshold on val and applies it unchanged to test"
+        "predicts every set, chooses the threshold on the validation set and applies it unchanged to the test set"
     }
     fn ports(&self) -> &'static [Port] {
         PORTS
@@ -164,15 +172,16 @@ impl Stage for Evaluate {
     }
 }
 
-/// The fold of a cross-validation that is the test part; `None` where the split is of no cross-validation.
+/// The fold of a cross-validation that is the test set; `None` if the split has no folds.
 fn tested_fold(split: &[SplitRow]) -> Option<TestedFold> {
     let k_folds = split.iter().map(|row| row.fold).max()?.checked_add(1).filter(|&k_folds| k_folds > 1)?;
     let fold = split.iter().find(|row| row.split == Part::Test.as_str())?.fold;
     Some(TestedFold { fold, k_folds })
 }
 
-/// What is to be said where the model may know the test part: it has learnt from another split or other volumes than those
-/// that it is evaluated on, or began with weights whose data nobody can tell here.
+/// Notes for the user if the model may have seen the test set: if it was trained on another split
+/// or other volumes than those that it is evaluated on, or started from weights whose training data
+/// are not known here.
 fn what_it_may_know(task: &Task<'_>) -> Result<Vec<Note>, StageError> {
     let manifest = |port: &str| -> Result<Option<Manifest>, StageError> {
         let folder = task.input(port)?;
@@ -180,7 +189,7 @@ fn what_it_may_know(task: &Task<'_>) -> Result<Vec<Note>, StageError> {
         there.then(|| Manifest::read(folder)).transpose().map_err(StageError::failed)
     };
     let Some(model) = manifest("model")? else { return Ok(Vec::new()) };
-    // The chosen one of a search has not learnt itself: its table says what that one had learnt from.
+    // A search trains nothing itself: its file says which inputs the chosen model was trained on.
     let chosen = SearchFile::beside(task.input("model")?).map_err(StageError::failed)?.unwrap_or_default();
     let learnt = |port: &str| model.key.inputs.get(port).or_else(|| chosen.learnt(port));
     let another = |port: &str| -> Result<bool, StageError> {

@@ -1,46 +1,24 @@
-//! From predictions to `metrics.json`: threshold, calibration, figures with intervals. Knows no network but its loss.
-
-use std::collections::BTreeMap;
+//! From predictions to `metrics.json`: threshold, calibration, figures with intervals. Knows
+//! nothing of the network but its loss.
 
 use ctpipe_metrics::{
-    Bootstrap, ClassificationReport, Criterion, Cut, Part as Scored, Resampling as Drawn, Scheme, choose,
-    confusion, decision_curve, delong, partial_auc, pr_band, precision_recall_curve, roc_band, roc_curve,
-    summarise, threshold_spread,
+    Bootstrap, ClassificationReport, Criterion, Cut, Resampling as Drawn, Scheme, choose, confusion,
+    decision_curve, delong, partial_auc, pr_band, precision_recall_curve, roc_band, roc_curve, summarise,
+    threshold_spread,
 };
 use ctpipe_network::Loss;
 use ctpipe_tables::json::{Figure, MetricsFile, PartMetrics, ThresholdFile};
 use ctpipe_tables::{Note, Part, PredictionRow, Reason};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::calibration::{Calibrators, calibrations};
+use crate::columns::{Columns, reason, told, told_or_why};
 use crate::config::{Config, Resampling, ThresholdBy};
 
-/// Places at which bands are told.
+/// Number of points of a confidence band.
 const BAND: usize = 51;
-/// Threshold probabilities of a decision curve: hundredths.
+/// Number of threshold probabilities of a decision curve: 0, 0.01 and so on.
 const DECISIONS: usize = 100;
-
-/// By way of JSON, so that the two crates agree on what is written and neither knows the other.
-pub(crate) fn told<T: DeserializeOwned>(value: impl Serialize) -> Result<T, serde_json::Error> {
-    serde_json::from_value(serde_json::to_value(value)?)
-}
-
-/// A result, or why there is none, in a record of which every figure may be missing.
-pub(crate) fn told_or_why<T: DeserializeOwned, V: Serialize>(
-    value: Result<V, ctpipe_metrics::Undefined>,
-) -> Result<T, serde_json::Error> {
-    match value {
-        Ok(value) => told(value),
-        Err(undefined) => told(ctpipe_metrics::Why::from(undefined)),
-    }
-}
-
-/// Why, as data.
-pub(crate) fn reason(undefined: ctpipe_metrics::Undefined) -> Result<Reason, serde_json::Error> {
-    told(undefined)
-}
 
 /// A figure without an interval.
 fn plain(value: Result<f64, ctpipe_metrics::Undefined>) -> Result<Figure, serde_json::Error> {
@@ -50,44 +28,6 @@ fn plain(value: Result<f64, ctpipe_metrics::Undefined>) -> Result<Figure, serde_
         reason: value.err().map(reason).transpose()?,
         ..Figure::default()
     })
-}
-
-/// Some predictions, in the form that the statistics take.
-#[derive(Debug, Default)]
-pub(crate) struct Columns {
-    pub(crate) labels: Vec<bool>,
-    pub(crate) scores: Vec<f64>,
-    pub(crate) patients: Vec<usize>,
-    logits: Vec<[f32; 2]>,
-}
-
-impl Columns {
-    pub(crate) fn of<'a>(rows: impl Iterator<Item = &'a PredictionRow>) -> Columns {
-        let mut columns = Columns::default();
-        // Patients are numbered as they come: nothing depends on the value of their key.
-        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-        for row in rows {
-            let next = numbers.len();
-            columns.patients.push(*numbers.entry(&row.patient_key).or_insert(next));
-            columns.labels.push(row.label == 1);
-            columns.scores.push(row.probability);
-            columns.logits.push([row.logit_normal as f32, row.logit_pathology as f32]);
-        }
-        columns
-    }
-
-    pub(crate) fn part(predictions: &[PredictionRow], part: Part) -> Columns {
-        Columns::of(predictions.iter().filter(|row| row.split == part.as_str()))
-    }
-
-    pub(crate) fn scored(&self) -> Scored<'_> {
-        Scored { labels: &self.labels, scores: &self.scores, patients: &self.patients }
-    }
-
-    /// By how much each logit of pathology is above that of normal.
-    pub(crate) fn differences(&self) -> Vec<f64> {
-        self.logits.iter().map(|&[normal, pathology]| f64::from(pathology) - f64::from(normal)).collect()
-    }
 }
 
 impl Config {
@@ -101,7 +41,7 @@ impl Config {
         Scheme { bootstrap, resampling }
     }
 
-    /// What the threshold is chosen by, in words and as data; `None` where it is fixed.
+    /// The criterion for the threshold, in words and as data; `None` if the threshold is fixed.
     fn criterion(&self) -> Option<(Criterion, Note)> {
         let criterion = match self.threshold_by {
             _ if !self.optimize_threshold => return None,
@@ -132,10 +72,10 @@ impl Config {
     }
 }
 
-/// The threshold. Only val is asked.
+/// Chooses the threshold on the validation set only.
 ///
 /// # Errors
-/// When it does not fit the schema of `metrics.json`, which is a mistake in this crate.
+/// If it does not fit the schema of `metrics.json`, which is a mistake in this crate.
 pub fn choose_threshold(
     predictions: &[PredictionRow],
     config: &Config,
@@ -178,10 +118,10 @@ fn why_not(undefined: ctpipe_metrics::Undefined) -> Result<Note, serde_json::Err
     Ok(Note { text: undefined.to_string(), code, values })
 }
 
-/// Chooses the threshold, calibrates, makes the decisions and computes every figure of every part.
+/// Chooses the threshold, calibrates, makes the decisions and computes every figure of every set.
 ///
 /// # Errors
-/// When a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
+/// If a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
 pub fn evaluate(
     predictions: &mut [PredictionRow],
     config: &Config,
@@ -237,7 +177,7 @@ fn part_metrics(
     let grid =
         |points: usize, last: usize| -> Vec<f64> { (0..points).map(|at| at as f64 / last as f64).collect() };
     let band = grid(BAND, BAND - 1);
-    // Net benefit reads a threshold as a probability, so probabilities must mean what they say.
+    // Net benefit reads a threshold as a probability, so the probabilities must be calibrated.
     let pairs = columns.differences().into_iter().zip(scores);
     let calibrated: Option<Vec<f64>> =
         pairs.map(|(difference, &score)| calibrators.apply(config.calibration, difference, score)).collect();
@@ -266,7 +206,7 @@ fn part_metrics(
         brier: told(summary.brier)?,
         loss: loss.filter(|_| !logits.is_empty()).map(|loss| loss.on_host(logits, &classes)),
         classification_report: report,
-        // An empty curve is one that is undefined; the area under it says why.
+        // An undefined curve is empty; the figure of the area under it says why.
         roc: told(roc_curve(labels, scores).unwrap_or_default())?,
         roc_band: told(roc_band(&part, &band, scheme).unwrap_or_default())?,
         pr: told(precision_recall_curve(labels, scores).unwrap_or_default())?,
@@ -299,12 +239,13 @@ mod tests {
         scores.iter().enumerate().map(row).collect()
     }
 
-    /// By every criterion, and with it the calibration.
+    /// For every criterion, and for the calibration with it.
     #[test]
     fn the_threshold_and_the_calibration_come_from_val_and_test_cannot_move_them() {
         let val = rows("val", &[(0, 0.1), (0, 0.3), (1, 0.4), (0, 0.5), (1, 0.9)]);
-        // By hand: F1 is 0.8 at 0.4; J is 2/3 at 0.4 and 0.5 apart, the best at 0.4 (1 + 2/3 - 1) and at 0.9 (1/2);
-        // three false alarms for a miss are avoided at 0.9; no normal one is called so from 0.9 on.
+        // By hand: F1 is 0.8 at 0.4. J is best at 0.4 (1 + 2/3 - 1 = 2/3; at 0.9 it is 1/2). If a
+        // false positive costs three times as much as a false negative, 0.9 is cheapest. From 0.9
+        // on, no normal series is predicted pathological.
         let expected = [
             (ThresholdBy::F1, 0.4, "f1 on val"),
             (ThresholdBy::Youden, 0.4, "youden on val"),

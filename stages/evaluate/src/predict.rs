@@ -1,16 +1,16 @@
-//! The model's answer for every series of the split. Judges nothing.
+//! The model's predictions for every series of the split. Judges nothing.
 
-use ctpipe_engine::{Level, StageError, Task};
 use ctpipe_network::{Config, Device, Loss, LossKind, Network, Voxels, Weights, probability};
+use ctpipe_stage::{Level, StageError, Task};
 use ctpipe_tables::json::ModelFile;
 use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{PredictionRow, SplitRow, Table};
 use serde_json::Value;
 
-/// Volumes in memory at a time.
+/// Number of volumes in memory at a time.
 const BATCH: usize = 16;
 
-/// A row for each series, by UID; the decision is not made yet.
+/// One row per series of the split, in its order; the decision is not made yet.
 pub(crate) fn predict(task: &Task<'_>, network: &Network) -> Result<Vec<PredictionRow>, StageError> {
     let rows = SplitRow::read(task.input("split")?).map_err(StageError::failed)?;
     let volumes = Volumes::open(task.input("volumes")?).map_err(StageError::failed)?;
@@ -51,7 +51,7 @@ pub(crate) fn load(task: &Task<'_>, model: &ModelFile, device: Device) -> Result
         task.log(
             Level::Warning,
             format!(
-                "there are no CPU kernels for kernel_size {}: Burn's own operations answer",
+                "there are no CPU kernels for kernel_size {}: Burn's own operations are used",
                 config.kernel_size
             ),
         );

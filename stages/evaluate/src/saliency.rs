@@ -1,8 +1,9 @@
-//! What the model looked at: maps for the most certain hits, misses and false alarms of the test part, for what was undecided,
-//! and one over the whole part. Draws nothing.
+//! Saliency maps: for the most confident true positives, false negatives and false positives of the
+//! test set, for the series closest to the threshold, and one over the whole test set. Draws
+//! nothing.
 
-use ctpipe_engine::{StageError, Task};
 use ctpipe_network::{Change, Explainer, Network, Noise, Purpose, Stream, Voxels, Weights, render};
+use ctpipe_stage::{StageError, Task};
 use ctpipe_tables::json::{Randomised, SaliencyFile};
 use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{Part, PredictionRow, SaliencyRow};
@@ -10,28 +11,28 @@ use ctpipe_tables::{Part, PredictionRow, SaliencyRow};
 /// How maps are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Settings {
-    /// Series of each kind; none makes no maps at all.
+    /// Number of series of each kind; 0 makes no maps at all.
     pub(crate) cases: usize,
-    /// Noisy copies that SmoothGrad takes the mean over.
+    /// Number of noisy copies that SmoothGrad averages over.
     pub(crate) smooth_grad_samples: usize,
-    /// Their noise, on the scale of 0..1.
+    /// Standard deviation of their noise, on the scale of 0..1.
     pub(crate) smooth_grad_noise: f64,
-    /// Edge of the window that is covered, voxels; 0 covers nothing.
+    /// Edge of the window that is covered, in voxels; 0 makes no occlusion map.
     pub(crate) occlusion_window: usize,
-    /// Of the noise.
+    /// Seed of the noise.
     pub(crate) seed: u64,
 }
 
 /// Why a series is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Case {
-    /// Pathological, and called so.
+    /// True positive: pathological and predicted so.
     Hit,
-    /// Pathological, and called normal.
+    /// False negative: pathological but predicted normal.
     Miss,
-    /// Normal, and called pathological.
+    /// False positive: normal but predicted pathological.
     FalseAlarm,
-    /// Nearest to the threshold.
+    /// Closest to the threshold.
     Undecided,
 }
 
@@ -39,7 +40,7 @@ impl Case {
     /// All of them, in the order in which they are shown.
     pub(crate) const ALL: [Case; 4] = [Case::Hit, Case::Miss, Case::FalseAlarm, Case::Undecided];
 
-    /// As it stands in the table.
+    /// The name that stands in the table.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Case::Hit => "hit",
@@ -49,7 +50,7 @@ impl Case {
         }
     }
 
-    /// The most certain of its kind first; `None` where the series is of another kind.
+    /// The sort key, the most confident of its kind first; `None` if the series is of another kind.
     fn rank(self, row: &PredictionRow, threshold: f64) -> Option<f64> {
         match (self, row.label == 1, row.decision) {
             (Case::Hit, true, true) | (Case::FalseAlarm, false, true) => Some(-row.probability),
@@ -60,7 +61,8 @@ impl Case {
     }
 }
 
-/// The series to explain, each once: at most so many of each kind, the undecided among those that no other kind took.
+/// The series to explain, each once: at most `most` of each kind. The undecided ones are chosen
+/// among those that no other kind took.
 pub(crate) fn cases(
     predictions: &[PredictionRow],
     threshold: f64,
@@ -79,7 +81,7 @@ pub(crate) fn cases(
     chosen
 }
 
-/// What explains.
+/// Makes the maps.
 struct Maps<'a> {
     explainer: Explainer,
     network: &'a Network,
@@ -99,9 +101,10 @@ impl Maps<'_> {
         Ok(gradient.into_iter().map(f32::abs).collect())
     }
 
-    /// The mean of gradients under noise (Smilkov et al. 2017), times what a voxel has over air (as there in section 3.3):
-    /// how much of the answer is due to it, where that speaks for pathology. A pool passes its gradient to one voxel of
-    /// eight, so neighbours are taken together.
+    /// The mean of gradients under noise (Smilkov et al. 2017), times the voxel's value, which is 0
+    /// for air (section 3.3 of that paper): how much the voxel contributes to the output, where
+    /// that speaks for pathology. A pool passes its gradient to one voxel in eight, so neighbours
+    /// are smoothed together.
     fn smooth_grad(&self, explainer: &Explainer, volume: &[u16]) -> Result<Vec<f32>, StageError> {
         let samples = self.settings.smooth_grad_samples;
         let mut sum = vec![0.0; volume.len()];
@@ -130,8 +133,9 @@ impl Maps<'_> {
         self.explainer.grad_cam(&self.scaled(volume)?).map_err(StageError::failed)
     }
 
-    /// By how much the answer falls when a window is filled with the volume's mean (Zeiler and Fergus 2014): of each voxel
-    /// the mean over the windows that it is in, where the window speaks for pathology.
+    /// By how much the output falls when a window is filled with the volume's mean (Zeiler and
+    /// Fergus 2014). Each voxel gets the mean over the windows that contain it, where that speaks
+    /// for pathology.
     fn occlusion(&self, volume: &[u16]) -> Result<Vec<f32>, StageError> {
         let (size, window) = (self.size, self.settings.occlusion_window.min(self.size));
         let values = self.scaled(volume)?;
@@ -166,7 +170,8 @@ impl Maps<'_> {
     }
 }
 
-/// A binomial filter of five voxels along each axis: a Gaussian with a deviation of one.
+/// A binomial filter of five voxels along each axis, close to a Gaussian with a deviation of one
+/// voxel.
 fn smooth(map: &mut [f32], size: usize) {
     let mut line = vec![0.0; size];
     for stride in [1, size, size * size] {
@@ -182,10 +187,10 @@ fn smooth(map: &mut [f32], size: usize) {
     }
 }
 
-/// Volumes, or changed copies of one, in memory at a time.
+/// Number of volumes, or of changed copies of one, in memory at a time.
 const AT_ONCE: usize = 8;
 
-/// Where windows begin along an axis: every half of one, and the last at the end.
+/// Where windows begin along an axis: every half window, and the last one at the end.
 fn starts(size: usize, window: usize) -> Vec<usize> {
     let last = size - window;
     let mut starts: Vec<usize> = (0..=last).step_by((window / 2).max(1)).collect();
@@ -206,7 +211,7 @@ fn each_voxel(size: usize, window: usize, [x, y, z]: [usize; 3], mut each: impl 
 
 /// A map as a row of the table.
 fn row(series_uid: &str, case: &str, method: &str, size: usize, map: &[f32]) -> SaliencyRow {
-    // The first of equals, so that the place is the same every time.
+    // The first of equal values, so that the position is the same every time.
     let largest = (0..map.len()).max_by(|&a, &b| map[a].total_cmp(&map[b]).then(b.cmp(&a))).unwrap_or(0);
     let most = map.get(largest).copied().unwrap_or(0.0);
     let byte = |&value: &f32| if most > 0.0 { (value / most * 255.0).round() as u8 } else { 0 };
@@ -223,7 +228,7 @@ fn row(series_uid: &str, case: &str, method: &str, size: usize, map: &[f32]) -> 
     }
 }
 
-/// Spearman's rank correlation of two maps of as many voxels, ties at their mean rank.
+/// Spearman's rank correlation of two maps of equal size; ties get their mean rank.
 fn rank_correlation(a: &[f32], b: &[f32]) -> Option<f64> {
     let ranks = |values: &[f32]| {
         let mut order: Vec<usize> = (0..values.len()).collect();
@@ -240,17 +245,17 @@ fn rank_correlation(a: &[f32], b: &[f32]) -> Option<f64> {
         ranks
     };
     let (a, b) = (ranks(a), ranks(b));
-    // Ranks have the same mean, tied or not.
+    // The mean of the ranks is the same with and without ties.
     let mean = (a.len() as f64 - 1.0) / 2.0;
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>();
     let of_both = (product(&a, &a) * product(&b, &b)).sqrt();
     (of_both > 0.0).then(|| product(&a, &b) / of_both)
 }
 
-/// All maps, and what is to be said of how they were made.
+/// All maps, and how they were made.
 ///
 /// # Errors
-/// When volumes cannot be read, or the run is to stop.
+/// If volumes cannot be read, or the run is to stop.
 pub(crate) fn explain(
     task: &Task<'_>,
     (weights, network, device): (&Weights, &Network, ctpipe_network::Device),
@@ -292,8 +297,9 @@ pub(crate) fn explain(
             add("occlusion", &maps.occlusion(&volume)?);
         }
         if done == 0 {
-            // Adebayo et al. 2018: a map that says something of what was learnt is another one without it.
-            // Not those that the training began with, which the pipeline's seed gives.
+            // Adebayo et al. 2018: a map that reflects what was learnt must change with random
+            // weights. The inverted seed gives other weights than those that the training started
+            // from, which come from the pipeline's seed.
             let random = Weights::init(weights.config(), !settings.seed);
             let random = Explainer::new(&random, device).map_err(StageError::failed)?;
             let other = maps.smooth_grad(&random, &volume)?;

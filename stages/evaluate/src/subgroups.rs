@@ -1,5 +1,5 @@
-//! The test part by sex, age, scanner and slice thickness: does the model do as well for everybody? Knows no threshold but
-//! the one that it is given.
+//! The test set by sex, age, scanner and slice thickness: does the model perform equally well for
+//! everybody? Knows only the threshold that it is given.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,16 +7,16 @@ use ctpipe_metrics::{Figure as Estimate, summarise};
 use ctpipe_tables::json::{Figure, PartMetrics, Subgroup};
 use ctpipe_tables::{Part, PredictionRow, Reason, SeriesRow};
 
+use crate::columns::{Columns, told};
 use crate::config::Config;
-use crate::metrics::{Columns, told};
 
-/// A group: its place among those by the same, and its name.
+/// A group: its order among the groups of one property, and its name.
 type Group = (usize, String);
 
-/// What a group is by, and that of a series; `None` where it is not known.
+/// A property, and how to get a series' group by it; `None` if the property is unknown.
 type By = (&'static str, fn(&SeriesRow) -> Option<Group>);
 
-/// What the test part is divided by.
+/// The properties by which the test set is divided.
 const BY: [By; 4] = [
     ("sex", |row| row.sex.clone().map(|sex| (0, sex))),
     ("age", |row| row.age.map(|age| band(age, &[40.0, 50.0, 60.0, 70.0], true))),
@@ -24,7 +24,8 @@ const BY: [By; 4] = [
     ("slice_thickness", |row| row.slice_thickness.map(|mm| band(mm, &[1.5, 3.0, 5.0], false))),
 ];
 
-/// Which of the ranges between these a value is in; whole numbers are said from the first to the last of them.
+/// The range between these ends that a value is in; ranges of whole numbers are named by their
+/// first and last number.
 fn band(value: f64, ends: &[f64], whole: bool) -> Group {
     let above = ends.iter().take_while(|&&end| value >= end).count();
     let name = match (above.checked_sub(1).and_then(|below| ends.get(below)), ends.get(above)) {
@@ -37,10 +38,11 @@ fn band(value: f64, ends: &[f64], whole: bool) -> Group {
     (above, name)
 }
 
-/// Each group, but where there is one alone. One of fewer series than `subgroup_min` has its numbers and no figures.
+/// The groups by each property that has more than one. A group of fewer series than `subgroup_min`
+/// has counts but no figures.
 ///
 /// # Errors
-/// When a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
+/// If a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
 pub fn subgroups(
     predictions: &[PredictionRow],
     series: &[SeriesRow],
@@ -84,8 +86,9 @@ pub fn subgroups(
                 ("specificity", &summary.specificity, &whole.specificity),
             ];
             let differs = |(name, figure, whole): (&str, &Estimate, &Figure)| {
-                // Resamples of a group that is ordered without error are, too: such an interval has no width, and
-                // says nothing. A proportion has another one, which the report shows then.
+                // The resamples of a group that is ordered without error are so, too: such an
+                // interval has no width and says nothing. A proportion then has Wilson's interval,
+                // which the report shows instead.
                 let wide = figure.interval.ok().filter(|interval| interval.low < interval.high);
                 wide.or(figure.wilson_patients)?.excludes(whole.value?).then(|| name.to_owned())
             };
@@ -99,7 +102,7 @@ pub fn subgroups(
     Ok(found)
 }
 
-/// The figure of a group that says too little.
+/// The figure of a group that is too small.
 fn too_few(samples: usize, wanted: usize) -> Figure {
     let values = [("samples", samples.into()), ("wanted", wanted.into())];
     let values = values.map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)).into();

@@ -1,22 +1,22 @@
-//! One fold as evaluate left it, and whether several may be put together. Computes no figure.
+//! One fold as evaluate wrote it, and whether several can be combined. Computes no figure.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ctpipe_engine::StageError;
+use ctpipe_stage::StageError;
 use ctpipe_tables::json::{self, MetricsFile, OTHER_SPLIT, TestedFold};
 use ctpipe_tables::{Note, Part, PredictionRow, Table};
 
 use crate::error::FoldsError;
 
-/// One fold: its figures and the rows of its test part.
+/// One fold: its figures and the rows of its test set.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evaluation {
-    /// What tells it from the others, as `fold=0`.
+    /// The label that tells it from the others, such as `fold=0`.
     pub label: String,
-    /// As evaluate wrote them.
+    /// The figures, as evaluate wrote them.
     pub metrics: MetricsFile,
-    /// Of the test part, in the order of series.
+    /// The rows of the test set, sorted by series UID.
     pub rows: Vec<PredictionRow>,
 }
 
@@ -24,7 +24,7 @@ impl Evaluation {
     /// Reads an artifact of evaluate.
     ///
     /// # Errors
-    /// When it is none.
+    /// If the folder is not an artifact of evaluate.
     pub(crate) fn read(label: &str, folder: &Path) -> Result<Evaluation, StageError> {
         let metrics = json::read(&folder.join(MetricsFile::FILE)).map_err(StageError::failed)?;
         let mut rows = PredictionRow::read(folder).map_err(StageError::failed)?;
@@ -34,10 +34,10 @@ impl Evaluation {
     }
 }
 
-/// Are the intervals of all folds of the level of those that are made here?
+/// Checks that the intervals of all folds have the confidence level of the pooled figures.
 ///
 /// # Errors
-/// The first fold that has another.
+/// If they do not; the error names the first fold with another level.
 pub(crate) fn check_level(evaluations: &[Evaluation], level: f64) -> Result<(), FoldsError> {
     let other = evaluations
         .iter()
@@ -48,7 +48,8 @@ pub(crate) fn check_level(evaluations: &[Evaluation], level: f64) -> Result<(), 
     })
 }
 
-/// What keeps folds from being a whole cross-validation: those that are missing, and what was said of the models.
+/// Notes on what is wrong with the cross-validation: missing folds, and evaluate's doubts about the
+/// models.
 pub fn notes(evaluations: &[Evaluation]) -> Vec<Note> {
     let mut notes: Vec<Note> = Vec::new();
     let tested: Vec<&TestedFold> =
@@ -77,12 +78,12 @@ pub fn notes(evaluations: &[Evaluation]) -> Vec<Note> {
     notes
 }
 
-/// Are these the folds of one cross-validation: is nobody tested twice?
+/// Checks that these are the folds of one cross-validation, in which no patient is tested twice.
 ///
 /// # Errors
-/// As [`FoldsError`] says.
+/// See [`FoldsError`].
 pub fn check(evaluations: &[Evaluation]) -> Result<(), FoldsError> {
-    // Key to the first evaluation that has it, and the series there.
+    // For each patient key, the first evaluation that has it and a series there.
     let mut patients: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     let mut series: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, evaluation) in evaluations.iter().enumerate() {

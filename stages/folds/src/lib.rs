@@ -1,15 +1,18 @@
-//! Stage folds: what the folds of a cross-validation come to: mean and deviation over folds, and all their series pooled.
-//! Knows neither how the folds were made nor a network.
+//! Stage folds: combines the folds of a cross-validation into the mean and standard deviation over
+//! folds, and the figures of all their series pooled. Knows neither how the folds were made nor a
+//! network.
 
+mod config;
 mod error;
 mod evaluation;
 mod summary;
 
-use ctpipe_engine::parameters::{float, int};
-use ctpipe_engine::{Level, Output, Param, Port, Stage, StageError, Task, parameters};
+use ctpipe_stage::{Level, Output, Param, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, FoldsFile};
 use ctpipe_tables::{PredictionRow, Table};
 
+pub use config::Config;
+use config::PARAMS;
 pub use error::FoldsError;
 use evaluation::check_level;
 pub use evaluation::{Evaluation, check, notes};
@@ -18,22 +21,16 @@ pub use summary::summarise;
 /// The stage.
 pub struct Folds;
 
-const PORTS: &[Port] = &[Port::many("metrics", "what evaluate made of each fold")];
-
-parameters! {
-    /// All parameters of the stage.
-    n_bootstrap: usize = 1000, int(1000, 100, 1_000_000), "", "replicates of the bootstrap; patients are resampled";
-    confidence_level: f64 = 0.95, float(0.95, 0.5, 0.9999), "", "of the pooled figures' intervals";
-}
+const PORTS: &[Port] = &[Port::many("metrics", "the artifact of evaluate for each fold")];
 
 const OUTPUTS: &[Output] = &[
     Output {
         path: FoldsFile::FILE,
-        doc: "figures of each fold, their mean and deviation, and of all folds pooled",
+        doc: "figures of each fold, their mean and standard deviation, and of all folds pooled",
     },
     Output {
         path: PredictionRow::FILE,
-        doc: "the test rows of all folds: each series by the model that had not seen it",
+        doc: "the test rows of all folds: each series predicted by the model that had not seen it",
     },
 ];
 
@@ -45,7 +42,7 @@ impl Stage for Folds {
         2
     }
     fn doc(&self) -> &'static str {
-        "puts the folds of a cross-validation together: mean and deviation, and all series pooled"
+        "combines the folds of a cross-validation: mean and standard deviation, and all series pooled"
     }
     fn ports(&self) -> &'static [Port] {
         PORTS
@@ -83,7 +80,7 @@ impl Stage for Folds {
         let summary = summarise(&evaluations, &config, task.seed()).map_err(StageError::failed)?;
         if let [alone] = evaluations.as_slice() {
             let label = if alone.label.is_empty() { String::new() } else { format!(" ({})", alone.label) };
-            let text = format!("there is one fold alone{label}: nothing can be said of a spread");
+            let text = format!("there is only one fold{label}: nothing can be said about the spread");
             task.log(Level::Warning, text);
         }
         for note in &summary.notes {
@@ -117,6 +114,6 @@ mod tests {
 
     #[test]
     fn what_the_engine_is_told_is_what_is_taken() {
-        assert!(parameters::same_defaults::<Config>(PARAMS));
+        assert!(ctpipe_stage::parameters::same_defaults::<Config>(PARAMS));
     }
 }

@@ -1,4 +1,4 @@
-//! From folds to their mean, deviation and pooled figures. Reads and writes nothing.
+//! From folds to their mean, standard deviation and pooled figures. Reads and writes nothing.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use ctpipe_tables::json::{Figure, Fold, FoldsFile, OverFolds, Pooled};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Config;
+use crate::config::Config;
 use crate::evaluation::{Evaluation, notes};
 
-/// What is looked at over folds.
+/// A figure of a fold, from its predictions and its threshold.
 type Of = fn(&Columns, f64) -> Result<f64, Undefined>;
 
-/// The figures of the folds, which share no patient.
+/// The figures of folds that share no patient.
 ///
 /// # Errors
-/// When a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
+/// If a figure does not fit the schema of `metrics.json`, which is a mistake in this crate.
 pub fn summarise(
     evaluations: &[Evaluation],
     config: &Config,
@@ -51,7 +51,7 @@ pub fn summarise(
     })
 }
 
-/// As evaluate wrote it.
+/// The figures of one fold, as evaluate wrote them.
 fn fold(evaluation: &Evaluation) -> Fold {
     let metrics = &evaluation.metrics;
     Fold {
@@ -65,7 +65,8 @@ fn fold(evaluation: &Evaluation) -> Fold {
     }
 }
 
-/// All rows in the order of series, so that nothing depends on which fold came first.
+/// The figures of all rows, sorted by series UID, so that nothing depends on the order of the
+/// folds.
 fn pooled(evaluations: &[Evaluation], config: &Config, seed: u64) -> Result<Pooled, serde_json::Error> {
     let mut rows: Vec<(&PredictionRow, f64)> = evaluations
         .iter()
@@ -73,7 +74,7 @@ fn pooled(evaluations: &[Evaluation], config: &Config, seed: u64) -> Result<Pool
         .collect();
     rows.sort_by(|(a, _), (b, _)| a.series_uid.cmp(&b.series_uid));
     let columns = Columns::of(rows.iter().map(|(row, _)| *row));
-    // Thresholds differ by fold: what is counted is decisions.
+    // Thresholds differ by fold, so decisions are counted, not probabilities.
     let decided: Vec<f64> =
         rows.iter().map(|(row, threshold)| f64::from(u8::from(row.probability >= *threshold))).collect();
     let bootstrap =
@@ -104,7 +105,8 @@ struct Columns {
 impl Columns {
     fn of<'a>(rows: impl Iterator<Item = &'a PredictionRow>) -> Columns {
         let mut columns = Columns::default();
-        // Patients are numbered as they come: nothing depends on the value of their key.
+        // Patients are numbered in order of appearance, so that nothing depends on the value of
+        // their key.
         let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
         for row in rows {
             let next = numbers.len();
@@ -130,7 +132,8 @@ fn plain(value: Result<f64, Undefined>) -> Result<Figure, serde_json::Error> {
     })
 }
 
-/// By way of JSON, so that `metrics` and `tables` agree on what is written and neither knows the other.
+/// Converts a value of `metrics` to one of `tables` by way of JSON, so that both agree on what is
+/// written and neither knows the other.
 fn told<T: DeserializeOwned>(value: impl Serialize) -> Result<T, serde_json::Error> {
     serde_json::from_value(serde_json::to_value(value)?)
 }

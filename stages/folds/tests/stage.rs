@@ -1,4 +1,4 @@
-//! The stage through the engine, on evaluations that were written by hand: its bytes.
+//! The stage, run through the engine on evaluations that were written by hand: its bytes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
@@ -6,13 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use ctpipe_engine::locked::LockUse;
-use ctpipe_engine::{Maker, Manifest, Options, Pipeline, Selection, Spec, Stage};
+use ctpipe_engine::lock::LockUse;
+use ctpipe_engine::{Options, Pipeline, Selection, Spec};
 use ctpipe_folds::Folds;
+use ctpipe_stage::{Maker, Manifest, Stage};
 use ctpipe_tables::json::{self, MetricsFile};
 use ctpipe_tables::{PredictionRow, Table};
 
-/// Ten patients of two series, and one of the training part, which is nothing to the stage.
+/// Ten patients with two series each, and one series of the training set, which the stage must
+/// ignore.
 fn write(folder: &Path, fold: u32) {
     fs::create_dir(folder).unwrap();
     let row = |i: u32| PredictionRow {
@@ -31,7 +33,8 @@ fn write(folder: &Path, fold: u32) {
     json::write(&metrics, &folder.join(MetricsFile::FILE)).unwrap();
 }
 
-/// When this fails the stage writes other bytes from the same inputs: raise its version, together with the digest here.
+/// When this fails, the stage writes different bytes from the same inputs: raise its version
+/// together with the digest here.
 #[test]
 fn the_same_folds_give_the_same_bytes_as_ever() {
     let folder = tempfile::tempdir().unwrap();

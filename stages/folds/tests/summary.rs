@@ -1,11 +1,11 @@
-//! The figures over folds against numpy and scikit-learn, and who may be put together.
+//! The figures over folds against numpy and scikit-learn, and which folds may be combined.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use ctpipe_folds::{Config, Evaluation, FoldsError, check, notes, summarise};
 use ctpipe_tables::json::{Confusion, Figure, MetricsFile, OTHER_SPLIT, TestedFold};
 use ctpipe_tables::{Note, PredictionRow};
 
-/// A fold of patients of its own, a series each.
+/// A fold with its own patients, one series each.
 fn fold(label: &str, threshold: f64, rows: &[(u32, f64)]) -> Evaluation {
     let row = |(i, &(of_class, probability)): (usize, &(u32, f64))| PredictionRow {
         series_uid: format!("{label}.{i}"),
@@ -44,10 +44,12 @@ fn mean_and_deviation_are_those_of_numpy_and_pooled_figures_those_of_scikit_lear
     // roc_auc_score of each fold: 1, 0.5, 0.5; numpy.mean, numpy.std(.., ddof=1).
     near(&found.mean.auc, 2.0 / 3.0);
     near(&found.standard_deviation.auc, 0.288_675_134_594_812_9);
-    // recall_score of each fold at its own threshold: 1, 0.5, 0.5 of pathology and 1, 0.5, 0.5 of normal.
+    // recall_score of each fold at its own threshold: 1, 0.5, 0.5 for pathology and 1, 0.5, 0.5 for
+    // normal.
     near(&found.mean.sensitivity, 2.0 / 3.0);
     near(&found.standard_deviation.specificity, 0.288_675_134_594_812_9);
-    // roc_auc_score of all twelve: of 36 pairs, 0.2 beats two and ties with one; each of the other five beats five.
+    // roc_auc_score of all twelve: of the 36 pairs, 0.2 beats two and ties with one; each of the
+    // other five pathological series beats five.
     near(&found.pooled.auc, (2.5 + 5.0 * 5.0) / 36.0);
     assert_eq!(found.pooled.confusion, Some(Confusion { tp: 4, fp: 2, tn: 4, r#fn: 2 }));
     near(&found.pooled.sensitivity, 4.0 / 6.0);
@@ -74,7 +76,7 @@ fn a_fold_without_a_class_leaves_the_mean_undefined_with_its_reason_and_the_pool
 #[test]
 fn folds_that_are_missing_are_named_and_a_model_that_may_know_its_test_part_is_refused() {
     let mut all = folds();
-    // Of a split without folds of its own, nothing can be said.
+    // For a split without folds, there is nothing to report.
     assert_eq!(notes(&all), []);
     for (fold, evaluation) in (0..).zip(&mut all) {
         evaluation.metrics.cross_validation = Some(TestedFold { fold, k_folds: 3 });
@@ -92,7 +94,7 @@ fn folds_that_are_missing_are_named_and_a_model_that_may_know_its_test_part_is_r
     assert!(check(&all).is_ok());
     all[2].metrics.doubts.push(Note::new(OTHER_SPLIT, "another split", []));
     let error = check(&all).unwrap_err().to_string();
-    assert!(error.starts_with("the model of fold=2 has learnt from another split"), "{error}");
+    assert!(error.starts_with("the model of fold=2 was trained on another split"), "{error}");
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn nobody_may_be_tested_twice_and_the_error_names_both_folds() {
     for said in ["fold=0", "fold=2", "fold=0.1", "fold=2.3", "k_folds", "matrix: { fold: [0, 1, ..] }"] {
         assert!(text.contains(said), "{said}: {text}");
     }
-    // Two series of a patient in one fold are in order.
+    // Two series of a patient in one fold are allowed.
     let mut all = folds();
     all[0].rows[0].patient_key = all[0].rows[1].patient_key.clone();
     assert!(check(&all).is_ok());

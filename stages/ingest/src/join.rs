@@ -1,5 +1,5 @@
-//! Files and labels to rows: which files make a series, what its label is, and every reason why it
-//! cannot be used. Reads nothing.
+//! Turns files and labels into rows: decides which files form a series, what its label is, and
+//! every reason why it cannot be used. Reads no file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use ctpipe_tables::{InstanceRow, SeriesRow, Status};
 use crate::patient::{Hasher, PatientIs};
 use ctpipe_ct::Found;
 
-/// Reasons and warnings that come from the labels; those of the files are [`Code`]'s.
+/// Reasons and warnings from joining the files with the labels; [`Code`] has those of the slices.
 mod reason {
     pub(super) const NO_LABEL: &str = "no_label";
     pub(super) const NO_FILES: &str = "no_files";
@@ -33,7 +33,7 @@ pub(crate) struct Joined {
     pub(crate) series: Vec<SeriesRow>,
 }
 
-/// A slice by its file and the frame.
+/// A slice: its file and its frame.
 pub(crate) type Place<'a> = (&'a Found, usize);
 
 /// How files and labels become rows.
@@ -47,10 +47,10 @@ pub(crate) struct Join<'a> {
 }
 
 impl Join<'_> {
-    /// Rows of both tables: instances as their files come, series by UID.
+    /// The rows of both tables: instances in the order of their files, series by UID.
     ///
-    /// The files are taken, so that each is let go when its row is made: a hundred thousand of both need
-    /// twice the memory.
+    /// Takes ownership of the files, so that each is freed once its row is made: keeping a hundred
+    /// thousand of both would need twice the memory.
     pub(crate) fn rows(&self, files: Vec<Found>, labels: &[&Label]) -> Joined {
         let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, file) in files.iter().enumerate() {
@@ -83,7 +83,7 @@ impl Join<'_> {
     }
 }
 
-/// A row a frame; one for a file that cannot be read, none for one that is no DICOM.
+/// One row per frame; one row for a file that cannot be read, none for a file that is not DICOM.
 fn instances(file: Found, place: &dyn Fn(usize) -> Option<u32>) -> Vec<InstanceRow> {
     let Found { path, member, what } = file;
     match what {
@@ -116,7 +116,7 @@ fn instances(file: Found, place: &dyn Fn(usize) -> Option<u32>) -> Vec<InstanceR
 }
 
 impl Join<'_> {
-    /// One series, and its slices (file and frame) in order along the slice normal.
+    /// The row of one series, and its slices (file and frame) in order along the slice normal.
     fn row(&self, uid: &str, files: &[&Found], labels: &[&Label]) -> (SeriesRow, Vec<(usize, usize)>) {
         let Join { rules, patient_is, hasher, keep, same } = self;
         let headers: Vec<&Header> = files.iter().filter_map(|file| file.header()).collect();
@@ -149,7 +149,8 @@ impl Join<'_> {
             PatientIs::Column(name) => label.and_then(|l| l.kept.get(name)).map_or("", String::as_str),
             _ => "",
         };
-        // One person under a name here and under a study there could end up on two sides of the split.
+        // Without this, a person identified by a name here and by a study there could end up in two
+        // sets of the split.
         let nameless = matches!(patient_is, PatientIs::Column(_)) && label.is_some() && named.is_empty();
         reject(reason::NO_PATIENT, nameless);
         let members = slices(&headers);

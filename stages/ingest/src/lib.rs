@@ -1,10 +1,10 @@
-//! Stage ingest: DICOM headers and the labels CSV to `instances.parquet`, `series.parquet` and
-//! `summary.json`. Reads no pixels, but of slices that seem to be there twice.
+//! Stage ingest: turns DICOM headers and the labels CSV into `instances.parquet`, `series.parquet`
+//! and `summary.json`. Reads pixels only of slices that look like duplicates.
 
 mod join;
-mod kept;
 mod patient;
 mod pseudonym;
+mod reused_series;
 mod scan;
 mod summary;
 
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ctpipe_ct::Rules;
-use ctpipe_engine::{Finding, Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
+use ctpipe_stage::{Finding, Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, IngestSummary};
 use ctpipe_tables::labels::{self, Label};
 use ctpipe_tables::{InstanceRow, SeriesRow, Table};
@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub use patient::PatientIs;
 
-use crate::kept::{Kept, Sums};
+use crate::reused_series::{Kept, Sums};
 
 /// The stage.
 pub struct Ingest;
@@ -41,7 +41,7 @@ const PORTS: &[Port] = &[
     Port::required("labels", "the CSV with study_uid, series_uid and pathology"),
     Port {
         name: "patient_key",
-        doc: "the secret that patients' identifiers are hashed with",
+        doc: "the secret key with which patient identifiers are hashed",
         optional: false,
         many: false,
         default: Some("data/patient.key"),
@@ -54,7 +54,7 @@ const PARAMS: &[Param] = &[
         name: "min_slices",
         kind: Kind::Int { default: 32, min: 1, max: 10_000 },
         unit: "",
-        doc: "a series with fewer slices is rejected; under 64 it is warned about",
+        doc: "a series with fewer slices is rejected; below 64 slices it gets a warning",
     },
     Param {
         name: "min_slice_thickness",
@@ -72,25 +72,25 @@ const PARAMS: &[Param] = &[
         name: "patient",
         kind: Kind::Text { default: "patient_id" },
         unit: "",
-        doc: "what one patient is: patient_id, study, or the name of a column of the labels",
+        doc: "what identifies a patient: patient_id, study, or the name of a column of the labels",
     },
     Param {
         name: "keep_columns",
         kind: Kind::TextList,
         unit: "",
-        doc: "further columns of the labels to carry along",
+        doc: "further columns of the labels to keep",
     },
     Param {
         name: "pseudonymize_uids",
         kind: Kind::Bool { default: false },
         unit: "",
-        doc: "keyed hashes in the place of study, series and instance UIDs; paths stay as they are",
+        doc: "replace study, series and instance UIDs by keyed hashes; paths stay as they are",
     },
 ];
 
 const OUTPUTS: &[Output] = &[
-    Output { path: InstanceRow::FILE, doc: "a row a DICOM file" },
-    Output { path: SeriesRow::FILE, doc: "a row a series, with status and reasons" },
+    Output { path: InstanceRow::FILE, doc: "one row per DICOM file" },
+    Output { path: SeriesRow::FILE, doc: "one row per series, with status and reasons" },
     Output { path: IngestSummary::FILE, doc: "counts" },
 ];
 
@@ -102,7 +102,7 @@ impl Stage for Ingest {
         6
     }
     fn doc(&self) -> &'static str {
-        "reads DICOM headers and labels, and judges which series can be used"
+        "reads DICOM headers and labels, and decides which series can be used"
     }
     fn ports(&self) -> &'static [Port] {
         PORTS
@@ -123,7 +123,7 @@ impl Stage for Ingest {
         let patient = params.get("patient").unwrap_or(&Value::Null);
         let kept = params.get("keep_columns").and_then(Value::as_array);
         if kept.is_some_and(|columns| columns.contains(patient)) {
-            return Err(format!("keep_columns must not keep {patient}: it tells patients apart"));
+            return Err(format!("keep_columns must not contain {patient}, which identifies patients"));
         }
         Ok(())
     }
@@ -204,7 +204,7 @@ impl Stage for Ingest {
 
 fn look_at_folder(folder: &Path) -> Finding {
     if !folder.is_dir() {
-        let hint = "name the folder that the files are in; archives are read where they are";
+        let hint = "give the folder that holds the files; archives in it are read in place";
         return Finding::error(format!("{} is not a folder of DICOM files: {hint}", folder.display()));
     }
     let first = walkdir::WalkDir::new(folder)
@@ -213,7 +213,7 @@ fn look_at_folder(folder: &Path) -> Finding {
         .flatten()
         .find(|e| e.file_type().is_file());
     match first {
-        Some(_) => Finding::info(format!("data there: {}", folder.display())),
+        Some(_) => Finding::info(format!("data found: {}", folder.display())),
         None => Finding::error(format!("{} holds no files; put the DICOM studies there", folder.display())),
     }
 }
@@ -230,9 +230,9 @@ fn look_at_labels(path: &Path, params: &Params) -> Finding {
     }
     match labels::read(path, &columns) {
         Ok(labels) if labels.is_empty() => {
-            Finding::error(format!("{} has a header and no rows; add a row for each series", path.display()))
+            Finding::error(format!("{} has a header and no rows; add one row per series", path.display()))
         }
         Ok(labels) => Finding::info(format!("labels readable: {} rows in {}", labels.len(), path.display())),
-        Err(error) => Finding::error(ctpipe_engine::run::chain(&error)),
+        Err(error) => Finding::error(ctpipe_stage::chain(&error)),
     }
 }

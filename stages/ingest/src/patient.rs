@@ -1,5 +1,5 @@
-//! What a patient is, and the keyed hash that stands for one. The identifier itself goes no further
-//! than this file.
+//! What identifies a patient, and the keyed hash that stands for the identifier. The identifier
+//! itself goes no further than this file.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -9,11 +9,11 @@ use std::path::Path;
 /// Which series belong to one patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PatientIs {
-    /// Those with the same (0010,0020). Where it is empty, those of the same study.
+    /// Series with the same (0010,0020) Patient ID; if it is empty, series of the same study.
     PatientId,
-    /// Those of the same study.
+    /// Series of the same study.
     Study,
-    /// Those with the same text in this column of the labels. Where it is empty, the series is rejected.
+    /// Series with the same text in this column of the labels; a series without one is rejected.
     Column(String),
 }
 
@@ -33,26 +33,26 @@ pub(crate) struct Hasher {
     key: [u8; 32],
 }
 
-/// Separates this use of the secret from any other (BLAKE3's derive-key mode).
+/// Separates this use of the secret from all others (BLAKE3's derive-key mode).
 const CONTEXT: &str = "ctpipe 2026 patient key";
-/// Bytes of a fresh secret.
+/// Length of a new secret, in bytes.
 const SECRET: usize = 32;
 
 impl Hasher {
-    /// Reads the key file: any bytes that are not all white space.
+    /// Reads the key file, which may hold any bytes that are not all white space.
     pub(crate) fn open(path: &Path) -> Result<Hasher, String> {
         let secret =
             fs::read(path).map_err(|e| format!("cannot read the patient key {}: {e}", path.display()))?;
         if secret.trim_ascii().is_empty() {
             let path = path.display();
             return Err(format!(
-                "the patient key {path} is empty; restore it, or delete it to have a new one made"
+                "the patient key {path} is empty; restore it, or delete it so that a new one is made"
             ));
         }
         Ok(Hasher { key: blake3::derive_key(CONTEXT, secret.trim_ascii()) })
     }
 
-    /// 128 bits in hexadecimal: the same for the same identifier and key.
+    /// 128 bits in hexadecimal; equal for equal kind, identifier and key.
     pub(crate) fn hash(&self, kind: &str, identifier: &str) -> String {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(kind.as_bytes()).update(b"\0").update(identifier.as_bytes());

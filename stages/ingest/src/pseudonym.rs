@@ -1,18 +1,18 @@
-//! UIDs under other names: those of the files lead back to the patient for whoever has the archive.
-//! Knows neither files nor labels.
+//! Pseudonyms for UIDs, because a file's own UIDs lead anyone with access to the archive back to
+//! the patient. Knows neither files nor labels.
 
 use std::sync::Arc;
 
 use crate::join::Joined;
 use crate::patient::Hasher;
 
-/// The keyed hash of a UID: the same for the same UID and key, so that series of one study stay together
-/// and a second run makes the same tables. A UID that is missing stays missing.
+/// The keyed hash of a UID. It is equal for equal UIDs and keys, so that the series of a study stay
+/// together and a second run makes the same tables. A missing UID stays missing.
 pub(crate) fn pseudonym(hasher: &Hasher, kind: Kind, uid: &str) -> String {
     if uid.is_empty() { String::new() } else { uid_of(&hasher.hash(kind.as_str(), uid)) }
 }
 
-/// Which UID; the same text as another kind has another pseudonym.
+/// The kind of a UID; the same text has a different pseudonym as another kind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Study,
@@ -30,7 +30,7 @@ impl Kind {
     }
 }
 
-/// Puts pseudonyms in the place of study, series and instance UIDs.
+/// Replaces study, series and instance UIDs with pseudonyms.
 pub(crate) fn pseudonymize(joined: &mut Joined, hasher: &Hasher) {
     let rename = |kind, uid: &mut String| *uid = pseudonym(hasher, kind, uid);
     let shared = |kind, uid: &mut Arc<str>| *uid = pseudonym(hasher, kind, uid).into();
@@ -45,7 +45,8 @@ pub(crate) fn pseudonymize(joined: &mut Joined, hasher: &Hasher) {
     }
 }
 
-/// 128 bits as a UID of a UUID (PS3.5 section B.2), of the version that is left to its maker.
+/// 128 bits as a UUID-derived UID (PS3.5 section B.2), with UUID version 8, whose content is up to
+/// the implementation.
 fn uid_of(hexadecimal: &str) -> String {
     let bits = u128::from_str_radix(hexadecimal, 16).unwrap_or_default();
     let version = 0x8_u128 << 76;
@@ -59,7 +60,8 @@ mod tests {
 
     #[test]
     fn a_hash_becomes_a_uid_of_a_uuid_of_version_8() {
-        // ffffffff-ffff-8fff-bfff-ffffffffffff and 00000000-0000-8000-8000-000000000000, by Python's uuid.
+        // ffffffff-ffff-8fff-bfff-ffffffffffff and 00000000-0000-8000-8000-000000000000, by
+        // Python's uuid.
         assert_eq!(uid_of(&"f".repeat(32)), "2.25.340282366920937934553716840013076889599");
         assert_eq!(uid_of(&"0".repeat(32)), "2.25.604472133179351442128896");
     }

@@ -1,12 +1,12 @@
-//! Reads the headers of files, telling how far it is. Judges nothing.
+//! Reads the headers of files and reports progress. Judges nothing.
 
 use ctpipe_ct::{Found, Listing};
-use ctpipe_engine::{StageError, Task};
+use ctpipe_stage::{StageError, Task};
 
-/// Progress is told once for so many files.
+/// Progress is reported once per this many files.
 const TELL_EVERY: u64 = 64;
 
-/// Those of the listing, in its order.
+/// Reads the files of the listing, in its order.
 pub(crate) fn scan(task: &Task<'_>, listing: &Listing) -> Result<Vec<Found>, StageError> {
     listing.read(&|done, total| {
         task.check_stop()?;

@@ -1,4 +1,4 @@
-//! Counts what was found and what became of it. Judges no single series.
+//! Counts what was found and how many series were accepted and rejected. Judges no single series.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// `others` more files, of which `not_dicom` are none of DICOM and the rest were read before.
+    /// Adds `others` more files, of which `not_dicom` are not DICOM and the rest were read earlier.
     pub(crate) fn and(self, others: u64, not_dicom: u64) -> Counts {
         Counts { files: self.files + others, not_dicom: self.not_dicom + not_dicom, ..self }
     }
@@ -86,21 +86,21 @@ pub(crate) fn summarise(
 /// One line for the terminal.
 pub(crate) fn sentence(summary: &IngestSummary) -> String {
     let rejected: Vec<String> = summary.reasons.iter().map(|(code, n)| format!("{code} {n}")).collect();
-    let rejected = if rejected.is_empty() { "none rejected".to_owned() } else { rejected.join(", ") };
+    let rejected = if rejected.is_empty() { "none".to_owned() } else { rejected.join(", ") };
     format!(
-        "{} files ({} not DICOM), {} series, {} labels: {} accepted of {} patients; {rejected}",
+        "{} files ({} not DICOM), {} series, {} labels; accepted: {} series of {} patients; rejected: {rejected}",
         summary.files, summary.not_dicom, summary.series, summary.labels, summary.accepted, summary.patients
     )
 }
 
-/// Why nothing can be done, and what would help.
+/// Why no series was accepted, and what would help.
 pub(crate) fn nothing_left(summary: &IngestSummary) -> String {
     if summary.series == 0 {
         return format!("none of the {} files is a readable DICOM series; check inputs.dicom", summary.files);
     }
     let reasons: Vec<String> = summary.reasons.iter().map(|(code, n)| format!("{code}: {n}")).collect();
     format!(
-        "no series is left: all {} were rejected ({}); ingest's parameters and the labels decide what is accepted",
+        "no series is left: all {} were rejected ({}); check ingest's parameters and the labels",
         summary.series,
         reasons.join(", ")
     )

@@ -1,10 +1,11 @@
-//! Stage preprocess: the accepted series to shards of cubes and `volumes.parquet`. Knows no labels.
+//! Stage preprocess: turns the accepted series into shards of cubic volumes and `volumes.parquet`.
+//! Knows no labels.
 
 mod shards;
-mod work;
+mod worklist;
 
 use ctpipe_ct::{Fit, Quality, Request, VolumeError};
-use ctpipe_engine::{Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
+use ctpipe_stage::{Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::shards::Packed;
 use ctpipe_tables::{Status, Table, VolumeRow};
 use rayon::prelude::*;
@@ -12,22 +13,19 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::shards::Shards;
-use crate::work::{Earlier, Item, batches, work};
+use crate::worklist::{Earlier, Item, Outcome, batches, work};
 
 /// The stage.
 pub struct Preprocess;
 
 const PORTS: &[Port] = &[
-    Port::required("series", "what ingest made"),
-    Port::required("dicom", "the folder with the DICOM files that ingest read"),
+    Port::required("series", "the artifact of ingest"),
+    Port::required("dicom", "the folder with the DICOM files that ingest has read"),
 ];
 
 const OUTPUTS: &[Output] = &[
-    Output {
-        path: "volumes/",
-        doc: "shards of compressed volumes, 64 x 64 x 64 voxels unless another size is asked for",
-    },
-    Output { path: VolumeRow::FILE, doc: "where each volume is, and what it is like" },
+    Output { path: "volumes/", doc: "shards of compressed volumes, 64 x 64 x 64 voxels by default" },
+    Output { path: VolumeRow::FILE, doc: "where each volume is, and its quality" },
 ];
 
 const PARAMS: &[Param] = &[
@@ -35,14 +33,14 @@ const PARAMS: &[Param] = &[
         name: "size",
         kind: Kind::Int { default: 64, min: 16, max: 256 },
         unit: "voxels",
-        doc: "edge of a volume; a multiple of 16, which is what the network halves it by",
+        doc: "edge length of a volume, a multiple of 16 (the network halves it three times)",
     },
     Param {
         name: "fit",
         kind: Kind::Choice { default: "stretch", options: Fit::NAMES },
         unit: "",
-        doc: "what fills a volume: stretch (all of the series), isotropic (all of it in true proportions, \
-              air around it), lungs (the lungs with a margin of 10 mm)",
+        doc: "what fills a volume: stretch (the whole series), isotropic (the whole series in true proportions, \
+              with air around it), lungs (the lungs with a margin of 10 mm)",
     },
 ];
 
@@ -60,7 +58,7 @@ impl Stage for Preprocess {
         5
     }
     fn doc(&self) -> &'static str {
-        "orders, decodes, converts to HU, resamples to a cube and windows -1000..400 HU to 0..1"
+        "orders and decodes slices, converts them to HU, resamples them to a cube and windows -1000..400 HU to 0..1"
     }
     fn ports(&self) -> &'static [Port] {
         PORTS
@@ -86,9 +84,9 @@ impl Stage for Preprocess {
         let work = work(task, earlier.as_ref())?;
         let total = work.len() as u64;
         let mut shards = Shards::new(task, earlier.as_ref(), &work)?;
-        // A few series in hand, two a thread: memory does not grow with the data set, and no thread waits
-        // long for the slowest. While some are built, those before them are written; the order in the
-        // shards does not depend on who was first.
+        // Only two series per thread are in memory at once, so memory does not grow with the data
+        // set, and no thread waits long for the slowest. While one batch is built, the previous one
+        // is written; the order in the shards does not depend on which series is finished first.
         let build = |batch: &[Item]| -> Result<Vec<Outcome>, StageError> {
             batch.par_iter().map(|item| item.outcome(request)).collect()
         };
@@ -113,20 +111,13 @@ impl Stage for Preprocess {
         task.log(Level::Info, format!("{good} volumes, {} series rejected", rows.len() - good));
         if good == 0 {
             return Err(StageError::failed(format!(
-                "no volume could be made of {} series; {}",
+                "no volume could be made from {} series; {}",
                 rows.len(),
                 why(&rows)
             )));
         }
         Ok(())
     }
-}
-
-/// What became of a series.
-pub(crate) struct Outcome {
-    row: VolumeRow,
-    /// Its volume, where one was made; those taken over lie in the earlier artifact.
-    packed: Option<Packed>,
 }
 
 impl Item {
@@ -144,7 +135,7 @@ impl Item {
     }
 }
 
-/// The row of a volume, its place in the shard left open.
+/// The row of a volume; its position in the shard is filled in later.
 fn accepted(item: &Item, quality: &Quality) -> VolumeRow {
     let [x, y, z] = quality.coverage_mm.map(Some);
     VolumeRow {
@@ -180,5 +171,5 @@ fn rejected(item: &Item, error: &VolumeError) -> VolumeRow {
 
 fn why(rows: &[VolumeRow]) -> String {
     let first = rows.iter().find_map(|row| row.problem.clone());
-    first.map(|problem| format!("the first: {problem}")).unwrap_or_default()
+    first.map(|problem| format!("the first problem: {problem}")).unwrap_or_default()
 }

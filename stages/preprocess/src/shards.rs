@@ -1,47 +1,38 @@
-//! Writes the shards of an artifact, and takes from those of an earlier one what it has already. Builds
-//! no volume.
+//! Writes the shards of an artifact, taking over from an earlier artifact the volumes that it
+//! already has. Builds no volume.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use ctpipe_engine::{Level, StageError, Task};
+use ctpipe_stage::{Level, StageError, Task};
 use ctpipe_tables::VolumeRow;
 use ctpipe_tables::shards::{ShardReader, ShardWriter, make_folder};
 
-use crate::Outcome;
-use crate::work::{Earlier, Item};
-
-/// Shards of an artifact. Fixed, so that adding a series touches one shard and leaves the rest.
-const SHARDS: u8 = 32;
-
-/// A series stays in its shard whatever is added or removed beside it.
-pub(crate) fn shard_of(series_uid: &str) -> String {
-    format!("{:02}.arrow", blake3::hash(series_uid.as_bytes()).as_bytes()[0] % SHARDS)
-}
+use crate::worklist::{Earlier, Item, Outcome};
 
 /// What has been written, and the shard that is being written.
 pub(crate) struct Shards<'a> {
     task: &'a Task<'a>,
     earlier: Option<&'a Earlier>,
     folder: PathBuf,
-    /// Those that hold what the earlier artifact's hold, and nothing else.
+    /// Shards that hold exactly the volumes of the earlier artifact's shard of that name.
     unchanged: BTreeSet<String>,
     open: Option<Open>,
     pub(crate) rows: Vec<VolumeRow>,
 }
 
-/// A shard in the making.
+/// The shard that is being written.
 struct Open {
     name: String,
-    /// `None` when it was taken over whole.
+    /// `None` if the shard was taken over as a whole.
     writer: Option<ShardWriter>,
-    /// The earlier artifact's shard of that name, once it is asked for.
+    /// The earlier artifact's shard of that name, once it has been opened.
     reader: Option<ShardReader>,
 }
 
 impl<'a> Shards<'a> {
-    /// Nothing yet of `work`, which comes sorted by shard.
+    /// Before anything of `work`, which is sorted by shard, has been written.
     pub(crate) fn new(
         task: &'a Task<'a>,
         earlier: Option<&'a Earlier>,
@@ -90,15 +81,16 @@ impl<'a> Shards<'a> {
         Ok(())
     }
 
-    /// The shard of that name, begun or copied when the one before is done.
+    /// The shard of that name. If it is not the open one, closes that and begins or copies this
+    /// one.
     fn shard(&mut self, name: &str) -> Result<&mut Open, StageError> {
         if self.open.as_ref().is_none_or(|open| open.name != name) {
             self.close()?;
             let path = self.folder.join(name);
             let writer = match self.earlier.filter(|_| self.unchanged.contains(name)) {
                 Some(earlier) => {
-                    // Artifacts are never written to again, so two can share a file; some file systems
-                    // know no links.
+                    // Artifacts are never written to again, so two can share a file. Some file
+                    // systems have no hard links: then it is copied.
                     let from = earlier.shard(name);
                     fs::hard_link(&from, &path)
                         .or_else(|_| fs::copy(&from, &path).map(drop))
@@ -117,7 +109,7 @@ impl<'a> Shards<'a> {
         writer.map_or(Ok(()), |writer| writer.finish().map_err(StageError::failed))
     }
 
-    /// Ends the last shard; the rows of all.
+    /// Closes the last shard and returns the rows of all.
     pub(crate) fn finish(mut self) -> Result<Vec<VolumeRow>, StageError> {
         self.close()?;
         Ok(self.rows)

@@ -1,28 +1,30 @@
-//! What can go wrong while a report is made. Knows no input by name.
+//! The errors of the stage report. Knows no input by name.
+
+use ctpipe_stage::StageError;
 
 use std::path::PathBuf;
 
 /// This crate's result.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// A failure of this stage; each says where.
+/// A failure of this stage; each says where it happened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An input cannot be read.
-    #[error("cannot read what the report is made of")]
+    #[error("cannot read the report's inputs")]
     Tables(#[from] ctpipe_tables::Error),
     /// An input's manifest is damaged.
     #[error("cannot read what an input was made by")]
-    Manifest(#[from] ctpipe_engine::Error),
+    Manifest(#[from] ctpipe_stage::ManifestError),
     /// A volume is not a cube.
     #[error("series {series_uid}: its volume has {voxels} voxels, expected a cube such as 64³ = 262144")]
     NotACube {
         /// Which series.
         series_uid: String,
-        /// How many it has.
+        /// Number of voxels.
         voxels: usize,
     },
-    /// A slice could not be made an image.
+    /// A slice could not be encoded as an image.
     #[error("series {series_uid}: a slice cannot be written as PNG")]
     Image {
         /// Which series.
@@ -30,10 +32,10 @@ pub enum Error {
         /// What the encoder said.
         source: png::EncodingError,
     },
-    /// A chart could not be made pixels.
+    /// A chart could not be rendered to pixels.
     #[error("the chart {name} cannot be drawn as PNG")]
     Plot {
-        /// Which.
+        /// Name of the chart.
         name: String,
         /// What the renderer said.
         source: ctpipe_plot::Error,
@@ -41,15 +43,20 @@ pub enum Error {
     /// The spreadsheet could not be written.
     #[error("the predictions cannot be written as a spreadsheet")]
     Book(#[from] rust_xlsxwriter::XlsxError),
-    /// The template and what it is given do not fit: a mistake in this crate.
-    #[error("the template of the page does not fit its data")]
+    /// The template does not match the data that it is given: a mistake in this crate.
+    #[error("the page's template does not match its data")]
     Template(#[from] minijinja::Error),
     /// A file could not be written.
     #[error("cannot write {}", path.display())]
     Write {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
     },
+}
+
+/// As the engine takes it.
+pub(crate) fn failed(error: Error) -> StageError {
+    StageError::Failed(Box::new(error))
 }

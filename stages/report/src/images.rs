@@ -1,4 +1,5 @@
-//! Slices of a volume as PNG data URIs, with a map over them or not. Knows no page and no table.
+//! Slices of a volume as PNG data URIs, with or without a map over them. Knows no page and no
+//! table.
 
 use png::{BitDepth, ColorType, Compression, Encoder, Filter};
 
@@ -8,21 +9,22 @@ pub(crate) struct Slice {
     pub(crate) plane: &'static str,
     /// `data:image/png;base64,...`, 8 bits a channel.
     pub(crate) uri: String,
-    /// Its rows and columns.
+    /// Number of its rows, which is also the number of its columns.
     pub(crate) edge: u32,
 }
 
-/// Larger slices are shrunk to at most this many rows and columns: a page is no archive.
+/// Larger slices are shrunk to at most this many rows and columns, so that the page stays small.
 const LARGEST: usize = 96;
 
-/// The edge of a cube of so many voxels, if it is one.
+/// The edge of a cube of this many voxels; `None` if there is no such cube.
 pub(crate) fn edge(voxels: usize) -> Option<usize> {
     let edge = (voxels as f64).cbrt().round() as usize;
     (edge > 0 && edge * edge * edge == voxels).then_some(edge)
 }
 
-/// The axial, coronal and sagittal slices of `[edge, edge, edge]` voxels (z from feet to head, y from front to back, x from
-/// the patient's right to left) through a place `[x, y, z]`, the head upward, from the colour of a voxel.
+/// The axial, coronal and sagittal slices of `[edge, edge, edge]` voxels (z from feet to head, y
+/// from front to back, x from the patient's right to left) through the position `[x, y, z]`, with
+/// the head upward. `of` gives the colour of a voxel.
 fn slices<const C: usize>(
     edge: usize,
     [x, y, z]: [usize; 3],
@@ -34,7 +36,7 @@ fn slices<const C: usize>(
             let [x, y, z] = at(i / edge, i % edge);
             (z * edge + y) * edge + x
         };
-        // A pixel is the mean of `by` squared; what is over at the far ends is left out.
+        // A pixel is the mean of `by` × `by` pixels; a remainder at the far ends is left out.
         let by = edge.div_ceil(LARGEST);
         let small = edge / by;
         let pixel = |i: usize| -> [u8; C] {
@@ -61,13 +63,14 @@ fn slices<const C: usize>(
     ])
 }
 
-/// The middle slices of a volume, grey.
+/// The middle slices of a volume, in grey.
 pub(crate) fn middle_slices(voxels: &[u16], edge: usize) -> Result<[Slice; 3], png::EncodingError> {
     slices(edge, [edge / 2; 3], ColorType::Grayscale, |at| [grey(voxels.get(at).copied().unwrap_or(0))])
 }
 
-/// The slices of a volume (black without one) through a place, under a map: the stronger it is, the less is seen of the
-/// volume, from dark red by orange to pale yellow.
+/// The slices of a volume (black without one) through a position, with a map over them. The map
+/// runs from dark red through orange to pale yellow; the stronger it is, the less of the volume
+/// shows.
 pub(crate) fn overlaid(
     voxels: Option<&[u16]>,
     map: &[u8],
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn planes_are_cut_where_their_names_say_with_the_head_upward() {
-        // 2³ voxels whose value tells their place: z, y, x as bits 2, 1, 0.
+        // 2³ voxels whose value encodes their position: z, y, x as bits 2, 1, 0.
         let voxels: Vec<u16> = (0..8).map(|i| i * 257).collect();
         let pixels = |slice: &Slice| decode(slice.uri.strip_prefix("data:image/png;base64,").unwrap());
         let slices = middle_slices(&voxels, 2).unwrap();
@@ -150,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_large_slice_is_shrunk_by_means() {
-        // Of 2 x 2 pixels each, of which one in four is white: a quarter of 255.
+        // Each pixel is the mean of 2 × 2, one of which is white: a quarter of 255.
         let edge = 128;
         let voxels: Vec<u16> = (0..edge * edge * edge)
             .map(|i| if i % 2 == 0 && i / edge % 2 == 0 { 65535 } else { 0 })

@@ -1,9 +1,9 @@
-//! Reads all that the report is made of into one struct. Judges nothing and draws nothing.
+//! Reads all inputs of the report into one struct. Judges nothing and draws nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use ctpipe_engine::{MANIFEST, Manifest, StageError, Task};
+use ctpipe_stage::{MANIFEST, Manifest, StageError, Task};
 use ctpipe_tables::json::{
     self, FoldsFile, IngestSummary, MetricsFile, ModelFile, SaliencyFile, SearchFile, SplitSummary,
 };
@@ -11,9 +11,9 @@ use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{EpochRow, PredictionRow, SaliencyRow, SeriesRow, SplitRow, Table, VolumeRow};
 
 use crate::error::Result;
-use crate::failed;
+use crate::error::failed;
 
-/// All that the report is made of, but the voxels.
+/// All inputs of the report except the voxels.
 #[derive(Default)]
 pub(crate) struct Inputs {
     pub(crate) ingest: IngestSummary,
@@ -30,28 +30,28 @@ pub(crate) struct Inputs {
     pub(crate) saliency_file: SaliencyFile,
     pub(crate) folds: Option<FoldsFile>,
     pub(crate) search: Option<SearchFile>,
-    /// Where the model is the chosen one of a search.
+    /// The search that chose the model, if the model comes from a search.
     pub(crate) chosen: Option<SearchFile>,
     pub(crate) artifacts: Vec<Artifact>,
 }
 
-/// What is known of the patients that a network had learnt from.
+/// What is known about the patients that a network learnt from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Learnt {
-    /// From the training part of the split that it is judged by.
+    /// It learnt from the training set of the split that it is evaluated on.
     FromThisSplit,
-    /// So it was, but it began with the weights of another training.
+    /// So it did, but it started from the weights of another training.
     WithEarlierWeights,
     /// Model, split and metrics do not belong together.
     Elsewhere,
-    /// An input has no manifest to tell.
+    /// An input has no manifest, so this is unknown.
     Untold,
 }
 
-/// What an input was made by.
+/// What made an input.
 pub(crate) struct Artifact {
     pub(crate) port: &'static str,
-    /// `None` where the input is a folder that ctpipe did not make.
+    /// `None` if the input is a folder that ctpipe did not make.
     pub(crate) manifest: Option<Manifest>,
 }
 
@@ -72,7 +72,7 @@ impl Inputs {
                 let Some(folder) = task.optional_input(port) else { continue };
                 let there = folder.join(MANIFEST).exists();
                 let manifest = if there { Some(Manifest::read(folder)?) } else { None };
-                // A search may be the model, too.
+                // The same search may also be wired as the model.
                 let known = |artifact: &Artifact| match (&artifact.manifest, &manifest) {
                     (Some(known), Some(manifest)) => known.key_hash == manifest.key_hash,
                     _ => false,
@@ -114,14 +114,15 @@ impl Inputs {
         self.history.iter().find(|row| row.best)
     }
 
-    /// What the manifests say of the patients that the network had learnt from.
+    /// What the manifests say about the patients that the network learnt from.
     pub(crate) fn learnt_from(&self) -> Learnt {
         let manifest =
             |port: &str| self.artifacts.iter().find(|artifact| artifact.port == port)?.manifest.as_ref();
         let read = |reader: &str, port: &str| -> Option<bool> {
             Some(*manifest(reader)?.key.inputs.get(port)? == manifest(port)?.content)
         };
-        // The chosen one of a search has not learnt itself: its table says what that one had learnt from.
+        // A search trains nothing itself: its file says which inputs the chosen model was trained
+        // on.
         let learnt = |port: &str| {
             manifest("model")?.key.inputs.get(port).or_else(|| self.chosen.as_ref()?.learnt(port))
         };
@@ -138,19 +139,19 @@ impl Inputs {
         }
     }
 
-    /// A series' voxels.
+    /// The voxels of a series.
     pub(crate) fn voxels(&self, series_uid: &str) -> Result<Vec<u16>> {
         let read = self.shards.as_ref().map(|shards| shards.read(&[series_uid])).transpose()?;
         Ok(read.unwrap_or_default().concat())
     }
 
-    /// Series that evaluate made maps for.
+    /// Number of series that evaluate made maps for.
     pub(crate) fn explained(&self) -> usize {
         let uids: BTreeSet<&str> = self.saliency.iter().map(|row| row.series_uid.as_str()).collect();
         uids.iter().filter(|uid| !uid.is_empty()).count()
     }
 
-    /// Patients that are in more than one part. There must be none.
+    /// Number of patients that are in more than one set. There must be none.
     pub(crate) fn patients_in_several_parts(&self) -> usize {
         let mut parts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for row in &self.split_rows {
@@ -160,7 +161,7 @@ impl Inputs {
     }
 }
 
-/// What evaluations of earlier versions lack.
+/// Reads a file that artifacts of earlier versions of evaluate lack; the default if it is missing.
 fn read_if_there<T: Default>(
     folder: &Path,
     file: &str,

@@ -1,5 +1,6 @@
-//! What earlier stages say, in the page's language: their codes and numbers put into the catalogue's sentences. What the
-//! catalogue does not know yet is said in their own words. Knows no figure.
+//! Says in the page's language what earlier stages report: puts their codes and numbers into the
+//! catalogue's sentences. A code that the catalogue does not know keeps its stage's own words.
+//! Knows no figure.
 
 use ctpipe_tables::note::Values;
 use ctpipe_tables::{Note, Reason};
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use crate::texts::Texts;
 
-/// "undefined because ...": why there is no such figure.
+/// "undefined because ...": why a figure has no value.
 pub(crate) fn because(texts: &Texts, reason: Option<&Reason>, words: Option<&str>) -> String {
     let said = reason.and_then(|reason| coded(texts, "undefined", &reason.code, &reason.values));
     said.or(words.map(str::to_owned)).unwrap_or_else(|| texts.say("figure.no_reason"))
@@ -23,7 +24,7 @@ pub(crate) fn notes(texts: &Texts, notes: &[Note]) -> Vec<String> {
     notes.iter().map(|said| note(texts, said)).collect()
 }
 
-/// What a threshold was chosen by.
+/// The criterion by which a threshold was chosen.
 pub(crate) fn criterion(texts: &Texts, by: &Reason) -> Option<String> {
     coded(texts, "threshold.by", &by.code, &by.values)
 }
@@ -75,8 +76,8 @@ mod tests {
         let fallback = Note::new("threshold_undefined", "in English", values);
         assert_eq!(
             note(&Texts::new(Language::En), &fallback),
-            "The threshold by sensitivity >= 0.9 on the validation part is undefined because all 1,200 samples are normal; \
-             samples of both classes are needed. 0.5 is taken instead."
+            "The threshold by sensitivity >= 0.9 on the validation set is undefined because all 1,200 samples are normal; \
+             samples of both classes are needed. 0.5 is used instead."
         );
         let ru = note(&Texts::new(Language::Ru), &fallback);
         assert!(ru.contains("чувствительность") && ru.contains("норма") && !ru.contains("English"), "{ru}");

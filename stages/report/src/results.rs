@@ -1,5 +1,5 @@
-//! `training_results.json`: the figures of the three parts, the threshold and the history, for
-//! programs. Computes nothing.
+//! `training_results.json`: the figures of the three sets, the threshold and the training history,
+//! for programs. Computes nothing.
 
 use std::path::Path;
 

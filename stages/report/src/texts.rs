@@ -1,11 +1,11 @@
-//! Every text of the page, in one catalogue a language (`texts/`). Knows no figure and no table.
+//! Every text of the page, in one catalogue per language (`texts/`). Knows no figure and no table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-/// What the page is written in.
+/// The language of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Language {
@@ -17,7 +17,7 @@ pub(crate) enum Language {
 }
 
 impl Language {
-    /// As HTML names it.
+    /// The language's name in HTML (`lang`).
     pub(crate) fn code(self) -> &'static str {
         match self {
             Language::En => "en",
@@ -32,7 +32,7 @@ impl Language {
         }
     }
 
-    /// Which of a text's forms goes with a number.
+    /// The index of the plural form that goes with a number.
     fn form(self, n: u64) -> usize {
         match self {
             Language::En => usize::from(n != 1),
@@ -45,7 +45,7 @@ impl Language {
         }
     }
 
-    /// Between thousands.
+    /// The separator of thousands.
     fn separator(self) -> char {
         match self {
             Language::En => ',',
@@ -54,18 +54,30 @@ impl Language {
     }
 }
 
-/// The texts of a language.
+/// The codes of a kind (`code`, `warning`, `flag`) that stand in tables, each with its meaning in
+/// English.
+pub fn meanings(kind: &str) -> BTreeMap<String, String> {
+    let catalogue: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(Language::En.catalogue()).unwrap_or_default();
+    let of_kind = catalogue.into_iter().filter_map(|(key, text)| {
+        let word = key.strip_prefix(kind)?.strip_prefix('.')?.to_owned();
+        Some((word, text.as_str()?.to_owned()))
+    });
+    of_kind.collect()
+}
+
+/// The texts of one language.
 #[derive(Debug)]
 pub(crate) struct Texts {
     language: Language,
     of: BTreeMap<String, String>,
-    /// Keys that were asked for and are not there, which a test holds to be none.
+    /// Keys that were asked for but do not exist; a test checks that there are none.
     missing: Mutex<BTreeSet<String>>,
 }
 
 impl Texts {
     pub(crate) fn new(language: Language) -> Texts {
-        // A test reads both; a catalogue that were none would show its keys.
+        // A test reads both catalogues. If one could not be parsed, the page would show the keys.
         let of = serde_json::from_str(language.catalogue()).unwrap_or_default();
         Texts { language, of, missing: Mutex::default() }
     }
@@ -74,12 +86,12 @@ impl Texts {
         self.language
     }
 
-    /// A text as it stands, if it is there.
+    /// A text without any replacement, if it exists.
     pub(crate) fn find(&self, key: &str) -> Option<&str> {
         self.of.get(key).map(String::as_str)
     }
 
-    /// A text as it stands.
+    /// A text without any replacement; the key itself if there is no such text.
     pub(crate) fn say(&self, key: &str) -> String {
         self.find(key).map_or_else(
             || {
@@ -92,12 +104,13 @@ impl Texts {
         )
     }
 
-    /// A text with `{name}` in it replaced.
+    /// A text in which each `{name}` is replaced by its value.
     pub(crate) fn fill(&self, key: &str, with: &[(&str, &str)]) -> String {
         with.iter().fold(self.say(key), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
     }
 
-    /// The form of a text that goes with a number, which is `{n}` in it: "{n} patient|{n} patients".
+    /// The plural form of a text that goes with a number, with `{n}` replaced by it:
+    /// "{n} patient|{n} patients".
     pub(crate) fn counted(&self, key: &str, n: u64) -> String {
         let text = self.say(key);
         let forms: Vec<&str> = text.split('|').collect();
@@ -105,7 +118,7 @@ impl Texts {
         form.replace("{n}", &self.count(n))
     }
 
-    /// 12,345.
+    /// A number with its thousands separated: 12,345.
     pub(crate) fn count(&self, n: u64) -> String {
         let digits = n.to_string();
         let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -128,13 +141,13 @@ impl Texts {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::words::{CODES, FLAGS, WARNINGS};
+    use crate::formatting::{CODES, FLAGS, WARNINGS};
 
     fn placeholders(text: &str) -> BTreeSet<&str> {
         let between = |open, close| {
             text.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(name, _)| name)
         };
-        // `[name]` is for the script.
+        // The page's script replaces `[name]`.
         between('{', '}').chain(between('[', ']')).collect()
     }
 
@@ -157,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Keys stand in the sources as they are, or end in a code that is put together.
+    /// Every key stands in the sources, either whole or as a prefix to which a code is appended.
     #[test]
     fn no_text_is_left_over() {
         let sources = concat!(
@@ -169,9 +182,9 @@ mod tests {
             include_str!("charts/results.rs"),
             include_str!("charts/training.rs"),
             include_str!("reasons.rs"),
-            include_str!("words.rs"),
-            include_str!("book.rs"),
-            include_str!("page.rs"),
+            include_str!("formatting.rs"),
+            include_str!("spreadsheet.rs"),
+            include_str!("page/mod.rs"),
             include_str!("page/cases.rs"),
             include_str!("page/checklist.rs"),
             include_str!("page/cross_validation.rs"),
@@ -186,14 +199,14 @@ mod tests {
             include_str!("page/table.rs"),
             include_str!("page/verdict.rs"),
         );
-        // Heads of columns of numbers begin with #.
+        // Headings of columns of numbers begin with #.
         let stands_there =
             |key: &str| sources.contains(&format!("\"{key}\"")) || sources.contains(&format!("\"#{key}\""));
         let is_code = |key: &str| match key.split_once('.') {
             Some(("code", code)) => CODES.contains(&code),
             Some(("warning", code)) => WARNINGS.contains(&code),
             Some(("flag", code)) => FLAGS.contains(&code),
-            // Those of reasons are held to those that there are by the tests of the whole report.
+            // The tests of the whole report check that these codes exist.
             Some((kind @ ("undefined" | "note" | "sex"), _)) => sources.contains(&format!("\"{kind}")),
             Some(("threshold", code)) => code.starts_with("by."),
             _ => false,

@@ -3,7 +3,7 @@
   const byId = (id) => document.getElementById(id);
   const json = (id) => { const found = byId(id); return found ? JSON.parse(found.textContent) : null; };
 
-  // The theme: the system's, until the button is pressed.
+  // The theme is the system's until the button is pressed.
   const root = document.documentElement;
   const theme = byId("theme");
   const system = window.matchMedia("(prefers-color-scheme: dark)");
@@ -44,7 +44,7 @@
       Object.entries(values).forEach(([name, value]) => show(name, String(value)));
       show("sensitivity", share(tp, tp + fn));
       show("specificity", share(tn, tn + fp));
-      // Of one class alone, what compares the classes says nothing.
+      // With only one class, figures that compare the classes are meaningless.
       const both = (tp + fn) * (tn + fp) > 0;
       show("ppv", share(tp, both ? tp + fp : 0));
       show("npv", share(tn, both ? tn + fn : 0));
@@ -68,7 +68,7 @@
     reset();
   }
 
-  // What does not scroll needs no stop of the tab key.
+  // A region that does not scroll needs no tab stop.
   const regions = document.querySelectorAll(".scroll");
   const stops = () => regions.forEach((region) => {
     if (region.scrollWidth > region.clientWidth) region.tabIndex = 0; else region.removeAttribute("tabindex");
@@ -77,7 +77,7 @@
   document.addEventListener("toggle", stops, true);
   stops();
 
-  // All series: searched, sorted, a page at a time.
+  // The table of all series, searched and sorted, one page at a time.
   const series = json("series-data");
   if (series) {
     const PAGE = 25;
@@ -111,7 +111,7 @@
     };
     const order = (a, b, column, sign) => {
       const [x, y] = [a.cells[column], b.cells[column]];
-      // What is not known comes last, whichever way.
+      // Unknown values come last in either order.
       if (x === null || y === null) return (x === null) - (y === null);
       return sign * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y)));
     };
@@ -159,7 +159,7 @@
     show();
   });
 
-  // On paper everything is open.
+  // Everything is unfolded for printing.
   window.addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((details) => { details.open = true; });
   });

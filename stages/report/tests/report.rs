@@ -23,13 +23,13 @@ fn the_same_inputs_give_the_same_bytes() {
     }
 }
 
-/// When this fails the report writes other bytes from the same inputs: raise its `VERSION`, together with
-/// the digest here.
+/// When this fails the report writes other bytes from the same inputs: raise its `VERSION`,
+/// together with the digest here.
 #[test]
 fn the_same_inputs_give_the_same_bytes_as_ever() {
     assert_eq!(
         run(&Set::full(), "").content(),
-        "0670882aea86ef3e32677fe867816347158b9632bd307b3b776f25bc4efb7ec7"
+        "865bacb7ffd296ea19494dab9372e35ee4a2a055e0342017092fc983eee13b34"
     );
 }
 
@@ -75,9 +75,9 @@ fn the_verdict_is_said_with_its_interval_and_in_plain_words() {
     for said in [
         "40 series of 38 patients",
         "95% CI 0.88 to 0.97",
-        "it finds 18 of 20 pathological series and calls 3 of 20 normal series pathological",
+        "it finds 18 of 20 pathological series and wrongly predicts 3 of 20 normal series as pathological",
         "Research use only",
-        "What this does not show",
+        "Limitations",
     ] {
         assert!(verdict.contains(said), "{said}");
     }
@@ -89,7 +89,7 @@ fn rejected_series_are_counted_said_in_words_and_listed() {
     let page = made.page();
     let data = section(&page, "data");
     for said in [
-        "<th scope=\"row\">too_few_slices</th><td class=\"n\">2</td><td>it has fewer slices than are asked for</td>",
+        "<th scope=\"row\">too_few_slices</th><td class=\"n\">2</td><td>it has fewer slices than required</td>",
         "from_the_future",
         "the pixel data could not be decoded",
         "the decoder said &lt;no&gt;",
@@ -132,12 +132,12 @@ fn what_a_table_holds_cannot_become_markup() {
 fn the_page_loads_nothing_and_names_no_patient() {
     let made = run(&Set::full(), "");
     let page = made.page();
-    // One link leads away: to the page of the latest run.
+    // Only one link leaves the page: the one to the page of the latest run.
     let page = page.replace("href=\"../runs/latest/run.html\"", "");
     for forbidden in ["http://", "https://", "<link", "@import", "url(http", "<iframe", "patient-"] {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
-    // What is loaded from within is images as data and clip paths by id.
+    // Nothing else is loaded but images as data URIs and clip paths by id.
     for (attribute, allowed) in [("src=\"", "data:image/png;base64,"), ("url(", "#"), ("href=\"", "#")] {
         for (at, _) in page.match_indices(attribute) {
             assert!(page[at + attribute.len()..].starts_with(allowed), "{}", &page[at..at + 60]);
@@ -181,7 +181,7 @@ fn every_undefined_figure_says_why() {
     assert!(made.files().contains_key("plots/roc_curve_val.svg"));
 }
 
-/// Every reason that there is, in both languages: in English by the words of `metrics` itself.
+/// Every reason that exists, in both languages: in English in the words of `metrics` itself.
 #[test]
 fn every_reason_of_metrics_is_said_in_the_page_s_language() {
     let mut set = Set::full();
@@ -213,7 +213,7 @@ fn empty_inputs_make_a_page_that_says_so() {
     let made = run(&Set::default(), "");
     let page = made.page();
     for said in [
-        "The test part is empty",
+        "The test set is empty",
         "undefined because there are no samples",
         "Nothing was split",
         "No epoch was run",
@@ -223,7 +223,7 @@ fn empty_inputs_make_a_page_that_says_so() {
     ] {
         assert!(page.contains(said), "{said}");
     }
-    // What there always is: stages, here with nothing in them.
+    // The pipeline chart is always drawn, here with empty stages.
     let drawn = |name: &&String| name.starts_with("plots/") && !name.starts_with("plots/pipeline.");
     assert_eq!(made.files().keys().find(drawn), None);
 }
@@ -238,11 +238,11 @@ fn a_history_of_one_epoch_is_drawn() {
 }
 
 #[test]
-fn a_patient_in_two_parts_is_shouted() {
+fn a_patient_in_two_sets_is_shouted() {
     let mut set = Set::full();
     set.split[0].patient_key = set.split.last().unwrap().patient_key.clone();
     let page = run(&set, "").page();
-    assert!(section(&page, "data").contains("1 patient is in more than one part."));
+    assert!(section(&page, "data").contains("1 patient is in more than one set."));
 }
 
 #[test]
@@ -256,27 +256,27 @@ fn examples_are_as_many_as_asked_for_with_part_label_and_probability() {
     assert_eq!(count("    params: { flagged: 0, examples: 0 }\n"), 0);
     let page = run(&Set::full(), "").page();
     let data = section(&page, "data");
-    assert!(data.contains("Part: test; label pathology; probability of pathology 0.900; called pathology"));
-    assert!(data.contains("Part: training; label normal; no prediction"));
+    assert!(data.contains("Set: test; label pathology; probability of pathology 0.900; predicted pathology"));
+    assert!(data.contains("Set: training; label normal; no prediction"));
 }
 
 #[test]
 fn explained_series_are_shown_by_kind_with_a_choice_of_maps() {
     let page = run(&Set::full(), "    params: { flagged: 0, examples: 0 }\n").page();
     let results = section(&page, "results");
-    // Three planes of two maps of two series, and of the map over the whole part.
+    // Three planes of two maps of two series, and of the map over the whole test set.
     assert_eq!(page.matches("data:image/png;base64,").count(), 3 * (2 * 2 + 1));
     for said in [
-        "Most certain hits",
-        "Most certain false alarms",
-        "<select name=\"method-0\" aria-label=\"Map: Most certain hits, 1\"><option value=\"0\">SmoothGrad</option><option value=\"1\">Grad-CAM</option></select>",
+        "Most confident true positives",
+        "Most confident false positives",
+        "<select name=\"method-0\" aria-label=\"Map: Most confident true positives, 1\"><option value=\"0\">SmoothGrad</option><option value=\"1\">Grad-CAM</option></select>",
         "rank correlation 0.07",
-        "Label pathology, probability of pathology 0.900, called pathology.",
-        "Over the whole test part",
+        "Label pathology, probability of pathology 0.900, predicted pathology.",
+        "Whole test set",
     ] {
         assert!(results.contains(said), "{said}");
     }
-    assert!(!results.contains("Most certain misses"));
+    assert!(!results.contains("Most confident false negatives"));
 }
 
 #[test]
@@ -285,8 +285,8 @@ fn groups_and_the_baseline_are_beside_the_whole() {
     let results = section(&page, "results");
     for said in [
         "Sex: female",
-        "Of 2 groups, 1 have an interval that excludes",
-        "2 of these series had another label then",
+        "Groups whose interval excludes the AUC of the whole test set, 0.93: 1 of 2.",
+        "2 of these series had a different label when the baseline was evaluated",
     ] {
         assert!(results.contains(said), "{said}");
     }
@@ -319,11 +319,11 @@ fn flagged_volumes_are_counted_said_in_words_and_pictured() {
         "<th scope=\"row\">noisy</th><td class=\"n\">2</td><td>its noise is above 60 HU</td>",
         "<th scope=\"row\">Noise, HU</th><td class=\"n\">39.5</td><td class=\"n\">10.0</td><td class=\"n\">71.0</td>",
         "air_off, noisy",
-        "Without a picture: 1 more",
+        "Not pictured: 1 more",
     ] {
         assert!(data.contains(said), "{said}");
     }
-    // The one with most flags, in three planes.
+    // The volume with the most flags, in three planes.
     assert_eq!(data.matches("data:image/png;base64,").count(), 3);
     assert!(
         data.contains("alt=\"sagittal slice, air_off, noisy\"")
@@ -373,7 +373,7 @@ fn training_results_json_has_the_documented_fields() {
 #[test]
 fn an_input_without_a_manifest_is_shown_as_of_unknown_origin() {
     let page = inputs::run_on_folders(&Set::full()).page();
-    assert!(section(&page, "provenance").contains("Input model: what made it is not known"));
+    assert!(section(&page, "provenance").contains("Input model: its origin is unknown"));
 }
 
 #[test]
@@ -418,17 +418,17 @@ fn a_cross_validation_is_said_with_its_spread_and_a_search_with_all_its_models()
         "AUC over the folds: 0.86 ± 0.07 (mean ± standard deviation); of all series pooled: 0.84 (95% CI 0.74 to 0.89)",
         "<th scope=\"row\">fold=1</th><td class=\"n\">20</td><td class=\"n\">18</td>",
         "<td>0.86 ± 0.07</td>",
-        "it is no standard error of the mean",
+        "does not give a standard error of the mean",
         "undefined because no sample is normal",
     ] {
         assert!(section(&page, "results").contains(said), "{said}");
     }
     assert!(made.files().contains_key("plots/folds.svg"));
     for said in [
-        "Of 3 models the one with the best validation AUC was chosen: lr=1e-5.",
-        "being the best of 3",
+        "Of 3 models, the one with the best validation AUC was chosen: lr=1e-5.",
+        "As the best of 3",
         "<td class=\"n\">1e-5</td><td class=\"n\">0.9000</td>",
-        "The validation part is empty.",
+        "The validation set is empty.",
     ] {
         assert!(section(&page, "model").contains(said), "{said}");
     }

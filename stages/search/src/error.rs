@@ -1,54 +1,55 @@
-//! Why there is nothing to choose, with what would be right.
+//! The errors of search: why no model can be chosen, and what would be right.
 
-use crate::rank::By;
+use crate::criterion::By;
 
 /// Why no model can be chosen.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    /// No candidate has what is compared.
+    /// No candidate has the figure that is compared.
     #[error(
-        "none of {candidates} models has a {by} in the epoch that was kept ({example}); set val_size of split above 0, with \
-         patients of both classes, or choose by another"
+        "none of {candidates} models has a {by} in the kept epoch ({example}); set val_size of split above 0, with \
+         patients of both classes, or choose by another figure"
     )]
     NothingToCompare {
-        /// How many there are.
+        /// Number of candidates.
         candidates: usize,
-        /// What they are compared by.
+        /// The figure that they are compared by.
         by: By,
-        /// What is said of the first of them.
+        /// Why the first of them lacks it.
         example: String,
     },
-    /// Figures on different validation parts say nothing of the models.
+    /// Figures on different validation sets say nothing about the models.
     #[error(
-        "{first} and {second} learnt from different splits, so that their figures on val are of other series; search within \
-         a split: give the search the matrix of split"
+        "{first} and {second} were trained on different splits, so their validation figures are of different series; \
+         search within one split: give the search the matrix of split"
     )]
     OtherSplit {
         /// A candidate's label.
         first: String,
-        /// Another's.
+        /// Another candidate's label.
         second: String,
     },
-    /// Nor do figures on volumes that were prepared differently: what is evaluated next reads one kind.
+    /// Models on differently prepared volumes cannot be compared either, because the next evaluate
+    /// reads only one kind of volumes.
     #[error(
-        "{first} and {second} learnt from different volumes, so that no evaluate could read those of whichever is chosen; \
-         search within one kind: give the search, and evaluate, the matrix of preprocess"
+        "{first} and {second} were trained on different volumes, but evaluate reads only one kind, whichever model is \
+         chosen; search within one kind: give the search, and evaluate, the matrix of preprocess"
     )]
     OtherVolumes {
         /// A candidate's label.
         first: String,
-        /// Another's.
+        /// Another candidate's label.
         second: String,
     },
-    /// Numbers of different loss functions are not on one scale.
+    /// Values of different loss functions are not on one scale.
     #[error(
         "{first} and {second} were trained with different losses (loss, focal_loss_alpha, focal_loss_gamma, class_weights, \
-         label_smoothing), whose numbers cannot be compared; choose by val_auc"
+         label_smoothing), whose values cannot be compared; choose by val_auc"
     )]
     OtherLoss {
         /// A candidate's label.
         first: String,
-        /// Another's.
+        /// Another candidate's label.
         second: String,
     },
 }

@@ -1,6 +1,8 @@
-//! Stage search: of several trained models the best by the validation part, and a table of all. Trains nothing, and never
-//! looks at the test part. What it writes serves wherever a model of train does.
+//! Stage search: chooses the best of several trained models by the validation set, and lists all of
+//! them. Trains nothing and never looks at the test set. Its artifact can be used wherever a model
+//! of train can.
 
+mod criterion;
 mod error;
 mod rank;
 
@@ -8,42 +10,45 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use ctpipe_engine::parameters::choice;
-use ctpipe_engine::{Level, MANIFEST, Manifest, Output, Param, Port, Stage, StageError, Task, parameters};
+use ctpipe_stage::parameters::choice;
+use ctpipe_stage::{Level, MANIFEST, Manifest, Output, Param, Port, Stage, StageError, Task, parameters};
 use ctpipe_tables::json::{self, Candidate, ModelFile, SearchFile};
 use ctpipe_tables::{EpochRow, Table};
 use serde_json::Value;
 
+pub use criterion::By;
 pub use error::SearchError;
-pub use rank::{By, Losses, candidate, rank};
+pub use rank::{Losses, candidate, rank};
 
 /// The stage.
 pub struct Search;
 
-const PORTS: &[Port] = &[Port::many("models", "what train made: the models to choose from")];
+const PORTS: &[Port] = &[Port::many("models", "artifacts of train: the models to choose from")];
 
 parameters! {
     /// All parameters of the stage.
     by: By = By::ValAuc, choice(&["val_auc", "val_loss"]), "",
-        "what the best is the best by, in the epoch that was kept: val_auc or val_loss; among equals the lower loss, where all were trained with the same one";
+        "the validation figure to choose by, in the epoch that was kept: val_auc or val_loss; a tie is broken by the lower loss if all models were trained with the same loss";
 }
 
 const OUTPUTS: &[Output] = &[
     Output { path: ModelFile::WEIGHTS, doc: "the chosen model's weights" },
-    Output { path: ModelFile::FILE, doc: "its architecture and its training's parameters" },
+    Output { path: ModelFile::FILE, doc: "its architecture and training parameters" },
     Output { path: EpochRow::FILE, doc: "its epochs" },
-    Output { path: SearchFile::FILE, doc: "all models with their figures on val, the best first" },
+    Output { path: SearchFile::FILE, doc: "all models with their validation figures, the best first" },
 ];
 
-/// What makes a model, in the folder of one.
+/// The files of a model.
 const FILES: [&str; 3] = [ModelFile::WEIGHTS, ModelFile::FILE, EpochRow::FILE];
 
-/// What a training's number for the loss is made of: under another, it says something else.
+/// Parameters that define the loss function: losses of trainings that differ in them cannot be
+/// compared.
 const LOSS: [&str; 3] = ["loss", "class_weights", "label_smoothing"];
-/// Of the focal loss, besides.
+/// Further parameters of the focal loss.
 const FOCAL: [&str; 2] = ["focal_loss_alpha", "focal_loss_gamma"];
 
-/// What a model has learnt from, as far as its manifest tells, or that of the search that has chosen it.
+/// What a model was trained on, as far as its manifest tells, or the file of the search that chose
+/// it.
 #[derive(Debug, Clone, Default)]
 struct Learnt {
     split: Option<String>,
@@ -78,7 +83,7 @@ impl Stage for Search {
         2
     }
     fn doc(&self) -> &'static str {
-        "chooses the best of several models by the val part, and lists all of them"
+        "chooses the best of several models on the validation set, and lists all of them"
     }
     fn ports(&self) -> &'static [Port] {
         PORTS
@@ -89,7 +94,7 @@ impl Stage for Search {
     fn outputs(&self) -> &'static [Output] {
         OUTPUTS
     }
-    /// It tells the split of the chosen model, which stands in that one's manifest.
+    /// It records the split of the chosen model, which stands in the manifest of that model.
     fn shows_lineage(&self) -> bool {
         true
     }
@@ -138,13 +143,13 @@ impl Stage for Search {
     }
 }
 
-/// `None` for a folder that ctpipe did not make.
+/// The manifest of a folder; `None` if ctpipe did not make it.
 fn manifest(folder: &Path) -> Result<Option<Manifest>, StageError> {
     let there = folder.join(MANIFEST).exists();
     there.then(|| Manifest::read(folder)).transpose().map_err(StageError::failed)
 }
 
-/// The first two models that differ in something, as far as it is known of them.
+/// The first two models that differ in a value, among those for which it is known.
 fn that_differ<'a, T: PartialEq + 'a>(
     learnt: &'a [(&str, Learnt)],
     of: impl Fn(&'a Learnt) -> Option<&'a T>,
@@ -155,7 +160,7 @@ fn that_differ<'a, T: PartialEq + 'a>(
     Some((first.to_owned(), second.to_owned()))
 }
 
-/// A copy with rights of its own: what is copied is read-only.
+/// Copies the content only, because the original is read-only and the copy must not be.
 fn copy(from: &Path, to: &Path) -> Result<(), StageError> {
     let copied = fs::metadata(from).and_then(|_| io::copy(&mut File::open(from)?, &mut File::create(to)?));
     copied

@@ -1,58 +1,25 @@
-//! Which of several models is the best by the validation part. Knows no file and no test part.
+//! Ranks models by their figures on the validation set. Knows no file and no test set.
 
 use std::cmp::Ordering;
-use std::fmt;
 
+use crate::criterion::By;
+use crate::error::SearchError;
 use ctpipe_tables::json::{AxisValue, Candidate};
 use ctpipe_tables::{EpochRow, Note};
-use serde::{Deserialize, Serialize};
 
-use crate::error::SearchError;
-
-/// What the best is the best by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum By {
-    /// The largest AUC on val.
-    #[default]
-    ValAuc,
-    /// The smallest loss on val.
-    ValLoss,
-}
-
-impl fmt::Display for By {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            By::ValAuc => "val_auc",
-            By::ValLoss => "val_loss",
-        })
-    }
-}
-
-impl By {
-    /// What is compared, the larger the better; `None` where there is none.
-    fn of(self, candidate: &Candidate) -> Option<f64> {
-        let value = match self {
-            By::ValAuc => candidate.val_auc,
-            By::ValLoss => candidate.val_loss.map(|loss| -loss),
-        };
-        value.filter(|value| value.is_finite())
-    }
-}
-
-/// Can the candidates' losses be compared?
+/// Whether the losses of the candidates can be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Losses {
     /// All were trained with the same loss.
     Alike,
-    /// Theirs are not on one scale.
+    /// Their losses are not on one scale.
     OfDifferentKinds,
 }
 
-/// A model by its label and its epochs.
+/// A candidate from its label and its epochs.
 pub fn candidate(label: &str, history: &[EpochRow]) -> Candidate {
     let best = history.iter().find(|row| row.best);
-    // In a list of several stages each label begins with its own.
+    // If the models come from several stages, each label begins with its stage and an `@`.
     let axes = label.rsplit('@').next().unwrap_or(label);
     let axes = axes.split(',').filter_map(|part| part.split_once('='));
     Candidate {
@@ -69,16 +36,17 @@ pub fn candidate(label: &str, history: &[EpochRow]) -> Candidate {
     }
 }
 
-/// The candidates, the best first and marked, those that cannot be compared last and with why. Equal ones by loss where
-/// losses can be compared, then in the order in which they were given.
+/// Sorts the candidates, best first, and marks the best. Those that cannot be compared come last,
+/// with the reason. Equal ones are sorted by loss if losses can be compared, then stay in the given
+/// order.
 ///
 /// # Errors
-/// When none can be compared.
+/// If no candidate can be compared.
 pub fn rank(mut candidates: Vec<Candidate>, by: By, losses: Losses) -> Result<Vec<Candidate>, SearchError> {
     for candidate in &mut candidates {
         candidate.note = by.of(candidate).is_none().then(|| why_not(candidate, by));
     }
-    // A stable sort.
+    // The sort is stable, so equal candidates stay in order.
     candidates.sort_by(|a, b| {
         let first = larger_first(by.of(a), by.of(b));
         if losses == Losses::OfDifferentKinds {
@@ -98,7 +66,7 @@ pub fn rank(mut candidates: Vec<Candidate>, by: By, losses: Losses) -> Result<Ve
     Ok(candidates)
 }
 
-/// Nothing comes last.
+/// Larger values first; missing values last.
 fn larger_first(a: Option<f64>, b: Option<f64>) -> Ordering {
     match (a, b) {
         (Some(a), Some(b)) => b.total_cmp(&a),

@@ -1,11 +1,11 @@
-//! Which model is chosen, worked by hand.
+//! Which model is chosen, worked out by hand.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use ctpipe_search::{By, Losses, candidate, rank};
 use ctpipe_tables::EpochRow;
 use ctpipe_tables::json::Candidate;
 
-/// A training of two epochs of which the first was kept; the second must not count.
+/// A training of two epochs, of which the first was kept; the second must not count.
 fn model(label: &str, val_auc: Option<f64>, val_loss: Option<f64>) -> Candidate {
     let kept = EpochRow { epoch: 1, train_loss: 0.5, val_loss, val_auc, lr: 0.1, best: true };
     let last = EpochRow { epoch: 2, val_auc: Some(1.0), val_loss: Some(0.0), best: false, ..kept.clone() };

@@ -1,4 +1,5 @@
-//! The stage through the engine, on models that were written by hand: its bytes, and what becomes the model.
+//! The stage, run through the engine on models that were written by hand: its bytes, and which
+//! model is chosen.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
@@ -6,11 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use ctpipe_engine::locked::LockUse;
-use ctpipe_engine::{Maker, Manifest, Options, Pipeline, Selection, Spec, Stage};
+use ctpipe_engine::lock::LockUse;
+use ctpipe_engine::{Options, Pipeline, Selection, Spec};
 use ctpipe_search::Search;
+use ctpipe_stage::{Maker, Manifest, Stage};
+use ctpipe_tables::EpochRow;
 use ctpipe_tables::json::{self, ModelFile, SearchFile};
-use ctpipe_tables::{EpochRow, Table};
 
 fn write(folder: &Path, val_auc: f64) {
     fs::create_dir(folder).unwrap();
@@ -28,7 +30,8 @@ fn write(folder: &Path, val_auc: f64) {
     EpochRow::write(&[epoch], folder).unwrap();
 }
 
-/// When this fails the stage writes other bytes from the same inputs: raise its version, together with the digest here.
+/// When this fails, the stage writes different bytes from the same inputs: raise its version
+/// together with the digest here.
 #[test]
 fn the_same_models_give_the_same_bytes_as_ever_and_the_best_one_is_there() {
     let folder = tempfile::tempdir().unwrap();

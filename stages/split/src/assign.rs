@@ -1,4 +1,4 @@
-//! Which patient goes where. Knows neither files nor labels' own splits.
+//! Assigns patients to sets. Knows neither files nor a split that the labels give.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::patients::Patient;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Assign {
-    /// As close to the fractions as whole patients allow.
+    /// As close to the wanted shares as whole patients allow.
     Balanced,
-    /// By a hash of seed and study.
+    /// By a hash of the seed and the study.
     Stable,
 }
 
 impl Assign {
-    /// The part of each patient.
+    /// The set of each patient.
     pub(crate) fn parts(self, patients: &[Patient], fractions: Fractions, seed: u64) -> Vec<Part> {
         match self {
             Assign::Balanced => balanced(patients, fractions, seed),
@@ -28,7 +28,7 @@ impl Assign {
         }
     }
 
-    /// As it stands in the summary.
+    /// The name that stands in the summary.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Assign::Balanced => "balanced",
@@ -37,17 +37,17 @@ impl Assign {
     }
 }
 
-/// Shares of the series.
+/// The shares of the series in each set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fractions {
-    /// For test.
+    /// For the test set.
     pub test: f64,
-    /// For validation.
+    /// For the validation set.
     pub val: f64,
 }
 
 impl Fractions {
-    /// Share of a part; train has the rest.
+    /// The share of a set; the training set has the rest.
     pub fn of(self, part: Part) -> f64 {
         match part {
             Part::Train => 1.0 - self.test - self.val,
@@ -59,12 +59,12 @@ impl Fractions {
 
 /// Patients with equally many series of each label are interchangeable: `[normal, pathology]`.
 type Type = [u32; 2];
-/// Patients of one type in each part, in the order of [`Part::ALL`].
+/// Number of patients of each type in each set, in the order of [`Part::ALL`].
 type Counts = BTreeMap<Type, [u32; 3]>;
 
-/// Chooses how many patients of each type go to each part so that the series of each label come as
-/// close to their fractions as moves and swaps of whole patients get, then which by a seeded
-/// shuffle.
+/// First chooses how many patients of each type go to each set, so that the series of each label
+/// come as close to their shares as moves and swaps of whole patients allow. Then a seeded shuffle
+/// decides which patients these are.
 pub fn balanced(patients: &[Patient], fractions: Fractions, seed: u64) -> Vec<Part> {
     let mut of_type: BTreeMap<Type, Vec<usize>> = BTreeMap::new();
     for (index, patient) in patients.iter().enumerate() {
@@ -88,15 +88,15 @@ pub fn balanced(patients: &[Patient], fractions: Fractions, seed: u64) -> Vec<Pa
     parts
 }
 
-/// Series of each label wanted in each part.
+/// How many series of each label are wanted in each set.
 struct Goal {
     targets: [[f64; 2]; 3],
     used: [bool; 3],
 }
 
 impl Goal {
-    /// Sum of squared distances from the targets, and a price on a part that lacks a class it should
-    /// have: an AUC without one of them does not exist.
+    /// The sum of squared distances from the targets, plus a penalty for a set that lacks a class
+    /// that it should have: without both classes there is no AUC.
     fn cost(&self, counts: &Counts) -> f64 {
         let mut cost = 0.0;
         for part in 0..3 {
@@ -112,7 +112,7 @@ impl Goal {
         cost
     }
 
-    /// Each type spread by the fractions alone; what is left over stays in train.
+    /// Spreads each type by the shares alone; the remainder stays in the training set.
     fn greedy(&self, of_type: &BTreeMap<Type, Vec<usize>>) -> Counts {
         let total: f64 = self.targets.iter().flatten().sum();
         let share = |part: usize| self.targets[part].iter().sum::<f64>() / total.max(1.0);
@@ -127,8 +127,9 @@ impl Goal {
             .collect()
     }
 
-    /// Moves one patient, or swaps two of different types, while that brings the parts closer. The
-    /// number of types is small, so all are tried and the best taken.
+    /// Moves one patient, or swaps two of different types, as long as that brings the sets closer
+    /// to their targets. The number of types is small, so every exchange is tried and the best is
+    /// taken.
     fn improve(&self, mut counts: Counts) -> Counts {
         let mut cost = self.cost(&counts);
         let types: Vec<Type> = counts.keys().copied().collect();
@@ -142,7 +143,7 @@ impl Goal {
                                 continue;
                             };
                             let candidate_cost = self.cost(&candidate);
-                            // A margin, so that rounding cannot make it go round in circles.
+                            // The margin keeps rounding errors from causing an endless loop.
                             if candidate_cost < best.as_ref().map_or(cost - 1e-9, |(c, _)| *c) {
                                 best = Some((candidate_cost, candidate));
                             }
@@ -158,7 +159,8 @@ impl Goal {
     }
 }
 
-/// One patient of type `out` from a part to another and, perhaps, one of type `back` the other way.
+/// Moves one patient of type `out` from one set to another and, if given, one of type `back` the
+/// other way.
 fn exchange(counts: &Counts, out: Type, back: Option<Type>, from: usize, to: usize) -> Option<Counts> {
     let mut counts = counts.clone();
     let mut shift = |labels: Type, from: usize, to: usize| -> Option<()> {
@@ -185,7 +187,8 @@ pub(crate) fn shuffle(items: &mut [usize], rng: &mut ChaCha8Rng) {
     }
 }
 
-/// Each patient by a hash of seed and its smallest study UID: nobody else can change its side.
+/// Assigns each patient by a hash of the seed and its smallest study UID, so that no other patient
+/// can change its set.
 pub fn stable(patients: &[Patient], fractions: Fractions, seed: u64) -> Vec<Part> {
     let part = |patient| {
         let place = place("ctpipe 2026 stable split", patient, seed);
@@ -200,7 +203,8 @@ pub fn stable(patients: &[Patient], fractions: Fractions, seed: u64) -> Vec<Part
     patients.iter().map(part).collect()
 }
 
-/// A number from 0 to below 1 that seed and smallest study UID give a patient for a purpose.
+/// A number from 0 to below 1 for a patient and a purpose, derived from the seed and the smallest
+/// study UID.
 pub(crate) fn place(purpose: &str, patient: &Patient, seed: u64) -> f64 {
     let mut hasher = blake3::Hasher::new_derive_key(purpose);
     hasher.update(&seed.to_le_bytes()).update(patient.study_uid.as_bytes());

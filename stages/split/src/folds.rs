@@ -1,5 +1,5 @@
-//! Which patient is in which fold of a cross-validation. Knows neither which fold is tested nor what becomes of the
-//! others.
+//! Assigns patients to the folds of a cross-validation. Knows neither which fold is tested nor how
+//! the others are used.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -7,13 +7,13 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::assign::{Assign, place, shuffle};
 use crate::patients::Patient;
 
-/// The random stream of the folds; that of the parts is 0.
+/// The random stream of the folds; the stream of the sets is 0.
 const STREAM: u64 = 1;
-/// Before all sums of series: a fold without a class has no AUC.
+/// Outweighs every sum of series, because a fold without a class has no AUC.
 const LACKS_A_CLASS: f64 = 1e6;
 
-/// The fold of each patient, from 0. It depends on the patients, `k`, the seed and nothing else, so that every fold's
-/// instance of the stage makes the same ones.
+/// The fold of each patient, from 0. It depends only on the patients, `k`, `assign` and the seed,
+/// so that the stage's instances for all folds make the same folds.
 pub(crate) fn deal(patients: &[Patient], k: u32, assign: Assign, seed: u64) -> Vec<u32> {
     match assign {
         Assign::Balanced => balanced(patients, k, seed),
@@ -24,9 +24,10 @@ pub(crate) fn deal(patients: &[Patient], k: u32, assign: Assign, seed: u64) -> V
     }
 }
 
-/// One patient after the other to the fold that it brings closest to its share of both classes. Patients with both come
-/// first, each to a fold that lacks both, and the rest fills the gaps: so where each class has a patient for each fold, each
-/// fold has one. Then those with most series, for which there is least choice.
+/// Assigns one patient after another to the fold that it brings closest to its share of both
+/// classes. Patients with both classes come first, each to a fold that lacks both, and the rest
+/// fill the gaps. So if each class has a patient for each fold, each fold gets one. Within these
+/// two groups, patients with the most series come first, because they leave the least choice.
 fn balanced(patients: &[Patient], k: u32, seed: u64) -> Vec<u32> {
     let mut order: Vec<usize> = (0..patients.len()).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -36,14 +37,15 @@ fn balanced(patients: &[Patient], k: u32, seed: u64) -> Vec<u32> {
     order.sort_by_key(|&index| {
         let labels = patients[index].labels;
         let of_both = labels[0] > 0 && labels[1] > 0;
-        // A stable sort: patients of one type stay as they were shuffled.
+        // The sort is stable: patients of one type stay in shuffled order.
         (!of_both, std::cmp::Reverse(series(labels)), labels)
     });
     let mut have = vec![[0_u32; 2]; k as usize];
     let mut folds = vec![0; patients.len()];
     for index in order {
         let labels = patients[index].labels;
-        // The squared distance from a share that is the same for all folds grows by this, but for what is the same, too.
+        // All folds have the same target share. The squared distance from it grows by this, up to
+        // terms that are equal for all folds.
         let cost = |fold: &[u32; 2]| -> f64 {
             let of = |label: usize| match (labels[label], fold[label]) {
                 (0, _) => 0.0,

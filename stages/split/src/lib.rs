@@ -1,5 +1,5 @@
-//! Stage split: whole patients to train, validation and test. Looks at labels and patients, never at
-//! voxels.
+//! Stage split: assigns whole patients to the training, validation and test sets. Looks at labels
+//! and patients, never at voxels.
 
 mod assign;
 mod error;
@@ -9,7 +9,7 @@ mod patients;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ctpipe_engine::{Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
+use ctpipe_stage::{Kind, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, PartCounts, SplitSummary};
 use ctpipe_tables::{Note, Part, SeriesRow, SplitRow, Status, Table, VolumeRow};
 use serde::Deserialize;
@@ -32,47 +32,49 @@ struct Config {
     fold: u32,
 }
 
-const PORTS: &[Port] =
-    &[Port::required("series", "what ingest made"), Port::required("volumes", "what preprocess made")];
+const PORTS: &[Port] = &[
+    Port::required("series", "the artifact of ingest"),
+    Port::required("volumes", "the artifact of preprocess"),
+];
 
 const PARAMS: &[Param] = &[
     Param {
         name: "test_size",
         kind: Kind::Float { default: 0.2, min: 0.0, max: 0.9 },
         unit: "",
-        doc: "share of the series for test; without a meaning where there are k_folds",
+        doc: "share of the series in the test set; ignored when k_folds is set",
     },
     Param {
         name: "val_size",
         kind: Kind::Float { default: 0.2, min: 0.0, max: 0.9 },
         unit: "",
-        doc: "share of the series for validation",
+        doc: "share of the series in the validation set",
     },
     Param {
         name: "assign",
         kind: Kind::Choice { default: "balanced", options: &["balanced", "stable"] },
         unit: "",
-        doc: "balanced: as close to the shares as whole patients allow; stable: by a hash of seed and \
-              study, so that nobody changes sides when patients are added",
+        doc: "balanced: as close to the shares as whole patients allow; stable: by a hash of seed and study, \
+              so that no patient changes sets when others are added",
     },
     Param {
         name: "k_folds",
         kind: Kind::Int { default: 0, min: 0, max: 20 },
         unit: "folds",
-        doc: "cross-validation: whole patients in so many folds, alike in size and classes; the test part is fold \
-              `fold`, val_size of all is taken from the others; 0 for none",
+        doc: "cross-validation: the number of folds of whole patients, alike in size and classes; the test set is \
+              fold `fold`, and val_size of all series is taken from the others; 0 for none",
     },
     Param {
         name: "fold",
         kind: Kind::Int { default: 0, min: 0, max: 19 },
         unit: "",
-        doc: "k_folds: the fold that is the test part, from 0; over `matrix: { fold: [0, 1, 2] }` every series is tested once",
+        doc: "with k_folds: the fold that is the test set, from 0; with `matrix: { fold: [0, 1, 2] }` every series is tested once",
     },
 ];
 
 const OUTPUTS: &[Output] = &[
-    Output { path: SplitRow::FILE, doc: "a row a series: train, val or test" },
-    Output { path: SplitSummary::FILE, doc: "counts of each part" },
+    Output { path: SplitRow::FILE, doc: "one row per series: train, val or test" },
+    Output { path: SplitSummary::FILE, doc: "counts of each set" },
 ];
 
 impl Stage for Split {
@@ -83,7 +85,7 @@ impl Stage for Split {
         3
     }
     fn doc(&self) -> &'static str {
-        "puts whole patients into train, val and test, stratified by label"
+        "assigns whole patients to the training, validation and test sets, stratified by label"
     }
     fn ports(&self) -> &'static [Port] {
         PORTS
@@ -105,16 +107,16 @@ impl Stage for Split {
         let (k_folds, fold) = (number("k_folds"), number("fold"));
         match k_folds {
             0 if fold > 0 => {
-                Err(format!("fold {fold} has a meaning with k_folds alone; set k_folds, from 2 to 20"))
+                Err(format!("fold {fold} is set without k_folds; set k_folds, from 2 to 20, or remove fold"))
             }
             0 if test + val >= 1.0 => {
-                Err(format!("test_size {test} and val_size {val} leave nothing to train on"))
+                Err(format!("test_size {test} and val_size {val} leave no series for training"))
             }
             0 => Ok(()),
             1 => Err("k_folds must be 2 to 20, or 0 for none, found 1".to_owned()),
             k if fold >= k => Err(format!("fold must be 0 to {} with k_folds {k}, found {fold}", k - 1)),
             k if 1.0 / k as f64 + val >= 1.0 => {
-                Err(format!("a fold of {k} and val_size {val} leave nothing to train on"))
+                Err(format!("one fold of {k} and val_size {val} leave no series for training"))
             }
             _ => Ok(()),
         }
@@ -149,7 +151,7 @@ impl Stage for Split {
 }
 
 impl Config {
-    /// The fold and the part of each member, and how the parts were made.
+    /// The fold and the set of each member, and how the sets were made.
     fn assign_all(&self, members: &[Member], seed: u64) -> Result<(Vec<u32>, Assigned), SplitError> {
         if self.k_folds > 0 {
             let of = Cross { k_folds: self.k_folds, fold: self.fold, val: self.val_size };
@@ -169,7 +171,8 @@ fn members(task: &Task<'_>) -> Result<Vec<Member>, StageError> {
         .map(|row| row.series_uid)
         .collect();
     let rows = SeriesRow::read(task.input("series")?).map_err(StageError::failed)?;
-    // Over all that ingest found, so that a series that is rejected tomorrow does not move its patient.
+    // Over all series that ingest found, so that a series that is rejected later does not move its
+    // patient.
     let mut first_study: BTreeMap<String, String> = BTreeMap::new();
     for row in &rows {
         let study = first_study.entry(row.patient_key.clone()).or_insert_with(|| row.study_uid.clone());

@@ -1,4 +1,4 @@
-//! A part for every series: by its patient, and never a patient on two sides. Knows no file.
+//! Assigns every series to a set, by its patient; no patient is ever in two sets. Knows no file.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use crate::error::SplitError;
 use crate::folds::deal;
 use crate::patients::{Member, Patient, group};
 
-/// A part for each member, and how it was chosen: labels, balanced or stable.
+/// The set of each member, and how it was chosen: `labels`, `balanced` or `stable`.
 pub type Assigned = (Vec<Part>, &'static str);
 
-/// A part for each member, and how it was chosen.
+/// The set of each member, and how it was chosen.
 ///
 /// # Errors
-/// As [`SplitError`] says; a leak above all.
+/// See [`SplitError`], above all [`SplitError::Leak`].
 pub fn assign_all(
     members: &[Member],
     fractions: Fractions,
@@ -44,18 +44,19 @@ pub fn assign_all(
 /// One fold of a cross-validation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cross {
-    /// How many folds there are.
+    /// Number of folds.
     pub k_folds: u32,
-    /// Which of them is tested, from 0.
+    /// The fold that is tested, from 0.
     pub fold: u32,
-    /// Share of all series for validation, taken from the other folds.
+    /// The share of all series for validation, taken from the other folds.
     pub val: f64,
 }
 
-/// The fold of each member, which does not depend on the one that is tested, then its part and how that was chosen.
+/// The fold of each member, which does not depend on the fold that is tested; then the set of each
+/// member, and how that was chosen.
 ///
 /// # Errors
-/// As [`SplitError`] says: where labels have a split of their own, and where a class has too few patients.
+/// See [`SplitError`]: if the labels give a split, or a class has too few patients.
 pub fn cross(
     members: &[Member],
     of: Cross,
@@ -87,7 +88,7 @@ pub fn cross(
         |patients: &[Patient]| patients.iter().map(|patient| patient.members.len()).sum::<usize>() as f64;
     let share = match assign {
         Assign::Balanced => series(&patients) / series(&others).max(1.0),
-        // Without a look at the others, so that nobody changes sides when patients are added.
+        // Independent of the other patients, so that none changes sets when patients are added.
         Assign::Stable => f64::from(of.k_folds) / f64::from(of.k_folds - 1).max(1.0),
     };
     let fractions = Fractions { test: 0.0, val: (of.val * share).min(1.0) };
@@ -102,7 +103,7 @@ pub fn cross(
     Ok((of_members(&patients, &folds, (members.len(), 0)), (parts, assign.name())))
 }
 
-/// What its patient has, for each member.
+/// Gives each member the value of its patient.
 fn of_members<T: Copy>(patients: &[Patient], of_patients: &[T], (members, none): (usize, T)) -> Vec<T> {
     let mut of_members = vec![none; members];
     for (patient, &of) in patients.iter().zip(of_patients) {
@@ -111,7 +112,7 @@ fn of_members<T: Copy>(patients: &[Patient], of_patients: &[T], (members, none):
     of_members
 }
 
-/// Whatever made the assignment: a patient on two sides is an error.
+/// An error if a patient is in two sets, however the assignment was made.
 fn refuse_leak(members: &[Member], assignment: &[Part]) -> Result<(), SplitError> {
     let mut sides: BTreeMap<&str, (Part, &str)> = BTreeMap::new();
     for (member, &part) in members.iter().zip(assignment) {
@@ -129,7 +130,7 @@ fn refuse_leak(members: &[Member], assignment: &[Part]) -> Result<(), SplitError
     Ok(())
 }
 
-/// Does each class have a patient for each part that is wanted?
+/// An error if a class has fewer patients than there are sets with a share.
 fn enough(patients: &[Patient], fractions: Fractions) -> Result<(), SplitError> {
     let parts: Vec<&str> =
         Part::ALL.into_iter().filter(|&part| fractions.of(part) > 0.0).map(Part::as_str).collect();

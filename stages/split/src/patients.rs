@@ -1,4 +1,4 @@
-//! Series grouped by patient. Knows no parts.
+//! Series grouped by patient. Knows no sets.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,29 @@ use ctpipe_tables::Part;
 /// A series that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// (0020,000E).
+    /// (0020,000E) Series Instance UID.
     pub series_uid: String,
-    /// (0020,000D) of the series or, better, the smallest of its patient's.
+    /// (0020,000D) Study Instance UID of the series or, better, the smallest one of its patient.
     pub study_uid: String,
-    /// The same for all series of a patient.
+    /// The key of its patient, equal for all series of a patient.
     pub patient_key: String,
     /// 0 or 1.
     pub label: u32,
-    /// The labels' own split.
+    /// The set that the labels give it, if they have a column split.
     pub given: Option<Part>,
 }
 
-/// A patient: all goes to one side.
+/// A patient, all of whose series go to one set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patient {
     /// Indices of its members.
     pub members: Vec<usize>,
-    /// Series of label 0 and of label 1.
+    /// Number of series with label 0 and with label 1.
     pub labels: [u32; 2],
-    /// The smallest of its study UIDs: what it is hashed by.
+    /// The smallest of its study UIDs, which its hash is computed from.
     pub study_uid: String,
-    /// The smallest of its series UIDs: what patients are ordered by. The patient key is a keyed hash,
-    /// and no order may depend on its value.
+    /// The smallest of its series UIDs, by which patients are ordered. The patient key is a keyed
+    /// hash, and no order may depend on its value.
     pub series_uid: String,
 }
 

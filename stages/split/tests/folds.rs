@@ -1,4 +1,5 @@
-//! The folds of a cross-validation through the public functions: who is tested when, and how equal folds are.
+//! The folds of a cross-validation, through the public functions: who is tested when, and how equal
+//! the folds are.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ fn of(k_folds: u32, fold: u32) -> Cross {
     Cross { k_folds, fold, val: 0.2 }
 }
 
-/// Folds of all instances, which must be the same, and the parts of each.
+/// The folds, which must be the same in all instances, and the sets of each instance.
 fn all(members: &[Member], k: u32, assign: Assign, seed: u64) -> (Vec<u32>, Vec<Vec<Part>>) {
     let made: Vec<_> = (0..k).map(|fold| cross(members, of(k, fold), assign, seed).unwrap()).collect();
     assert!(made.iter().all(|(folds, _)| *folds == made[0].0));
@@ -42,12 +43,12 @@ fn folds_are_equal_and_the_test_part_is_one_of_them() {
     let (folds, parts) = all(&members, 5, Assign::Balanced, 42);
     for (fold, parts) in (0..).zip(&parts) {
         assert_eq!(count(&members, |i| folds[i] == fold), [10, 10]);
-        // A fifth of all is a quarter of what is left.
+        // A fifth of all is a quarter of the other folds.
         assert_eq!(count(&members, |i| parts[i] == Part::Val), [10, 10]);
         assert!((0..members.len()).all(|i| (parts[i] == Part::Test) == (folds[i] == fold)));
     }
     assert_ne!(folds, all(&members, 5, Assign::Balanced, 43).0);
-    // 7 and 7 in threes: by hand 3 + 2, 2 + 3, 2 + 2.
+    // 7 and 7 patients in three folds, by hand: 3 + 2, 2 + 3, 2 + 2.
     let members = single(14);
     let (folds, _) = all(&members, 3, Assign::Balanced, 42);
     let mut sizes: Vec<[usize; 2]> = (0..3).map(|fold| count(&members, |i| folds[i] == fold)).collect();
@@ -107,7 +108,7 @@ fn labels_with_a_split_and_too_few_patients_are_errors_that_say_what_to_do() {
         "{error}"
     );
     assert!(cross(&members, of(4, 0), Assign::Balanced, 42).is_ok());
-    // Two folds of one patient each: there is none left for val.
+    // Two folds with one patient of each class: none is left for validation.
     assert!(matches!(
         cross(&single(4), of(2, 0), Assign::Balanced, 42),
         Err(SplitError::TooFewOutside { fold: 0, patients: 1, .. })

@@ -1,4 +1,4 @@
-//! The split through its public functions: shares, strata, patients, stability.
+//! The split, through the public functions: shares, strata, patients, stability.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ fn too_few_of_a_class_is_an_error_that_says_what_to_do() {
 fn a_stable_split_keeps_every_patient_when_a_thousand_are_added() {
     let before = single(200);
     let (sides, method) = assign_all(&before, FRACTIONS, Assign::Stable, 42).unwrap();
-    // The thousand come before, between and after those that were there.
+    // The thousand come before, between and after the first 200.
     let mut after = before.clone();
     after.extend(
         (0..1000).map(|i| Member { series_uid: format!("1.{:05}.x{i}", i % 200), ..member(5000 + i, 0, 1) }),

@@ -1,20 +1,21 @@
-//! How a sample is changed in an epoch: draws by the configuration's probabilities and ranges. Touches no voxel.
+//! Augmentation: draws how each sample is changed in an epoch, by the configuration's probabilities
+//! and ranges. Touches no voxel.
 
 use ctpipe_network::{Change, Noise, Purpose, Stream, mean, sin_cos};
 
 use crate::config::Config;
 
-/// Places of an epoch that have a stream of their own.
+/// Number of positions in an epoch, each of which has its own random stream.
 const PLACES: u64 = 1 << 32;
 
-/// Draws the changes of a training's samples.
+/// Draws the changes of the samples of a training.
 #[derive(Debug, Clone)]
 pub(crate) struct Augmentation {
     config: Config,
     seed: u64,
 }
 
-/// Does any of it ever happen?
+/// Whether any change can ever happen.
 pub(crate) fn is_on(config: &Config) -> bool {
     let probabilities = [
         config.rotate_probability,
@@ -30,23 +31,24 @@ pub(crate) fn is_on(config: &Config) -> bool {
 }
 
 impl Augmentation {
-    /// `None` where nothing is ever changed.
+    /// `None` if nothing is ever changed.
     pub(crate) fn new(config: &Config, seed: u64) -> Option<Augmentation> {
         is_on(config).then(|| Augmentation { config: config.clone(), seed })
     }
 
-    /// Are means of volumes asked for?
+    /// Whether the means of volumes are needed.
     pub(crate) fn needs_means(&self) -> bool {
         self.config.contrast_probability > 0.0
     }
 
-    /// The change of the sample at a place of an epoch's order, of a volume of `edge³` voxels and this mean.
-    /// Depends on seed, epoch and place alone.
+    /// The change of the sample at a position in the order of an epoch, for a volume of `edge³`
+    /// voxels with this mean. The draws depend only on seed, epoch and position.
     pub(crate) fn draw(&self, epoch: u32, place: usize, edge: usize, mean: f32) -> Change {
         let number = u64::from(epoch) * PLACES + place as u64;
         let mut draw = Draw(Stream::at(self.seed, Purpose::Augmentation, number));
         let config = &self.config;
-        // Everything is drawn, whether it happens or not, so that one probability does not shift the others' draws.
+        // Everything is drawn, whether it happens or not, so that one probability does not shift
+        // the draws of the others.
         let turn = draw.within(config.rotate_probability, config.rotate_degrees);
         let tilt = draw.within(config.rotate_any_probability, config.rotate_any_degrees);
         let axis = draw.direction();
@@ -69,7 +71,7 @@ impl Augmentation {
     }
 }
 
-/// The mean that [`Augmentation::draw`] wants, of volumes at hand.
+/// The means that [`Augmentation::draw`] needs, of volumes in memory.
 pub(crate) fn means(augmentation: &Augmentation, volumes: &[&[u16]]) -> Vec<f32> {
     let of = |volume: &&[u16]| if augmentation.needs_means() { mean(volume) } else { 0.0 };
     volumes.iter().map(of).collect()
@@ -82,13 +84,14 @@ impl Draw {
         f64::from(self.0.unit()) < probability
     }
 
-    /// Even between plus and minus `range` where it happens, 0 where not.
+    /// Uniform between minus and plus `range` if it happens, otherwise 0.
     fn within(&mut self, probability: f64, range: f64) -> f64 {
         let (happens, value) = (self.happens(probability), self.0.symmetric() * range);
         if happens { value } else { 0.0 }
     }
 
-    /// A point on the unit sphere, every direction alike (Archimedes: the height is even, and so is the angle).
+    /// A uniformly distributed point on the unit sphere (by Archimedes' theorem its height is
+    /// uniform, and so is its angle).
     fn direction(&mut self) -> [f64; 3] {
         let (z, angle) = (self.0.symmetric(), self.0.symmetric() * std::f64::consts::PI);
         let (sin, cos) = sin_cos(angle);
@@ -97,7 +100,8 @@ impl Draw {
     }
 }
 
-/// Where the voxels of the result lie in the volume: rows over `[x, y, z, 1]`. `None` where they stay.
+/// Where the voxels of the result lie in the volume, as the rows of a matrix applied to
+/// `[x, y, z, 1]`. `None` if they stay in place.
 fn sampled_at(
     edge: usize,
     turn: f64,
@@ -109,8 +113,8 @@ fn sampled_at(
     if turn == 0.0 && tilt == 0.0 && !flip && scale == 1.0 && shift == [0.0; 3] {
         return None;
     }
-    // From result to volume, so each is undone in the opposite order: shift, scale, turns, flip. A turn is undone by
-    // its transpose.
+    // The map goes from result to volume, so each change is undone in the opposite order: shift,
+    // scale, rotations, flip. A rotation is undone by its transpose.
     let turned = transposed(product(rotation([0.0, 0.0, 1.0], turn), rotation(axis, tilt)));
     let mirror = if flip { -1.0 } else { 1.0 };
     let centre = (edge as f64 - 1.0) / 2.0;
@@ -122,13 +126,14 @@ fn sampled_at(
     }))
 }
 
-/// Without the last digits of a whole number, so that what stays in its plane is seen to.
+/// Rounds a value that is a whole number but for its last digits, so that voxels that stay in their
+/// plane are recognised as such.
 fn exact(value: f64) -> f32 {
     let whole = value.round();
     if (value - whole).abs() < 1e-12 { whole as f32 } else { value as f32 }
 }
 
-/// By `degrees` about a unit vector (Rodrigues).
+/// A rotation by `degrees` about a unit vector (Rodrigues' formula).
 fn rotation([x, y, z]: [f64; 3], degrees: f64) -> [[f64; 3]; 3] {
     let (s, c) = sin_cos(degrees.to_radians());
     let k = 1.0 - c;
@@ -156,7 +161,7 @@ mod tests {
 
     const EDGE: usize = 16;
 
-    /// Nothing ever happens.
+    /// A configuration in which nothing ever happens.
     fn still() -> Config {
         Config {
             rotate_probability: 0.0,
@@ -172,7 +177,7 @@ mod tests {
         (0..count).map(|place| augmentation.draw(3, place, EDGE, 0.25)).collect()
     }
 
-    /// A grey volume with a bright voxel off the centre; half of it grey.
+    /// A grey volume with one bright voxel off the centre.
     fn volume() -> Vec<u16> {
         let mut volume = vec![20_000; EDGE.pow(3)];
         volume[at(11, 8, 8)] = 60_000;
@@ -193,8 +198,8 @@ mod tests {
         render(EDGE, &volume(), change).unwrap()
     }
 
-    /// Voxels of a cube of 16 turned by 90 degrees, anticlockwise where x goes right and y up: (x, y) comes from
-    /// (y, 15 - x), by hand.
+    /// The voxels of a cube with edge 16, rotated by 90 degrees, anticlockwise if x points right
+    /// and y up: (x, y) comes from (y, 15 - x), by hand.
     #[test]
     fn a_quarter_turn_about_the_bodys_axis_moves_each_voxel_to_its_place() {
         let rows = sampled_at(EDGE, 90.0, ([0.0, 0.0, 1.0], 0.0), false, 1.0, [0.0; 3]);
@@ -203,7 +208,7 @@ mod tests {
         for (x, y, z) in [(0, 0, 0), (3, 9, 2), (15, 0, 15), (7, 8, 4)] {
             assert_eq!(turned[at(x, y, z)], f32::from(volume[at(y, 15 - x, z)]) / 65_535.0);
         }
-        // The same turn as one about an axis of any direction.
+        // The same rotation, as one about an axis of any direction.
         assert_eq!(rows, sampled_at(EDGE, 0.0, ([0.0, 0.0, 1.0], 90.0), false, 1.0, [0.0; 3]));
     }
 
@@ -215,18 +220,18 @@ mod tests {
             .filter_map(|change| change.sampled_at)
             .map(|rows| f64::from(rows[1][0]).asin().to_degrees())
             .collect();
-        // 4000 draws at 0.3: four standard deviations are 116; evenly spread over ±10.
+        // 4000 draws at 0.3: four standard deviations are 116. The angles are uniform over ±10.
         assert!((1084..=1316).contains(&angles.len()), "{}", angles.len());
         assert!(angles.iter().all(|angle| angle.abs() <= 10.0 + 1e-4));
         let mean = angles.iter().sum::<f64>() / angles.len() as f64;
         let spread = angles.iter().map(|a| a * a).sum::<f64>() / angles.len() as f64;
         assert!(mean.abs() < 0.7 && (spread - 100.0 / 3.0).abs() < 4.0, "{mean} {spread}");
-        // About the body's axis z stays z.
+        // A rotation about the body's axis leaves z as it is.
         let flat = |change: &Change| change.sampled_at.is_none_or(|rows| rows[2] == [0.0, 0.0, 1.0, 0.0]);
         assert!(changes(&config, 1, 100).iter().all(flat));
         let any = Config { rotate_any_probability: 1.0, rotate_any_degrees: 20.0, ..still() };
         assert!(!changes(&any, 1, 20).iter().any(flat));
-        // A rotation: rows of length one, at right angles to each other; by 20 degrees at most.
+        // A rotation by at most 20 degrees: rows of length one, at right angles to each other.
         for rows in changes(&any, 1, 200).iter().filter_map(|change| change.sampled_at) {
             let dot = |a: usize, b: usize| (0..3).map(|k| rows[a][k] * rows[b][k]).sum::<f32>();
             assert!((dot(0, 0) - 1.0).abs() < 1e-5 && dot(0, 1).abs() < 1e-5 && dot(1, 2).abs() < 1e-5);
@@ -234,7 +239,8 @@ mod tests {
             assert!((trace - 1.0) / 2.0 >= 20_f32.to_radians().cos() - 1e-5);
         }
         let turned = seen(&changes(&Config { rotate_probability: 1.0, ..still() }, 1, 1)[0]);
-        // Turned about the centre: the bright voxel stays in its slice, and the corners are air now.
+        // Rotated about the centre: the bright voxel stays in its slice, and the corners become
+        // air.
         assert_eq!(brightest(&turned).0 / (EDGE * EDGE), 8);
         assert!(turned[at(0, 0, 8)] < 20_000.0 / 65_535.0 && turned[at(8, 8, 3)] > 0.3);
     }
@@ -258,10 +264,11 @@ mod tests {
             assert!((0.5..=1.5).contains(&factor) && rows[1][1] == rows[0][0] && rows[0][1] == 0.0);
             // The centre, 7.5, stays.
             assert!((rows[0][0] * 7.5 + rows[0][3] - 7.5).abs() < 1e-5);
-            // The corner is taken from 7.5 - 7.5 / factor, which is air where it lies a whole voxel outside.
+            // The corner is sampled at 7.5 - 7.5 / factor, which is air if that is a whole voxel
+            // outside.
             assert_eq!(seen(&change)[0] > 0.0, 7.5 / factor - 7.5 < 1.0, "{factor}");
         }
-        // Moved by 3 voxels to the left of the patient, what was at 11 is at 14.
+        // Shifted by 3 voxels to the patient's left: what was at 11 is at 14.
         let rows = sampled_at(EDGE, 0.0, ([0.0, 0.0, 1.0], 0.0), false, 1.0, [3.0, 0.0, -2.0]);
         let moved = seen(&Change { sampled_at: rows, ..Change::NONE });
         assert_eq!(brightest(&moved).0, at(14, 8, 6));
@@ -284,7 +291,7 @@ mod tests {
 
         let config = Config { contrast_probability: 1.0, contrast_range: 0.3, ..still() };
         for change in changes(&config, 1, 50) {
-            // The mean that was given, 0.25, stays; what is above it moves by the factor.
+            // The given mean, 0.25, stays; differences from it are multiplied by the factor.
             assert!((0.25 * change.gain + change.offset - 0.25).abs() < 1e-6);
             let expected = 0.25 + (grey - 0.25) * change.gain;
             assert!((seen(&change)[0] - expected).abs() < 1e-6);
@@ -301,7 +308,7 @@ mod tests {
         let values = seen(&drawn[0]);
         let grey = 20_000.0 / 65_535.0;
         let spread = values.iter().map(|v| (v - grey).powi(2)).sum::<f32>() / values.len() as f32;
-        // A standard error of the deviation of 4096 values is about one percent.
+        // The standard error of the deviation of 4096 values is about one percent.
         assert!((spread.sqrt() / deviations[0] - 1.0).abs() < 0.1, "{spread}");
         assert_ne!(values, seen(&Change { noise: drawn[1].noise, ..drawn[0] }));
     }
@@ -314,7 +321,7 @@ mod tests {
         let augmentation = Augmentation::new(&config, 5).unwrap();
         let of = |epoch: u32| (0..30).map(|p| augmentation.draw(epoch, p, EDGE, 0.25)).collect::<Vec<_>>();
         assert!(of(1) != of(2) && of(3) == changes(&config, 5, 30));
-        // Without noise all else is as it was.
+        // Without noise, everything else stays the same.
         let quiet: Vec<Change> =
             changes(&config, 5, 30).into_iter().map(|c| Change { noise: None, ..c }).collect();
         assert_eq!(changes(&Config { noise_probability: 0.0, ..config }, 5, 30), quiet);

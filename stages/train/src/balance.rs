@@ -1,5 +1,5 @@
-//! How much the two classes weigh in the loss, and whether three remedies against imbalance together
-//! are too much. Trains nothing.
+//! The weights of the two classes in the loss, and whether the three remedies against imbalance
+//! together over-correct. Trains nothing.
 
 use ctpipe_network::LossKind;
 
@@ -16,11 +16,11 @@ pub(crate) fn class_weights(counts: [usize; 2], enabled: bool) -> [f32; 2] {
     counts.map(|count| if count == 0 { 1.0 } else { n as f32 / (2 * count) as f32 })
 }
 
-/// Beyond this factor, more or less, the remedies are said to over-correct.
+/// Beyond this factor, in either direction, the remedies count as over-correcting.
 const TOLERATED: f64 = 1.5;
 
-/// What to tell the user when class weights, focal alpha and sampler together weigh the rarer class
-/// by much more than its rarity asks for.
+/// A note for the user if class weights, focal alpha and sampler together weigh a class by much
+/// more or much less than the class ratio calls for.
 pub(crate) fn over_correction(counts: [usize; 2], config: &Config) -> Option<Note> {
     let [normal, pathology] = counts.map(|count| count as f64);
     if normal == 0.0 || pathology == 0.0 {
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn over_correction_is_told_and_a_single_fitting_remedy_is_not() {
         let config = Config::default();
-        // 3 x 3 x 3 where 3 would do.
+        // 3 x 3 x 3, although 3 would be enough.
         let text = over_correction([30, 10], &config).unwrap_or_default().text;
         assert!(text.contains("weighs 27.00 times") && text.contains("ask for 3.00"), "{text}");
         let one = Config { class_weights: false, focal_loss_alpha: 0.5, ..config };

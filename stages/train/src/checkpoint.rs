@@ -1,8 +1,9 @@
-//! Checkpoints on disk: written beside the training by a thread of their own, each whole or not there, the last two
-//! kept. Knows nothing of learning.
+//! Checkpoints on disk: a thread of their own writes them while the training continues. Each is
+//! either complete or absent, and the last two are kept. Knows nothing about the training.
 //!
-//! A checkpoint is `NUMBER.safetensors` with every tensor and `NUMBER.json`, which is written last: a line with the
-//! BLAKE3 of what follows it, then the course of the training and the BLAKE3 of the tensors' file.
+//! A checkpoint is `NUMBER.safetensors` with every tensor, and `NUMBER.json`, which is written
+//! last: first a line with the BLAKE3 of what follows, then the progress of the training and the
+//! BLAKE3 of the file of tensors.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,54 +19,56 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Checkpoints that are kept.
+/// Number of checkpoints that are kept.
 const KEPT: usize = 2;
-/// What the tensors of the best epoch's weights are called.
+/// Prefix of the names of the best epoch's weights.
 const BEST: &str = "best.";
-/// What tempfile calls what is not whole yet.
+/// Prefix that tempfile gives to files that are not complete yet.
 const DRAFT: &str = ".tmp";
 
-/// All that a training goes on from.
+/// Everything that a training continues from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Checkpoint<C> {
-    /// Later ones have higher numbers.
+    /// Later checkpoints have higher numbers.
     pub(crate) number: u64,
-    /// Where it is.
+    /// The progress of the training.
     pub(crate) course: C,
-    /// What the network has become.
+    /// The state of the network and its optimiser.
     pub(crate) state: State,
-    /// The weights of the best epoch so far, where there is one.
+    /// The weights of the best epoch so far, if there is one.
     pub(crate) best: Option<Arc<Weights>>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Record<C> {
-    /// Of the training that it belongs to.
+    /// The fingerprint of the training that it belongs to.
     fingerprint: String,
-    /// BLAKE3 of the tensors' file.
+    /// BLAKE3 of the file of tensors.
     tensors: String,
     counts: Counts,
-    /// Batches behind the running statistics of the best epoch.
+    /// Number of batches behind the running statistics of the best epoch.
     best_tracked: Option<i64>,
     course: C,
 }
 
-/// Checkpoints of one training in a folder.
+/// The checkpoints of one training in a folder.
 pub(crate) struct Checkpoints {
     folder: PathBuf,
-    /// Of the training: those of another are not used.
+    /// The fingerprint of the training; checkpoints of another training are not used.
     fingerprint: String,
     writing: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl Checkpoints {
-    /// Checkpoints in `folder`, of the training with this fingerprint. What a killed one left half-written is removed.
+    /// The checkpoints in `folder` of the training with this fingerprint. Removes what a killed
+    /// training left half-written.
     pub(crate) fn new(folder: &Path, fingerprint: String) -> Checkpoints {
         sweep(folder);
         Checkpoints { folder: folder.to_path_buf(), fingerprint, writing: None }
     }
 
-    /// The newest checkpoint that is whole and of this training; `damaged` is told of each newer one that is not.
+    /// The newest checkpoint that is complete and of this training; `damaged` is called for each
+    /// newer one that is not.
     pub(crate) fn latest<C: DeserializeOwned>(
         &self,
         like: &Weights,
@@ -83,20 +86,20 @@ impl Checkpoints {
         None
     }
 
-    /// The tensors of the newest one on disk.
+    /// Path of the tensors of the newest checkpoint on disk.
     pub(crate) fn newest(&self) -> Option<PathBuf> {
         numbers(&self.folder).pop().map(|number| tensors_path(&self.folder, number))
     }
 
-    /// Is the last one still being written?
+    /// Whether the last checkpoint is still being written.
     pub(crate) fn busy(&self) -> bool {
         self.writing.as_ref().is_some_and(|writing| !writing.is_finished())
     }
 
-    /// Writes a checkpoint beside the training, after the one that is being written.
+    /// Begins to write a checkpoint in the background, once the previous one is written.
     ///
     /// # Errors
-    /// Why the one before could not be written.
+    /// If the previous checkpoint could not be written.
     pub(crate) fn begin<C: Serialize + Send + 'static>(
         &mut self,
         checkpoint: Checkpoint<C>,
@@ -107,15 +110,15 @@ impl Checkpoints {
         before
     }
 
-    /// Until the last one is on disk.
+    /// Waits until the last checkpoint is on disk.
     ///
     /// # Errors
-    /// Why it is not.
+    /// If it could not be written.
     pub(crate) fn wait(&mut self) -> Result<(), String> {
         match self.writing.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(done)) => done,
-            Some(Err(_)) => Err("the thread that writes checkpoints ended in a panic".to_owned()),
+            Some(Err(_)) => Err("the thread that writes checkpoints panicked".to_owned()),
         }
     }
 }
@@ -128,7 +131,7 @@ fn tensors_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:010}.safetensors"))
 }
 
-/// Removes drafts, and tensors without a record.
+/// Removes drafts and tensors without a record.
 fn sweep(folder: &Path) {
     let known = numbers(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -136,13 +139,13 @@ fn sweep(folder: &Path) {
         let name = name.to_string_lossy();
         let orphan = name.strip_suffix(".safetensors").and_then(|number| number.parse().ok());
         if name.starts_with(DRAFT) || orphan.is_some_and(|number: u64| !known.contains(&number)) {
-            // What cannot be removed is in the way of nothing.
+            // A file that cannot be removed does no harm.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Numbers of the checkpoints in a folder, from the oldest.
+/// The numbers of the checkpoints in a folder, oldest first.
 fn numbers(folder: &Path) -> Vec<u64> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let number = |name: std::ffi::OsString| name.to_str()?.strip_suffix(".json")?.parse().ok();
@@ -151,7 +154,7 @@ fn numbers(folder: &Path) -> Vec<u64> {
     numbers
 }
 
-/// Values as safetensors takes them, turned into bytes one tensor at a time.
+/// Values in the form that safetensors takes, converted to bytes one tensor at a time.
 struct Values<'a>(&'a [f32], Vec<usize>);
 
 impl View for Values<'_> {
@@ -180,12 +183,12 @@ fn write<C: Serialize>(folder: &Path, fingerprint: &str, checkpoint: Checkpoint<
     }
     let finite = tensors.iter().all(|(.., values)| values.iter().all(|value| value.is_finite()));
     if !finite {
-        return Err(fail(&"some weights are no numbers any more; the one before is kept"));
+        return Err(fail(&"some weights are no longer finite; the previous checkpoint is kept"));
     }
     let path = tensors_path(folder, number);
     let views = tensors.into_iter().map(|(name, shape, values)| (name, Values(values, shape)));
     let committed = || -> io::Result<()> {
-        // Written to a draft and renamed.
+        // This writes to a draft and renames it.
         safetensors::serialize_to_file(views, None::<HashMap<String, String>>, &path)
             .map_err(io::Error::other)?;
         File::open(&path)?.sync_all()?;
@@ -205,7 +208,7 @@ fn write<C: Serialize>(folder: &Path, fingerprint: &str, checkpoint: Checkpoint<
         File::open(folder)?.sync_all()
     };
     committed().map_err(|e| fail(&e))?;
-    // What cannot be removed is in the way of nothing.
+    // A file that cannot be removed does no harm.
     let all = numbers(folder);
     for &number in &all[..all.len().saturating_sub(KEPT)] {
         let _ = fs::remove_file(record_path(folder, number));
@@ -227,19 +230,19 @@ fn read<C: DeserializeOwned>(
     like: &Weights,
 ) -> Result<Checkpoint<C>, String> {
     let text = fs::read_to_string(record_path(folder, number)).map_err(|e| e.to_string())?;
-    let (mark, record) = text.trim_end().split_once('\n').ok_or("it is cut short")?;
+    let (mark, record) = text.trim_end().split_once('\n').ok_or("it is truncated")?;
     if blake3::hash(record.as_bytes()).to_hex().as_str() != mark {
-        return Err("it is damaged: its checksum is another".to_owned());
+        return Err("it is damaged: its checksum does not match".to_owned());
     }
-    let record: Record<C> =
-        serde_json::from_str(record).map_err(|e| format!("it is of another ctpipe: {e}"))?;
+    let record: Record<C> = serde_json::from_str(record)
+        .map_err(|e| format!("it was written by another version of ctpipe: {e}"))?;
     if record.fingerprint != fingerprint {
-        return Err("it is of another training".to_owned());
+        return Err("it is a checkpoint of another training".to_owned());
     }
     let path = tensors_path(folder, number);
     let bytes = fs::read(&path).map_err(|e| format!("cannot read its tensors: {e}"))?;
     if blake3::hash(&bytes).to_hex().as_str() != record.tensors {
-        return Err(format!("{} is damaged: its checksum is another", path.display()));
+        return Err(format!("{} is damaged: its checksum does not match", path.display()));
     }
     let file = SafeTensors::deserialize(&bytes).map_err(|e| e.to_string())?;
     let tensor = |name: &str| {
@@ -250,7 +253,7 @@ fn read<C: DeserializeOwned>(
     let best_of = |tracked| like.with_named(tracked, |name| tensor(&format!("{BEST}{name}"))).map(Arc::new);
     let best = record.best_tracked.and_then(best_of);
     if best.is_none() && record.best_tracked.is_some() {
-        return Err("the best weights are not in it".to_owned());
+        return Err("it lacks the best weights".to_owned());
     }
     Ok(Checkpoint { number, course: record.course, state, best })
 }
@@ -333,7 +336,7 @@ mod tests {
         }
     }
 
-    /// Every byte of the record and every thousandth of the tensors, one bit of each.
+    /// One bit of every byte of the record, and of every 1009th byte of the tensors.
     #[test]
     fn any_damage_is_found_and_the_checkpoint_before_is_used() {
         let folder = tempfile::tempdir().unwrap();
@@ -344,7 +347,7 @@ mod tests {
         kept.wait().unwrap();
         for (path, every) in [(record_path(folder.path(), 2), 1), (tensors_path(folder.path(), 2), 1009)] {
             let whole = fs::read(&path).unwrap();
-            // The last byte of the record is the end of its line.
+            // The last byte of the record is only the end of its line.
             for index in (0..whole.len() - 1).step_by(every) {
                 let mut bytes = whole.clone();
                 bytes[index] ^= 1 << (index % 8);

@@ -1,6 +1,8 @@
-//! What a training reads: samples by part, volumes on demand. Knows no file format.
+//! What a training reads: the samples of each set, and volumes on demand. Knows no file format.
 
 use std::error::Error;
+
+use crate::error::TrainError;
 
 use ctpipe_network::{Purpose, Stream};
 use ctpipe_tables::shards::Volumes;
@@ -8,40 +10,44 @@ use ctpipe_tables::shards::Volumes;
 /// One volume and its label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// Its number in the source.
+    /// The number of the volume in the source.
     pub volume: usize,
-    /// 0 or 1.
+    /// The label: 0 or 1.
     pub label: u8,
 }
 
-/// Cubes of voxels by number, all of one size.
+/// A source of numbered cubes of voxels, all of one size.
 pub trait VolumeSource {
-    /// Edge of a volume in voxels.
+    /// The edge of a volume in voxels.
     ///
     /// # Errors
-    /// When none can be looked at.
+    /// If no volume can be read.
     fn edge(&self) -> Result<usize, Box<dyn Error + Send + Sync>>;
 
-    /// Reads some of them, in the order asked for.
+    /// Reads the volumes with these numbers, in this order.
     ///
     /// # Errors
-    /// When one cannot be read.
+    /// If one of them cannot be read.
     fn read(&self, volumes: &[usize]) -> Result<Vec<Vec<u16>>, Box<dyn Error + Send + Sync>>;
 
-    /// What people know a volume by.
+    /// The name of a volume in messages.
     fn name(&self, volume: usize) -> String {
         format!("volume {volume}")
     }
 }
 
-/// Volumes that are in memory anyway.
+/// Volumes that are already in memory.
 pub struct InMemory(pub Vec<Vec<u16>>);
 
 impl VolumeSource for InMemory {
     fn edge(&self) -> Result<usize, Box<dyn Error + Send + Sync>> {
         let voxels = self.0.first().ok_or("there are no volumes")?.len();
         let edge = (1..=voxels).find(|edge| edge.pow(3) >= voxels).unwrap_or_default();
-        if edge.pow(3) == voxels { Ok(edge) } else { Err(format!("{voxels} voxels are no cube").into()) }
+        if edge.pow(3) == voxels {
+            Ok(edge)
+        } else {
+            Err(format!("{voxels} voxels do not form a cube").into())
+        }
     }
 
     fn read(&self, volumes: &[usize]) -> Result<Vec<Vec<u16>>, Box<dyn Error + Send + Sync>> {
@@ -50,7 +56,8 @@ impl VolumeSource for InMemory {
     }
 }
 
-/// Volumes of an artifact of preprocess, read batch by batch: memory does not grow with the set.
+/// The volumes of an artifact of preprocess, read batch by batch, so that memory does not grow with
+/// the data set.
 pub(crate) struct FromShards {
     pub(crate) volumes: Volumes,
     pub(crate) series_uids: Vec<String>,
@@ -71,26 +78,26 @@ impl VolumeSource for FromShards {
     }
 }
 
-/// What to learn from, what to choose the epoch by. The test part is not here.
+/// The training and validation sets. The test set is not part of it.
 pub struct Dataset<'a> {
-    /// To learn from.
+    /// The training set.
     pub train: Vec<Sample>,
-    /// To choose the epoch by; may be empty.
+    /// The validation set, on which the epoch is chosen; may be empty.
     pub val: Vec<Sample>,
-    /// Where the volumes are.
+    /// The source of the volumes.
     pub volumes: &'a dyn VolumeSource,
 }
 
-/// Samples of each class.
+/// The number of samples of each class.
 pub(crate) fn class_counts(samples: &[Sample]) -> [usize; 2] {
     let pathology = samples.iter().filter(|sample| sample.label == 1).count();
     [samples.len() - pathology, pathology]
 }
 
-/// The samples of an epoch in their order, which depends on seed and epoch alone.
+/// The samples of an epoch in order, which depends only on seed and epoch.
 ///
-/// Weighted: as many draws as there are samples, with replacement; a class is drawn by the toss of a
-/// coin, then one of its samples. Otherwise: each sample once, shuffled.
+/// If weighted, as many samples are drawn as there are, with replacement: first a class by the toss
+/// of a coin, then one of its samples. Otherwise each sample comes once, shuffled.
 pub(crate) fn epoch_order(samples: &[Sample], weighted: bool, seed: u64, epoch: u32) -> Vec<Sample> {
     let stream = &mut Stream::at(seed, Purpose::Sampler, u64::from(epoch));
     let mut order = samples.to_vec();
@@ -106,6 +113,12 @@ pub(crate) fn epoch_order(samples: &[Sample], weighted: bool, seed: u64, epoch: 
         }
     }
     order
+}
+
+/// The volumes of some samples.
+pub(crate) fn read(data: &Dataset<'_>, samples: &[Sample]) -> Result<Vec<Vec<u16>>, TrainError> {
+    let numbers: Vec<usize> = samples.iter().map(|sample| sample.volume).collect();
+    data.volumes.read(&numbers).map_err(TrainError::Volumes)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The training itself: epochs of steps, validation, schedule, the best weights, and going on after an interruption.
-//! Knows no files but through its checkpoints.
+//! The training itself: epochs of steps, validation, schedule, the best weights, and resuming after
+//! an interruption. Touches files only through its checkpoints.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,23 +11,24 @@ use ctpipe_tables::{EpochRow, Note};
 use crate::augment::{Augmentation, means};
 use crate::balance::class_weights;
 use crate::checkpoint::{Checkpoint, Checkpoints};
+use crate::checks::{check, notes};
 use crate::config::{Config, OnDivergence};
-use crate::course::Course;
-use crate::data::{Dataset, Sample, class_counts, epoch_order};
+use crate::data::{Dataset, Sample, class_counts, epoch_order, read};
+use crate::device_volumes::Shelf;
 use crate::error::{NotFinite, TrainError};
 use crate::fingerprint::fingerprint;
-use crate::look::{check, notes};
 use crate::memory;
+use crate::observer::{Epoch, Flow, Plan, Step, Watcher};
+use crate::progress::Course;
 use crate::schedule::{Rates, as_loss};
-use crate::setting::{Setting, Trained};
-use crate::shelf::Shelf;
-use crate::watcher::{Epoch, Flow, Plan, Step, Watcher};
+use crate::session::{Setting, Trained};
 
-/// Trains. Same configuration, data, seed and device: same weights on the CPU, bit by bit, on any number of threads and
-/// however often it was interrupted and went on from its checkpoints.
+/// Trains a network. On the CPU, the same configuration, data and seed give the same weights, bit
+/// for bit, on any number of threads and however often the training was interrupted and resumed
+/// from its checkpoints.
 ///
 /// # Errors
-/// As [`TrainError`] says.
+/// See [`TrainError`].
 pub fn train(
     config: &Config,
     data: &Dataset<'_>,
@@ -43,7 +44,7 @@ pub fn train(
                 break;
             }
             Err(error) => {
-                // What is being written is wanted all the more.
+                // The checkpoint that is being written is needed more than ever.
                 run.settle_checkpoint();
                 return Err(error);
             }
@@ -62,12 +63,12 @@ struct Run<'a> {
     augmentation: Option<Augmentation>,
     trainer: Trainer,
     device: Device,
-    /// Does a step's loss cost nothing to look at?
+    /// Whether a step's loss can be read at no cost, which is so on a CPU.
     eager: bool,
     shelf: Shelf,
     course: Course,
     best: Option<Arc<Weights>>,
-    /// What there is where no epoch was finished.
+    /// The initial weights, which are the result if no epoch was finished.
     start: Option<Weights>,
     checkpoints: Option<Checkpoints>,
     last_checkpoint: Instant,
@@ -120,7 +121,7 @@ impl<'a> Run<'a> {
             course = found.course;
             best = found.best;
             watcher.info(&format!(
-                "goes on from a checkpoint: epoch {}, after step {} of {steps}",
+                "continues from a checkpoint: epoch {}, after step {} of {steps}",
                 course.epoch, course.step
             ));
         }
@@ -152,7 +153,7 @@ impl<'a> Run<'a> {
         self.course.epoch > self.config.epochs || self.course.early.is_over()
     }
 
-    /// One epoch, or what is left of it.
+    /// Trains one epoch, or the rest of it.
     fn epoch(&mut self) -> Result<(), TrainError> {
         let epoch = self.course.epoch;
         let order = epoch_order(&self.data.train, self.config.use_weighted_sampler, self.seed, epoch);
@@ -184,7 +185,7 @@ impl<'a> Run<'a> {
         if self.finish_epoch(order.len())? { Ok(()) } else { Err(self.stopped(&order)) }
     }
 
-    /// Writes down where the training is, so that it goes on from there.
+    /// Writes a checkpoint, so that the training can be resumed, and returns the error.
     fn stopped(&mut self, order: &[Sample]) -> TrainError {
         if let Err(error) = self.settle(order) {
             return error;
@@ -193,24 +194,24 @@ impl<'a> Run<'a> {
         TrainError::Stopped
     }
 
-    /// Number of the steps that are done.
+    /// Number of steps that are done.
     fn number(&self) -> u64 {
         self.course.number(self.steps())
     }
 
-    /// Steps of an epoch.
+    /// Number of steps in an epoch.
     fn steps(&self) -> usize {
         self.data.train.len().div_ceil(self.config.step_size())
     }
 
-    /// Learning rate of a step of this epoch, from 0.
+    /// The learning rate of a step of this epoch, counted from 0.
     fn lr(&self, step: usize) -> f64 {
         self.rates
             .at(u64::from(self.course.epoch - 1) * self.steps() as u64 + step as u64, &self.course.plateau)
     }
 
-    /// One step of the optimiser, in as many batches as it takes; `false` where the user wants to stop before its end,
-    /// and then it has not begun.
+    /// One step of the optimiser, in as many batches as it takes; `false` if the user wants to stop
+    /// before its end, in which case it has no effect.
     fn step(&mut self, index: usize, samples: &[Sample]) -> Result<bool, TrainError> {
         let lr = self.lr(index);
         if index == 0 {
@@ -234,7 +235,7 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// Forward and backward on the samples from `place` on.
+    /// The forward and backward pass on the samples at `place` and after.
     fn batch(
         &mut self,
         place: usize,
@@ -262,7 +263,7 @@ impl<'a> Run<'a> {
         memory::guarded(self.config, self.device, || Ok(self.trainer.add(&batch, &self.loss, all)?))
     }
 
-    /// Takes in the losses of the steps whose losses are not known yet.
+    /// Takes in the losses that are not known yet.
     fn settle(&mut self, order: &[Sample]) -> Result<(), TrainError> {
         let losses = memory::guarded(self.config, self.device, || Ok(self.trainer.losses()))?;
         let size = self.config.step_size();
@@ -306,7 +307,7 @@ impl<'a> Run<'a> {
         }))
     }
 
-    /// Ends the training before its time.
+    /// Ends the training early, with the best epoch until then.
     fn keep_what_there_was(&mut self, lost: &NotFinite) {
         let (epoch, part) = (lost.epoch, lost.part);
         let kept = match self.course.best_epoch {
@@ -323,8 +324,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Validation, schedule, the best weights; then the next epoch is in hand. `false` where the user wants to stop
-    /// before that.
+    /// Validates, updates the schedule and the best weights, and begins the next epoch. `false` if
+    /// the user wants to stop before that.
     fn finish_epoch(&mut self, volumes: usize) -> Result<bool, TrainError> {
         let train_loss = self.course.mean_loss();
         let Some((val_loss, val_auc)) = self.validate()? else { return Ok(false) };
@@ -347,8 +348,9 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// Loss and AUC on val, each `None` where it is undefined; nothing where the user wants to stop.
-    #[allow(clippy::type_complexity)] // one call, from above
+    /// Loss and AUC on the validation set, each `None` if undefined; `None` instead of both if the
+    /// user wants to stop.
+    #[allow(clippy::type_complexity)] // it is called in one place only
     fn validate(&mut self) -> Result<Option<(Option<f64>, Option<f64>)>, TrainError> {
         let val = &self.data.val;
         if val.is_empty() {
@@ -383,7 +385,7 @@ impl<'a> Run<'a> {
         Ok(Some((Some(loss), auc(&positive, &scores).ok())))
     }
 
-    /// Is a checkpoint due by time?
+    /// Whether a checkpoint is due by time.
     fn is_due(&self) -> bool {
         let minutes = self.config.checkpoint_minutes;
         self.checkpoints.is_some()
@@ -391,25 +393,26 @@ impl<'a> Run<'a> {
             && self.last_checkpoint.elapsed() >= Duration::from_secs_f64(minutes * 60.0)
     }
 
-    /// Writes one beside the training, unless the last is still being written; or waits for it.
+    /// Writes a checkpoint in the background, unless the last one is still being written. With
+    /// `wait`, always writes one and waits until it is on disk.
     fn checkpoint(&mut self, wait: bool) {
         let Some(checkpoints) = self.checkpoints.as_mut().filter(|kept| wait || !kept.busy()) else { return };
         let (course, best) = (self.course.clone(), self.best.clone());
         let state = self.trainer.state();
-        // After an epoch's end comes after its last step.
+        // The checkpoint after an epoch's end must be numbered after that of its last step.
         let number = 2 * state.counts.batches + u64::from(course.step == 0);
         let mut done = checkpoints.begin(Checkpoint { number, course, state, best });
         if wait {
             done = done.and(checkpoints.wait());
         }
         self.last_checkpoint = Instant::now();
-        // It costs the time since the last one if the training is killed, and nothing otherwise.
+        // A failed checkpoint only costs time, and only if the training is killed later.
         if let Err(error) = done {
             self.watcher.note(&error);
         }
     }
 
-    /// Until the checkpoint in hand is on disk.
+    /// Waits until the checkpoint that is being written is on disk.
     fn settle_checkpoint(&mut self) {
         if let Some(Err(error)) = self.checkpoints.as_mut().map(Checkpoints::wait) {
             self.watcher.note(&error);
@@ -423,12 +426,12 @@ impl<'a> Run<'a> {
         let (last, best) = (self.course.epoch - 1, self.course.best_epoch);
         let said = if stopped_early {
             format!(
-                "stopped early after epoch {last}: none was better than epoch {best}, whose weights are kept"
+                "stopped early after epoch {last}: no later epoch was better than epoch {best}, whose weights are kept"
             )
         } else {
             format!("the weights of epoch {best} are kept")
         };
-        // Of a training that ended before its time it has been said.
+        // A diverged training has already reported which weights are kept.
         if !diverged {
             self.watcher.info(&said);
         }
@@ -445,9 +448,4 @@ impl<'a> Run<'a> {
             notes: self.notes,
         }
     }
-}
-
-pub(crate) fn read(data: &Dataset<'_>, samples: &[Sample]) -> Result<Vec<Vec<u16>>, TrainError> {
-    let numbers: Vec<usize> = samples.iter().map(|sample| sample.volume).collect();
-    data.volumes.read(&numbers).map_err(TrainError::Volumes)
 }

@@ -1,46 +1,45 @@
-//! Why there is no model. Each says what would be right.
+//! Why a training gives no model. Each error says what would be right.
 
 use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why there is no model.
+/// Why a training gives no model.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The training part lacks a class.
+    /// The training set lacks a class.
     #[error(
-        "the training part has {normal} normal and {pathology} pathological series; both are needed to \
-         learn from"
+        "the training set has {normal} normal and {pathology} pathological series; a training needs both"
     )]
     OneClass {
-        /// Label 0.
+        /// Number of series with label 0.
         normal: usize,
-        /// Label 1.
+        /// Number of series with label 1.
         pathology: usize,
     },
-    /// A step that never fills.
+    /// A step takes more series than the training set has.
     #[error("{}", too_large(*.batch_size, *.accumulate, *.samples))]
     BatchTooLarge {
-        /// Asked for.
+        /// Volumes per batch.
         batch_size: usize,
-        /// Batches a step.
+        /// Batches per step.
         accumulate: usize,
-        /// There are.
+        /// Number of series in the training set.
         samples: usize,
     },
-    /// The loss is not a number any more.
+    /// The loss is no longer finite.
     #[error("{0}")]
     NotFinite(Box<NotFinite>),
-    /// It would not fit into memory, or did not.
+    /// The training does not fit into memory.
     #[error("{0}")]
     Memory(String),
     /// A volume could not be read.
     #[error("cannot read a volume")]
     Volumes(#[source] Box<dyn Error + Send + Sync>),
-    /// The network refused.
+    /// The network reported an error.
     #[error(transparent)]
     Network(#[from] ctpipe_network::Error),
-    /// The watcher said so.
+    /// The watcher asked to stop.
     #[error("interrupted")]
     Stopped,
 }
@@ -48,38 +47,38 @@ pub enum TrainError {
 fn too_large(batch_size: usize, accumulate: usize, samples: usize) -> String {
     if accumulate == 1 {
         return format!(
-            "batch_size {batch_size} is larger than the training part of {samples} series; use {samples} or less"
+            "batch_size {batch_size} is larger than the training set of {samples} series; use {samples} or less"
         );
     }
     format!(
-        "batch_size {batch_size} times accumulate {accumulate} is {}, larger than the training part of {samples} \
-         series; use less of either",
+        "batch_size {batch_size} times accumulate {accumulate} is {}, larger than the training set of {samples} \
+         series; reduce one of them",
         batch_size * accumulate
     )
 }
 
-/// A loss that is no number.
+/// A loss that is not finite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NotFinite {
-    /// In which epoch, from 1.
+    /// The epoch, from 1.
     pub epoch: u32,
-    /// In which of its steps, from 1.
+    /// The step within the epoch, from 1.
     pub step: usize,
-    /// Of which part of the data the loss is: train or val.
+    /// The set that the loss was computed on: train or val.
     pub part: &'static str,
-    /// NaN or infinite.
+    /// The loss: NaN or infinite.
     pub loss: f64,
-    /// The learning rate then.
+    /// The learning rate at that step.
     pub lr: f64,
-    /// The last loss that was a number.
+    /// The last finite loss, if there was one.
     pub last: Option<f64>,
-    /// What the step learnt from; of val, those without a finite answer.
+    /// The series of the step; for val, the series whose logits are not finite.
     pub series: Vec<String>,
-    /// The tensors of the checkpoint before it, where there is one.
+    /// The tensors of the checkpoint before it, if there is one.
     pub checkpoint: Option<PathBuf>,
 }
 
-/// Series that are named.
+/// Maximum number of series that are named.
 const NAMED: usize = 64;
 
 impl fmt::Display for NotFinite {
@@ -109,7 +108,7 @@ impl fmt::Display for NotFinite {
     }
 }
 
-/// A loss as people read it, whatever its size.
+/// A loss in readable form, whatever its magnitude.
 pub(crate) fn number(value: f64) -> String {
     if value == 0.0 || (1e-2..1e4).contains(&value.abs()) {
         format!("{value:.4}")

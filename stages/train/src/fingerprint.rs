@@ -1,16 +1,16 @@
-//! What a training is, as one number. Trains nothing.
+//! The identity of a training as one digest. Trains nothing.
 
 use ctpipe_network::{Precision, Weights};
 
 use crate::config::{Config, Tracking};
 use crate::data::Dataset;
-use crate::setting::Setting;
+use crate::session::Setting;
 
-/// What identifies a training, so that it does not go on from another's checkpoint.
+/// The digest that identifies a training, so that it never continues from another's checkpoint.
 pub(crate) fn fingerprint(config: &Config, data: &Dataset<'_>, setting: &Setting, start: &Weights) -> String {
     let mut hasher = blake3::Hasher::new();
     let facts = setting.device.facts(config.precision);
-    // All fields but those that are not in a key, which are the same for all here.
+    // The parameters that are not in the key are set to fixed values, so that they do not count.
     let config = Config {
         device: String::new(),
         precision: Precision::default(),

@@ -1,38 +1,39 @@
-//! What people see of a training while it runs: the bar and a line an epoch, TensorBoard's files, an MLflow server.
-//! Nothing of it can stop a training or change what comes of it.
+//! What people see of a training while it runs: the progress bar and one line per epoch,
+//! TensorBoard's event files, an MLflow server. A failure of any of these neither stops a training
+//! nor changes its result.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use ctpipe_engine::{Level, Task};
 use ctpipe_network::Device;
+use ctpipe_stage::{Level, Task};
 
 use crate::config::{Config, Tracking};
 use crate::error::number;
 use crate::mlflow::{Metric, Tracker};
+use crate::observer::{Epoch, Flow, Plan, Step, Watcher};
 use crate::tensorboard::Events;
-use crate::watcher::{Epoch, Flow, Plan, Step, Watcher};
 
-/// Shows a training.
+/// Reports the progress of a training.
 pub(crate) struct Follower<'a, 'b> {
     task: &'a Task<'b>,
     config: &'a Config,
     live: PathBuf,
     events: Option<Events>,
     tracker: Option<Tracker>,
-    /// Not sent to the tracker yet.
+    /// Metrics that have not been sent to the tracker yet.
     metrics: Vec<Metric>,
     plan: Plan,
-    /// Of the last epoch, for the end of the bar.
+    /// The figures of the last epoch, shown at the end of the bar.
     last: String,
-    /// Where this process began, for the time that is left.
+    /// When this process began to train, for the estimate of the remaining time.
     begun: Instant,
     epoch_begun: Instant,
-    /// When the last step ended: validation is not counted.
+    /// When the last step ended, because validation does not count towards the speed.
     last_step: Instant,
     epoch_volumes: usize,
     number: u64,
-    /// What the training was told besides its configuration.
+    /// Seed and device, which are reported with the parameters.
     seed: u64,
     device: String,
 }
@@ -59,7 +60,7 @@ impl<'a, 'b> Follower<'a, 'b> {
         }
     }
 
-    /// The training is over; `files` are what came of it.
+    /// Ends the report of the training; `files` are its outputs.
     pub(crate) fn end(mut self, status: &'static str, files: Vec<PathBuf>) {
         if let Some(events) = &mut self.events {
             let _ = events.flush();
@@ -72,11 +73,11 @@ impl<'a, 'b> Follower<'a, 'b> {
         }
     }
 
-    /// The first failure ends the file, and is told.
+    /// Writes to the event file. The first failure is logged and ends the file.
     fn show(&mut self, write: impl FnOnce(&mut Events) -> std::io::Result<()>) {
         if let Some(Err(error)) = self.events.as_mut().map(write) {
             let live = self.live.display();
-            self.task.log(Level::Warning, format!("TensorBoard's file in {live} ends here: {error}"));
+            self.task.log(Level::Warning, format!("TensorBoard's event file in {live} ends here: {error}"));
             self.events = None;
         }
     }
@@ -84,7 +85,7 @@ impl<'a, 'b> Follower<'a, 'b> {
     fn begin_events(&mut self, plan: &Plan) -> std::io::Result<()> {
         self.live = self.task.live().map_err(std::io::Error::other)?.to_path_buf();
         if plan.done == 0 && self.live.exists() {
-            // Of an earlier training of this very key.
+            // These files are of an earlier training with the same key.
             std::fs::remove_dir_all(&self.live)?;
         }
         let first = if plan.done == 0 { 0 } else { plan.done + 1 };
@@ -96,13 +97,14 @@ impl<'a, 'b> Follower<'a, 'b> {
         Ok(())
     }
 
-    /// Volumes a second in the steps of this epoch, or those of this process; `None` where there was none.
+    /// Volumes per second in the steps of this epoch that this process did; `None` before the
+    /// first.
     fn speed(&self) -> Option<f64> {
         let seconds = self.last_step.duration_since(self.epoch_begun).as_secs_f64();
         (self.epoch_volumes > 0).then(|| self.epoch_volumes as f64 / seconds.max(1e-9))
     }
 
-    /// Parameters as people and MLflow read them, with seed and device.
+    /// The parameters as texts for people and MLflow, with seed and device.
     fn parameters(&self) -> Vec<(String, String)> {
         let config = serde_json::to_value(self.config).unwrap_or_default();
         let text =
@@ -115,7 +117,7 @@ impl<'a, 'b> Follower<'a, 'b> {
         all
     }
 
-    /// What MLflow has to say.
+    /// Logs the tracker's warnings.
     fn tell(&mut self) {
         let notes = self.tracker.as_ref().map(Tracker::notes).unwrap_or_default();
         for note in notes {
@@ -123,7 +125,8 @@ impl<'a, 'b> Follower<'a, 'b> {
         }
     }
 
-    /// How long the rest takes if every epoch runs; `None` before the first step of this process and after the last.
+    /// The remaining time if every epoch runs; `None` before the first step of this process and
+    /// after the last.
     fn left(&self) -> Option<String> {
         let done = self.number.saturating_sub(self.plan.done);
         let left = (u64::from(self.plan.epochs) * self.plan.steps as u64).saturating_sub(self.number);
@@ -183,7 +186,7 @@ impl Watcher for Follower<'_, '_> {
         let val = format!("val loss {}, val AUC {}", shown(row.val_loss), shown(row.val_auc));
         let shown_speed = speed.map(|speed| format!(", {speed:.1} volumes/s")).unwrap_or_default();
         self.last = format!(", {val}");
-        let best = if epoch.best { " (the best so far)" } else { "" };
+        let best = if epoch.best { " (best so far)" } else { "" };
         let left = self.left().map(|left| format!(", {left} left at most")).unwrap_or_default();
         self.task.log(
             Level::Info,
@@ -223,13 +226,13 @@ impl Watcher for Follower<'_, '_> {
     }
 }
 
-/// The parameters as a table in Markdown.
+/// The parameters as a Markdown table.
 fn table(parameters: &[(String, String)]) -> String {
     let rows: Vec<String> = parameters.iter().map(|(name, value)| format!("| {name} | {value} |")).collect();
     format!("| parameter | value |\n| --- | --- |\n{}", rows.join("\n"))
 }
 
-/// A time as people say it.
+/// A duration in the unit that fits.
 fn in_words(seconds: f64) -> String {
     match seconds {
         s if s < 90.0 => format!("{s:.0} s"),

@@ -1,4 +1,4 @@
-//! What a training takes of memory, what there is, and what would fit. Allocates nothing.
+//! How much memory a training needs, how much is free, and what would fit. Allocates nothing.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -9,26 +9,28 @@ use ctpipe_network::{Config as Network, Device, OptimizerKind};
 use crate::config::Config;
 use crate::error::TrainError;
 
-/// Bytes of a training: those that every batch takes, and those of each volume in it.
+/// The memory of a training in bytes: a fixed amount, and an amount per volume of a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Need {
     fixed: f64,
     per_volume: f64,
 }
 
-/// Share of an estimate that is certain.
+/// The share of an estimate that is certainly needed.
 const TRUSTED: f64 = 0.9;
-/// What the program itself takes.
+/// Memory of the program itself, in bytes.
 const BASE: f64 = 150e6;
 
 impl Need {
-    /// Of a CPU, as measured: see `benches/README.md`.
+    /// The need on a CPU, as measured: see `benches/README.md`.
     pub(crate) fn of(config: &Config, network: &Network) -> Need {
         let weights = 4.0 * network.parameter_count() as f64;
         let memory = if config.optimizer == OptimizerKind::Sgd { 1.0 } else { 2.0 };
         let average = if config.ema_decay > 0.0 { 1.0 } else { 0.0 };
         let sum = if config.accumulate > 1 { 1.0 } else { 0.0 };
-        // Values and gradients; the best values; a checkpoint while it is written, the largest tensor as bytes.
+        // Copies of the weights: values, gradients, the optimiser's, the average, and the sum of
+        // gradients; the best values; a checkpoint while it is written, with its largest tensor
+        // also as bytes.
         let copies = (2.0 + memory + average + sum) + 1.0 + (2.0 + memory + average);
         let volume = 4.0 * network.voxels() as f64;
         let width = network.width as f64;
@@ -45,15 +47,15 @@ impl Need {
     }
 }
 
-/// Looks before a CPU begins, since the system ends a process that takes too much without a word. A GPU says so
-/// itself: see [`guarded`].
+/// Checks the memory before a training on a CPU begins, because the system kills a process that
+/// takes too much without a message. A GPU reports it itself: see [`guarded`].
 ///
 /// # Errors
-/// When a step would not fit: what it needs, what there is, and what would fit.
+/// If a step would not fit. The error says what it needs, what is free, and what would fit.
 pub(crate) fn check(config: &Config, network: &Network, device: Device) -> Result<(), TrainError> {
     let Some(free) = free(device).filter(|_| device == Device::Cpu) else { return Ok(()) };
     let need = Need::of(config, network);
-    // An estimate that is a little too high is no reason to refuse.
+    // An estimate that is only slightly too high is no reason to refuse.
     if need.bytes(config.batch_size) * TRUSTED <= free as f64 {
         return Ok(());
     }
@@ -63,7 +65,7 @@ pub(crate) fn check(config: &Config, network: &Network, device: Device) -> Resul
 fn refusal(config: &Config, need: &Need, free: u64) -> String {
     let batch = config.batch_size;
     let text = format!(
-        "batch_size {batch} needs about {} of memory ({} for each volume and {} for the weights), and {} are free",
+        "batch_size {batch} needs about {} of memory ({} for each volume and {} for the weights), but only {} are free",
         gigabytes(need.bytes(batch) as u64),
         gigabytes(need.per_volume as u64),
         gigabytes(need.fixed as u64),
@@ -71,7 +73,7 @@ fn refusal(config: &Config, need: &Need, free: u64) -> String {
     );
     match (1..batch).rev().find(|&smaller| need.bytes(smaller) <= free as f64) {
         Some(most) => {
-            // As many batches as it takes, all of one size.
+            // The fewest batches that fit, all of one size.
             let parts = batch.div_ceil(most);
             let smaller = batch.div_ceil(parts);
             let accumulate = config.accumulate * parts;
@@ -82,12 +84,12 @@ fn refusal(config: &Config, need: &Need, free: u64) -> String {
             )
         }
         None => {
-            format!("{text}; not even one volume fits: take a smaller width, hidden_size or preprocess.size")
+            format!("{text}; not even one volume fits: use a smaller width, hidden_size or preprocess.size")
         }
     }
 }
 
-/// Runs something on the device; a GPU that has no more memory, which its library ends in a panic, is an error.
+/// Runs work on the device. If a GPU runs out of memory, its library panics; that becomes an error.
 pub(crate) fn guarded<T>(
     config: &Config,
     device: Device,
@@ -102,16 +104,16 @@ pub(crate) fn guarded<T>(
         }
         let half = config.batch_size.div_ceil(2);
         Err(TrainError::Memory(format!(
-            "batch_size {} does not fit into the memory of {device} ({text}; {} of it are free); try batch_size {half} \
+            "batch_size {} does not fit into the memory of {device} ({text}; {} are free); try batch_size {half} \
              with accumulate {}",
             config.batch_size,
-            free(device).map_or_else(|| "no one knows how much".to_owned(), gigabytes),
+            free(device).map_or_else(|| "an unknown amount".to_owned(), gigabytes),
             config.accumulate * config.batch_size.div_ceil(half)
         )))
     })
 }
 
-/// Bytes that are free; `None` where the system does not tell.
+/// The free memory in bytes; `None` if the system does not tell.
 pub(crate) fn free(device: Device) -> Option<u64> {
     match device {
         Device::Cpu => [available(), control_group(), address_space()].into_iter().flatten().min(),
@@ -119,7 +121,7 @@ pub(crate) fn free(device: Device) -> Option<u64> {
     }
 }
 
-/// A field of a `/proc` file in bytes.
+/// A field of a `/proc` file, in bytes.
 fn field(path: &str, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -131,13 +133,13 @@ fn available() -> Option<u64> {
     field("/proc/meminfo", "MemAvailable")
 }
 
-/// What the control group of this process (a Slurm job's, a container's) has left: the narrowest of it and those
-/// above it.
+/// The memory that the control group of this process (of a Slurm job or a container) has left: the
+/// smallest amount of this group and those above it.
 fn control_group() -> Option<u64> {
     group_room(Path::new("/sys/fs/cgroup"), &fs::read_to_string("/proc/self/cgroup").ok()?)
 }
 
-/// The same of a hierarchy in `root`, in either version of its files.
+/// The same for a hierarchy in `root`, in either version of cgroups.
 fn group_room(root: &Path, own: &str) -> Option<u64> {
     let second = own.lines().find_map(|line| line.strip_prefix("0::"));
     let first = own.lines().find_map(|line| {
@@ -158,7 +160,7 @@ fn group_room(root: &Path, own: &str) -> Option<u64> {
     };
     let room = |folder: &Path| {
         let most = number(folder, names[0])?;
-        // The page cache counts, and gives way.
+        // The page cache counts as used, but is freed on demand.
         let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
         let cache = stat.lines().find_map(|line| line.strip_prefix(names[2])?.parse::<u64>().ok());
         Some(most.saturating_sub(number(folder, names[1])?.saturating_sub(cache.unwrap_or(0))))
@@ -167,13 +169,13 @@ fn group_room(root: &Path, own: &str) -> Option<u64> {
     folder.ancestors().take_while(|folder| folder.starts_with(&root)).filter_map(room).min()
 }
 
-/// What `ulimit -v` leaves.
+/// The memory that `ulimit -v` leaves.
 fn address_space() -> Option<u64> {
     let most = rustix::process::getrlimit(rustix::process::Resource::As).current?;
     Some(most.saturating_sub(field("/proc/self/status", "VmSize")?))
 }
 
-/// As NVIDIA's own program tells it, which comes with the driver.
+/// The free memory of a GPU, from NVIDIA's own program, which comes with the driver.
 fn gpu(index: usize) -> Option<u64> {
     let query = ["--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", &index.to_string()];
     let said = std::process::Command::new("nvidia-smi").args(query).output().ok()?;
@@ -198,7 +200,8 @@ mod tests {
     fn what_fits_is_said_with_the_accumulation_that_makes_the_same_step() {
         let config = Config { batch_size: 24, accumulate: 2, ..Config::default() };
         let need = Need { fixed: 2e9, per_volume: 0.5e9 };
-        // 2 + 24 · 0.5 = 14; 9 fit into 6.5, so that three batches are needed: 2 + 8 · 0.5 = 6.
+        // 2 + 24 · 0.5 = 14. Nine volumes fit into 6.5, so three batches are needed:
+        // 2 + 8 · 0.5 = 6.
         let text = refusal(&config, &need, 6_500_000_000);
         assert!(
             text.contains("batch_size 24 needs about 14.0 GB") && text.contains("6.5 GB are free"),
@@ -208,7 +211,7 @@ mod tests {
             text.contains("batch_size 8 with accumulate 6 makes steps of 48 volumes in 6.0 GB"),
             "{text}"
         );
-        // 31 is no product: two batches of 16 are one volume more.
+        // 31 is prime: two batches of 16 are one volume more.
         let text =
             refusal(&Config { batch_size: 31, accumulate: 1, ..config.clone() }, &need, 12_000_000_000);
         assert!(text.contains("batch_size 16 with accumulate 2 makes steps of 32 volumes"), "{text}");
@@ -216,7 +219,8 @@ mod tests {
         assert!(text.contains("not even one volume fits") && text.contains("width"), "{text}");
     }
 
-    /// `benches/README.md` has the measurements: peak of a whole `ctpipe run --to train`.
+    /// `benches/README.md` has the measurements: the peak memory of a whole
+    /// `ctpipe run --to train`.
     #[test]
     fn the_estimate_covers_what_was_measured_and_not_much_more() {
         for (width, batch_size, ema_decay, measured) in [(64, 8, 0.0, 3.33e9), (32, 32, 0.9, 2.74e9)] {
@@ -226,7 +230,8 @@ mod tests {
         }
     }
 
-    /// As Linux lays them out: Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
+    /// The files as Linux lays them out: Documentation/admin-guide/cgroup-v1/memory.rst and
+    /// cgroup-v2.rst.
     #[test]
     fn the_narrowest_control_group_counts_in_either_version() {
         let root = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
-//! Tells an MLflow server of a training, from a thread of its own, by its REST interface. A server that is slow, down or
-//! refuses costs the training nothing, and its end a few seconds: what could not be sent is tried again with what comes later.
+//! Reports a training to an MLflow server through its REST interface, from a thread of its own. A
+//! server that is slow, down or refuses requests costs the training nothing and its end a few
+//! seconds. What could not be sent is sent again with later metrics.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -12,18 +13,18 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::tensorboard::now;
 
-/// Longest that one request may take; a model's upload may take longer.
+/// Maximum time of one request; the upload of a model may take longer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(10);
-/// After a request that failed, the server is left alone for so long.
+/// Pause after a failed request, in which the server is left alone.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Metrics of one request, and parameters (MLflow's own limits).
+/// Maximum number of metrics and of parameters in one request (MLflow's own limits).
 const METRICS: usize = 1000;
 const PARAMS: usize = 100;
-/// Where the run's name is kept, so that a training that goes on is the same run.
+/// File that keeps the run's ID, so that a training that is continued is the same run.
 const RUN_FILE: &str = "mlflow-run";
 
-/// One number at a step.
+/// One value at a step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Metric {
     key: String,
@@ -53,7 +54,8 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// Begins a run with these parameters, or goes on with the one that the folder `work` remembers.
+    /// Begins a run with these parameters, or continues the one whose ID is kept in the folder
+    /// `work`.
     pub(crate) fn begin(
         config: &Config,
         name: String,
@@ -79,7 +81,7 @@ impl Tracker {
             let _ = finished.send(());
         });
         let tracker = Tracker { sender, notes, worker: Some(worker), done };
-        // The run is there from the start, and so is the word that it cannot be.
+        // This creates the run now, so that a failure is reported at the start.
         tracker.metrics(Vec::new());
         tracker
     }
@@ -88,37 +90,38 @@ impl Tracker {
         let _ = self.sender.send(Message::Metrics(metrics));
     }
 
-    /// What went wrong since this was asked last.
+    /// The failures since the last call.
     pub(crate) fn notes(&self) -> Vec<String> {
         self.notes.try_iter().collect()
     }
 
-    /// Ends the run with MLflow's word for how, and hands over files; what is left unsaid is told.
+    /// Ends the run with one of MLflow's statuses and uploads files; returns the remaining
+    /// warnings.
     pub(crate) fn end(mut self, status: &'static str, files: Vec<PathBuf>) -> Vec<String> {
-        // A request in hand, a few to end with, and the files.
+        // Time for the current request, a few final ones, and the files.
         let longest = 4 * TIMEOUT + if files.is_empty() { Duration::ZERO } else { UPLOAD_TIMEOUT };
         let _ = self.sender.send(Message::End { status, files });
         match self.done.recv_timeout(longest) {
             Ok(()) | Err(RecvTimeoutError::Disconnected) => {
                 let _ = self.worker.take().map(JoinHandle::join);
             }
-            // Its thread ends with the process.
+            // The thread ends with the process.
             Err(RecvTimeoutError::Timeout) => {}
         }
         self.notes()
     }
 }
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    /// The server was not reached, or said nothing in time.
+    /// The server was not reached or did not answer in time.
     #[error("{0}")]
     Silent(String),
-    /// It said no.
+    /// The server answered with an error.
     #[error("{call} was answered with {status}: {why}")]
     Refused { call: String, status: u16, why: String },
-    /// It said something else than it should.
+    /// The server's answer is not as expected, or a file could not be transferred.
     #[error("{0}")]
     Unexpected(String),
 }
@@ -129,28 +132,29 @@ struct Server {
     name: String,
     parameters: Vec<(String, String)>,
     run_file: Option<PathBuf>,
-    /// Once the server has made it.
+    /// The run, once the server has created it.
     run: Option<Run>,
-    /// Not sent yet.
+    /// Metrics that have not been sent yet.
     pending: Vec<Metric>,
     notes: Sender<String>,
-    /// When something did not go through, since the last that did.
+    /// When the last request failed, if none has succeeded since.
     failed: Option<Instant>,
 }
 
 #[derive(Clone)]
 struct Run {
     id: String,
-    /// Where its files go.
+    /// Address of its artifacts.
     artifacts: String,
-    /// Have the parameters been sent?
+    /// Whether the parameters have been sent.
     described: bool,
 }
 
 impl Server {
     fn serve(mut self, messages: &Receiver<Message>) {
         while let Ok(first) = messages.recv() {
-            // What has come meanwhile is one message: a slow server is not asked for each.
+            // All messages that have arrived meanwhile are sent together, which spares a slow
+            // server.
             for message in std::iter::once(first).chain(messages.try_iter().collect::<Vec<_>>()) {
                 match message {
                     Message::Metrics(metrics) => self.pending.extend(metrics),
@@ -169,7 +173,7 @@ impl Server {
                     if self.failed.is_none() {
                         let base = &self.base;
                         let _ = self.notes.send(format!(
-                            "MLflow at {base}: {error}; the training goes on without it, and tries again"
+                            "MLflow at {base}: {error}; the training continues without it and will try again"
                         ));
                     }
                     self.failed = Some(Instant::now());
@@ -185,9 +189,9 @@ impl Server {
             Ok(run) => run,
             Err(error) => {
                 let left = self.pending.len();
-                let _ = self
-                    .notes
-                    .send(unsaid(&format!("{error}; the training is done, {left} metrics were not sent")));
+                let _ = self.notes.send(unsaid(&format!(
+                    "{error}; the training is finished, but {left} metrics were not sent"
+                )));
                 return;
             }
         };
@@ -204,7 +208,7 @@ impl Server {
         }
     }
 
-    /// Sends what there is to send; the run is made where there is none.
+    /// Sends everything that is pending; creates the run if there is none.
     fn send(&mut self) -> Result<Run, Refusal> {
         let mut run = match &self.run {
             Some(run) => run.clone(),
@@ -234,7 +238,7 @@ impl Server {
         let known = match known {
             Some(id) => match self.get("runs/get", &[("run_id", id.trim())]) {
                 Ok(answer) => Some(answer),
-                // It was deleted there.
+                // The run was deleted on the server.
                 Err(Refusal::Refused { status: 404, .. }) => None,
                 Err(error) => return Err(error),
             },
@@ -249,7 +253,7 @@ impl Server {
             None => (self.create()?, false),
         };
         let (id, artifacts) = (text(&answer, "/run/info/run_id")?, text(&answer, "/run/info/artifact_uri")?);
-        // Where it cannot be kept, a training that goes on is another run.
+        // If the ID cannot be kept, a continued training becomes another run.
         let _ = self.run_file.as_ref().map(|file| std::fs::write(file, &id));
         Ok(Run { id, artifacts, described })
     }
@@ -272,14 +276,14 @@ impl Server {
         )
     }
 
-    /// Puts a file among the run's artifacts: through the server where it serves them, by copying where they are a
-    /// folder of this machine.
+    /// Puts a file among the run's artifacts: through the server if it serves them, by copying if
+    /// they are in a folder of this machine.
     fn upload(&self, artifacts: &str, file: &Path) -> Result<(), Refusal> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let failed =
-            |e: &dyn std::fmt::Display| Refusal::Unexpected(format!("{name} is not handed over: {e}"));
+        let failed = |e: &dyn std::fmt::Display| Refusal::Unexpected(format!("{name} was not uploaded: {e}"));
         if let Some(path) = artifacts.strip_prefix("mlflow-artifacts:") {
-            // mlflow-artifacts:/1/RUN/artifacts, or with //host:port before that.
+            // Either mlflow-artifacts:/1/RUN/artifacts or
+            // mlflow-artifacts://host:port/1/RUN/artifacts.
             let path = match path.strip_prefix("//") {
                 Some(rest) => rest.find('/').map_or("", |at| &rest[at..]),
                 None => path,
@@ -295,7 +299,7 @@ impl Server {
                 std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(file, folder.join(&*name)));
             copied.map_err(|e| failed(&e)).map(drop)
         } else {
-            Err(failed(&format!("the server keeps artifacts at {artifacts} and does not serve them")))
+            Err(failed(&format!("the server stores artifacts at {artifacts} and does not serve them")))
         }
     }
 
@@ -319,8 +323,8 @@ fn agent(timeout: Duration) -> ureq::Agent {
     config.build().new_agent()
 }
 
-/// With the credentials that MLflow's own clients take from the environment: a secret has no place in a pipeline
-/// file, and changes nothing about a result.
+/// Adds the credentials that MLflow's own clients take from the environment: a secret does not
+/// belong in a pipeline file, and does not change a result.
 #[allow(clippy::disallowed_methods)]
 fn authorised<B>(request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
     let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -367,7 +371,7 @@ fn answer(
 
 fn text(value: &Value, pointer: &str) -> Result<String, Refusal> {
     let found = value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    found.ok_or_else(|| Refusal::Unexpected(format!("its answer has no {pointer}")))
+    found.ok_or_else(|| Refusal::Unexpected(format!("the answer has no {pointer}")))
 }
 
 #[cfg(test)]

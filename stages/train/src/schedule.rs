@@ -1,14 +1,15 @@
-//! How the learning rate goes and when training stops. Knows no network.
+//! How the learning rate changes and when training stops. Knows no network.
 
 use ctpipe_network::sin_cos;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Schedule, Watched};
 
-/// A loss must be better than this times the best to count (PyTorch's default threshold).
+/// A loss counts as better only if it is below the best by more than this share (PyTorch's default
+/// threshold).
 const THRESHOLD: f64 = 1e-4;
-/// `torch.optim.lr_scheduler.OneCycleLR`'s defaults: share of the steps on the way up, and by how much the start
-/// is below the top, the end below the start.
+/// The defaults of `torch.optim.lr_scheduler.OneCycleLR`: the share of the steps on which the rate
+/// rises, the factor between the start and the maximum, and that between the end and the start.
 const RISE: f64 = 0.3;
 const START: f64 = 25.0;
 const END: f64 = 1e4;
@@ -24,7 +25,7 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Over `epochs` of so many steps each.
+    /// The rates over `epochs` with this many steps each.
     pub(crate) fn new(config: &Config, steps_per_epoch: usize) -> Rates {
         Rates {
             kind: config.schedule,
@@ -35,7 +36,7 @@ impl Rates {
         }
     }
 
-    /// At a step from 0; `plateau` is what that schedule has come to.
+    /// The rate at a step, counted from 0; `plateau` is the current state of that schedule.
     pub(crate) fn at(&self, step: u64, plateau: &Plateau) -> f64 {
         let step = step as f64;
         match self.kind {
@@ -61,7 +62,7 @@ impl Rates {
     }
 }
 
-/// Along half a cosine from one value (at 0) to another (at 1).
+/// Interpolates along half a cosine from one value (at 0) to another (at 1).
 fn between(from: f64, to: f64, share: f64) -> f64 {
     let (_, cos) = sin_cos(std::f64::consts::PI * share.clamp(0.0, 1.0));
     to + (from - to) / 2.0 * (1.0 + cos)
@@ -74,7 +75,7 @@ pub(crate) struct Plateau {
     factor: f64,
     patience: u32,
     min_lr: f64,
-    /// Of what is watched, as a loss; nothing yet.
+    /// The best value so far of the watched figure, as a loss.
     best: Option<f64>,
     bad_epochs: u32,
 }
@@ -93,7 +94,7 @@ impl Plateau {
 
     /// `loss`: as in [`EarlyStopping::observe`].
     pub(crate) fn observe(&mut self, loss: f64) {
-        // An AUC comes in as its negative: a hundredth of a percent better, whichever the sign.
+        // An AUC arrives as its negative: the margin must be positive whatever the sign.
         let enough = |best: f64| loss < best - THRESHOLD * best.abs();
         if self.best.is_none_or(enough) {
             self.best = Some(loss);
@@ -102,14 +103,14 @@ impl Plateau {
             self.bad_epochs += 1;
         }
         if self.bad_epochs > self.patience {
-            // torch.optim leaves a rate that is below already where it is.
+            // As in torch.optim, a rate that is already below min_lr stays where it is.
             self.lr = (self.lr * self.factor).max(self.min_lr.min(self.lr));
             self.bad_epochs = 0;
         }
     }
 }
 
-/// Remembers the best epoch.
+/// Watches for improvement and decides when to stop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EarlyStopping {
     patience: u32,
@@ -122,7 +123,8 @@ impl EarlyStopping {
         EarlyStopping { patience, best: None, waited: 0 }
     }
 
-    /// Is this the best so far? Lower is better: see [`as_loss`].
+    /// Takes the value of an epoch and says whether it is the best so far. Lower is better: see
+    /// [`as_loss`].
     pub(crate) fn observe(&mut self, loss: f64) -> bool {
         let better = self.best.is_none_or(|best| loss < best);
         if better {
@@ -139,7 +141,7 @@ impl EarlyStopping {
     }
 }
 
-/// What is watched of an epoch, the lower the better.
+/// The watched figure of an epoch as a loss: lower is better.
 pub(crate) fn as_loss(watched: Watched, train_loss: f64, val_loss: Option<f64>, val_auc: Option<f64>) -> f64 {
     match (watched, val_auc) {
         (Watched::ValAuc, Some(auc)) => -auc,
@@ -166,8 +168,8 @@ mod tests {
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?} {expected:?}");
     }
 
-    /// `ReduceLROnPlateau(SGD([p], 1.0), factor=0.5, patience=2)` in PyTorch over these losses, and with
-    /// `patience=0, min_lr=0.3`.
+    /// `ReduceLROnPlateau(SGD([p], 1.0), factor=0.5, patience=2)` in PyTorch over these losses, and
+    /// with `patience=0, min_lr=0.3`.
     #[test]
     fn the_learning_rate_falls_when_pytorchs_does() {
         let losses = [1.0, 0.9, 0.9, 0.95, 0.9, 0.9, 0.9, 0.9, 0.5];
@@ -207,7 +209,8 @@ mod tests {
         close(&found, &[0.994_415_435_5, 0.462_637_102_7, 0.000_004]);
     }
 
-    /// `CosineAnnealingLR(SGD([p], 1.0), T_max=4, eta_min=0.1)` in PyTorch, after an even rise over two steps.
+    /// `CosineAnnealingLR(SGD([p], 1.0), T_max=4, eta_min=0.1)` in PyTorch, after a linear rise
+    /// over two steps.
     #[test]
     fn a_cosine_after_its_warm_up_is_pytorchs() {
         let config = Config { epochs: 3, warmup_epochs: 1.0, min_lr: 0.1, ..config(Schedule::Cosine) };
@@ -215,7 +218,7 @@ mod tests {
         close(&rates(&Config { epochs: 2, ..super::tests::config(Schedule::Constant) }, 2), &[1.0; 4]);
     }
 
-    /// Two steps an epoch and 1.3 epochs of warm-up: 1/2.6, 2/2.6, and no more than the whole.
+    /// Two steps per epoch and 1.3 epochs of warm-up: 1/2.6, 2/2.6, and never more than 1.
     #[test]
     fn a_warm_up_that_ends_within_an_epoch_rises_no_higher_than_the_rate() {
         let config = Config { epochs: 3, warmup_epochs: 1.3, ..config(Schedule::Cosine) };

@@ -1,10 +1,11 @@
-//! The stage around the training: reads artifacts, writes the model. Decides nothing about learning.
+//! The stage around the training: reads artifacts and writes the model. Decides nothing about the
+//! training itself.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ctpipe_engine::{Finding, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_network::{Config as Network, Device, Precision, Weights, instruction_set, why_no_gpu};
+use ctpipe_stage::{Finding, Level, Output, Param, Params, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, LayerFile, ModelFile};
 use ctpipe_tables::shards::Volumes;
 use ctpipe_tables::{EpochRow, Part, SplitRow, Table};
@@ -15,30 +16,30 @@ use crate::data::{Dataset, FromShards, Sample};
 use crate::epochs::train;
 use crate::error::TrainError;
 use crate::follow::Follower;
-use crate::setting::{Setting, Trained};
+use crate::session::{Setting, Trained};
 
 /// The stage.
 pub struct Train;
 
 const PORTS: &[Port] = &[
-    Port::required("volumes", "what preprocess made"),
-    Port::required("split", "what split made"),
+    Port::required("volumes", "the artifact of preprocess"),
+    Port::required("split", "the artifact of split"),
     Port::optional(
         INIT_FROM,
-        "weights to start from rather than from random ones: a model.safetensors (ours or PyTorch's), or \
-         another training",
+        "weights to start from instead of random ones: a model.safetensors (ours or PyTorch's), or another \
+         training",
     ),
 ];
 
 const INIT_FROM: &str = "init_from";
 
-/// Edge of a volume where preprocess is not told otherwise.
+/// Edge of a volume by preprocess's default.
 const DEFAULT_SIZE: usize = 64;
 
 const OUTPUTS: &[Output] = &[
-    Output { path: ModelFile::WEIGHTS, doc: "the best weights, under PyTorch's names" },
-    Output { path: ModelFile::FILE, doc: "the architecture and the training's parameters" },
-    Output { path: EpochRow::FILE, doc: "a row an epoch" },
+    Output { path: ModelFile::WEIGHTS, doc: "the best weights, under PyTorch's names and shapes" },
+    Output { path: ModelFile::FILE, doc: "the architecture and the training parameters" },
+    Output { path: EpochRow::FILE, doc: "one row per epoch" },
 ];
 
 impl Stage for Train {
@@ -49,7 +50,7 @@ impl Stage for Train {
         6
     }
     fn doc(&self) -> &'static str {
-        "trains CNN3D on the train part, choosing the epoch by the val part"
+        "trains CNN3D on the training set, and chooses the epoch on the validation set"
     }
     fn ports(&self) -> &'static [Port] {
         PORTS
@@ -73,7 +74,7 @@ impl Stage for Train {
         let device = device_of(params)?;
         let mut facts = device.facts(precision_of(params));
         if device == Device::Cpu && !Network::kernel_size_has_kernels(edge(params)) {
-            // Burn's own operations sum as suits the processor.
+            // Burn's own operations add up in an order that depends on the processor.
             facts.insert("convolution".to_owned(), format!("composed, {}", instruction_set()));
         }
         Ok(facts)
@@ -104,25 +105,26 @@ impl Stage for Train {
         }];
         let auto = params.get("device").and_then(Value::as_str).is_none_or(|name| name == "auto");
         if let Some(why) = why_no_gpu().filter(|_| auto) {
-            findings.push(Finding::info(format!("device: no GPU, since {why}")));
+            findings.push(Finding::info(format!("device: no GPU, because {why}")));
         }
         if device.precision(precision_of(params)) != precision_of(params) {
-            findings.push(Finding::info("precision: f32, since a CPU has no other"));
+            findings.push(Finding::info("precision: f32, the only one on a CPU"));
         }
         let edge = edge(params);
         if device == Device::Cpu && !Network::kernel_size_has_kernels(edge) {
             findings.push(Finding::warning(format!(
-                "there are no CPU kernels for kernel_size {edge}: it runs on Burn's own operations, several \
-                 times slower than 3"
+                "there are no CPU kernels for kernel_size {edge}: Burn's own operations are used, which are \
+                 several times slower than the kernels for 3"
             )));
         }
         let set = |name: &str| params.get(name).and_then(Value::as_bool).unwrap_or_default();
         if set("freeze_norm") && !inputs.contains_key(INIT_FROM) {
             findings.push(Finding::warning(
-                "freeze_norm without init_from: BatchNorm then has no statistics but those of random weights' start",
+                "freeze_norm without init_from: BatchNorm then keeps the initial statistics of a network with \
+                 random weights",
             ));
         }
-        // Weights that are there already are tried now, not after an hour of reading DICOM.
+        // If the weights exist already, they are tried now and not after an hour of reading DICOM.
         if let Some(path) = inputs.get(INIT_FROM).filter(|path| path.exists())
             && let Ok(config) = serde_json::from_value::<Config>(params_value(params))
             && let Err(error) = start(path, &config, None)
@@ -176,8 +178,8 @@ impl Stage for Train {
     }
 }
 
-/// The weights to start from, for volumes of `size³` voxels or, where that is not known yet, of any size.
-/// Their running statistics come with them; the count of steps begins anew for Adam.
+/// The weights to start from, for volumes of `size³` voxels or, if that is not known yet, of any
+/// size. They bring their running statistics with them; Adam's count of steps starts at zero.
 fn start(path: &Path, config: &Config, size: Option<usize>) -> Result<Weights, String> {
     let path = if path.is_dir() { path.join(ModelFile::WEIGHTS) } else { path.to_path_buf() };
     let failed = |what: &dyn std::fmt::Display| format!("cannot start from {}: {what}", path.display());
@@ -187,8 +189,8 @@ fn start(path: &Path, config: &Config, size: Option<usize>) -> Result<Weights, S
         && size != theirs
     {
         return Err(failed(&format!(
-            "its weights are for volumes of {theirs} x {theirs} x {theirs} voxels, and preprocess makes {size} x \
-             {size} x {size}; set preprocess.size={theirs}, or take other weights"
+            "its weights are for volumes of {theirs} x {theirs} x {theirs} voxels, but preprocess makes {size} x \
+             {size} x {size}; set preprocess.size={theirs}, or use other weights"
         )));
     }
     let network = config.network(size.or(theirs).unwrap_or(DEFAULT_SIZE));
@@ -205,7 +207,7 @@ fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) ->
     let network = trained.weights.config();
     let mut training = serde_json::to_value(config).map_err(StageError::failed)?;
     if let Value::Object(fields) = &mut training {
-        // How the work was done is no part of the result.
+        // How the work was done is not part of the result.
         fields.retain(|name, _| !NOT_IN_KEY.contains(&name.as_str()));
     }
     let model = ModelFile {
@@ -232,21 +234,22 @@ fn write(task: &Task<'_>, config: &Config, device: Device, trained: &Trained) ->
     json::write(&model, &out.join(ModelFile::FILE)).map_err(StageError::failed)
 }
 
-/// An address of a server, without a secret: it is shown and kept in many places.
+/// Checks that a text is the address of a server and holds no secret, because it is shown and kept
+/// in many places.
 fn check_uri(uri: &str) -> Result<(), String> {
     let Some((_, rest)) = uri.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme))
     else {
         return Err(format!("tracking_uri must begin with http:// or https://, found \"{uri}\""));
     };
     if rest.split('/').next().is_some_and(|host| host.contains('@')) {
-        return Err("tracking_uri must not hold a user or password; set MLFLOW_TRACKING_USERNAME and \
+        return Err("tracking_uri must not contain a user or password; set MLFLOW_TRACKING_USERNAME and \
                     MLFLOW_TRACKING_PASSWORD in the environment"
             .to_owned());
     }
     Ok(())
 }
 
-/// The filters' edge.
+/// The edge of the convolution filters.
 fn edge(params: &Params) -> usize {
     params.get("kernel_size").and_then(Value::as_u64).map_or(3, |edge| edge as usize)
 }
@@ -255,12 +258,12 @@ fn params_value(params: &Params) -> Value {
     params.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// The precision that the parameters ask for.
+/// The precision that the parameters set.
 fn precision_of(params: &Params) -> Precision {
     params.get("precision").and_then(|name| serde_json::from_value(name.clone()).ok()).unwrap_or_default()
 }
 
-/// The device that the parameters ask for, which must be there.
+/// The device that the parameters set, which must exist.
 fn device_of(params: &Params) -> Result<Device, String> {
     let name = params.get("device").and_then(Value::as_str).unwrap_or("auto");
     Device::resolve(name).map_err(|e| e.to_string())

@@ -1,23 +1,24 @@
-//! TensorBoard's event files: `TFRecord`s of `Event` messages (tensorflow/core/util/event.proto), written by hand since
-//! there are four fields to it. Knows nothing of trainings.
+//! TensorBoard's event files: `TFRecord`s of `Event` messages (tensorflow/core/util/event.proto),
+//! encoded by hand because only a few fields are needed. Knows nothing about trainings.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Longest that something is not shown yet.
+/// Maximum time before values are flushed to the file.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// An event file that grows.
+/// An event file that is being written.
 pub(crate) struct Events {
     file: BufWriter<File>,
     flushed: Instant,
 }
 
 impl Events {
-    /// A file of its own in `folder`, read after those that are there. What they say of steps from `first` on is
-    /// struck out: a run that goes on from a checkpoint says it again.
+    /// Creates a new file in `folder`, which is read after the existing ones. It discards their
+    /// values from step `first` on, because a run that continues from a checkpoint writes these
+    /// again.
     pub(crate) fn create(folder: &Path, first: u64) -> io::Result<Events> {
         fs::create_dir_all(folder)?;
         let seconds = now() as u64;
@@ -38,7 +39,7 @@ impl Events {
         Ok(events)
     }
 
-    /// Values at a step.
+    /// Writes values at a step.
     pub(crate) fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> io::Result<()> {
         let mut summary = Vec::new();
         for (tag, value) in values {
@@ -51,7 +52,7 @@ impl Events {
         if self.flushed.elapsed() >= PATIENCE { self.flush() } else { Ok(()) }
     }
 
-    /// A text in Markdown.
+    /// Writes a text in Markdown.
     pub(crate) fn text(&mut self, tag: &str, text: &str) -> io::Result<()> {
         // SummaryMetadata { plugin_data { plugin_name } }
         let metadata = bytes_field(1, &bytes_field(1, b"text"));
@@ -71,7 +72,7 @@ impl Events {
         self.file.flush()
     }
 
-    /// An event with one field of its `what`.
+    /// Writes an event whose oneof `what` is the given field.
     fn event(&mut self, step: u64, field: u64, what: &[u8]) -> io::Result<()> {
         let mut event = vec![0x09]; // field 1, 64 bits
         event.extend(now().to_le_bytes());
@@ -81,7 +82,7 @@ impl Events {
     }
 }
 
-/// A `TFRecord`: length, its checksum, data, their checksum.
+/// A `TFRecord`: the length, its checksum, the data, their checksum.
 fn record(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     let mut record = length.to_vec();
@@ -91,7 +92,8 @@ fn record(data: &[u8]) -> Vec<u8> {
     record
 }
 
-/// Seconds since 1970. This file is looked at while a training runs and is no output.
+/// Seconds since 1970. A clock is allowed here, because the event file is read while a training
+/// runs and is not an output.
 #[allow(clippy::disallowed_methods)]
 pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
@@ -115,7 +117,7 @@ fn bytes_field(field: u64, bytes: &[u8]) -> Vec<u8> {
     [varint(field << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat()
 }
 
-/// CRC-32C, rotated and shifted as `TFRecord`s have it.
+/// CRC-32C, rotated and with a constant added, as `TFRecord`s require.
 fn masked_crc(data: &[u8]) -> u32 {
     let crc = !data.iter().fold(u32::MAX, |crc, &byte| {
         (0..8).fold(
@@ -130,7 +132,8 @@ fn masked_crc(data: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// RFC 3720, B.4: the CRC-32C of 32 bytes of zeros is 0x8A9136AA; and of "123456789" 0xE3069283.
+    /// RFC 3720, B.4: the CRC-32C of 32 zero bytes is 0x8A9136AA; that of "123456789" is
+    /// 0xE3069283.
     #[test]
     fn the_checksum_is_the_rfcs() {
         let unmasked = |data: &[u8]| masked_crc(data).wrapping_sub(0xA282_EAD8).rotate_left(15);
@@ -138,7 +141,7 @@ mod tests {
         assert_eq!(unmasked(b"123456789"), 0xE306_9283);
     }
 
-    /// 300 as a varint is AC 02 (protobuf's own documentation).
+    /// 300 as a varint is AC 02 (documentation of protobuf).
     #[test]
     fn numbers_are_varints() {
         assert_eq!(number_field(1, 300), [0x08, 0xAC, 0x02]);

@@ -1,4 +1,5 @@
-//! Trainings that are stopped and go on, and steps that are made of several batches, through the library.
+//! Trainings that are stopped and resumed, and steps that consist of several batches, through the
+//! library.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::path::Path;
@@ -13,7 +14,7 @@ use ctpipe_train::{
 
 const EDGE: usize = 16;
 
-/// Volumes of 16³: noise, and a bright block in those with a pathology.
+/// Volumes of 16³ voxels: noise, and a bright block in those with a pathology.
 fn volumes(count: usize) -> (InMemory, Vec<Sample>) {
     let volume = |index: usize| -> Vec<u16> {
         let noise = |i: usize| ((i * 2_654_435_761 + index * 97) >> 7) % 20_000;
@@ -24,7 +25,7 @@ fn volumes(count: usize) -> (InMemory, Vec<Sample>) {
     (InMemory((0..count).map(volume).collect()), samples)
 }
 
-/// Everything that has a state is on.
+/// A configuration in which everything that has a state is on.
 fn config() -> Config {
     Config {
         width: 2,
@@ -42,7 +43,7 @@ fn config() -> Config {
     }
 }
 
-/// Stops after so many steps, or never, and writes down what it is told.
+/// Stops after a number of steps, or never, and records what is reported to it.
 #[derive(Default)]
 struct Stopper {
     after: Option<u64>,
@@ -95,7 +96,8 @@ fn same(a: &Trained, b: &Trained) {
     assert_eq!((&a.history, a.best_epoch, &a.notes), (&b.history, b.best_epoch, &b.notes));
 }
 
-/// Stopped again and again after every possible number of steps, with each optimiser and schedule.
+/// The training is stopped again and again, after every possible number of steps, with several
+/// optimisers and schedules.
 #[test]
 fn a_training_that_is_stopped_anywhere_ends_in_the_same_bits() {
     for (optimizer, schedule) in [
@@ -106,7 +108,7 @@ fn a_training_that_is_stopped_anywhere_ends_in_the_same_bits() {
         let config = Config { optimizer, schedule, warmup_epochs: 0.5, ..config() };
         let mut whole = Stopper::default();
         let undisturbed = run(&config, None, &mut whole).unwrap();
-        // 14 samples in steps of 6: three steps an epoch, the last of two volumes.
+        // 14 samples in steps of 6: three steps per epoch, of which the last has two volumes.
         assert_eq!(whole.steps, (1..=9).collect::<Vec<u64>>());
         for every in 1..=9 {
             let folder = tempfile::tempdir().unwrap();
@@ -124,7 +126,7 @@ fn a_training_that_is_stopped_anywhere_ends_in_the_same_bits() {
     }
 }
 
-/// One step an epoch: what stopping after it writes and what the end of the epoch writes are two checkpoints.
+/// With one step per epoch, stopping after the step and the end of the epoch write two checkpoints.
 #[test]
 fn epochs_of_one_step_are_gone_on_from_and_two_checkpoints_stay() {
     let config = Config { batch_size: 7, accumulate: 2, epochs: 5, ..config() };
@@ -140,7 +142,8 @@ fn epochs_of_one_step_are_gone_on_from_and_two_checkpoints_stay() {
     same(&undisturbed, &run(&config, Some(folder.path()), &mut Stopper::default()).unwrap());
 }
 
-/// Asked within a step of two batches, and within validation; what was begun of a step is forgotten.
+/// The stop comes within a step of two batches, or within validation; a step that was begun is
+/// discarded.
 #[test]
 fn a_training_that_is_stopped_within_a_step_or_in_validation_ends_in_the_same_bits() {
     struct Within {
@@ -156,7 +159,8 @@ fn a_training_that_is_stopped_within_a_step_or_in_validation_ends_in_the_same_bi
     let undisturbed = run(&config(), None, &mut Stopper::default()).unwrap();
     let (volumes, samples) = volumes(20);
     let data = Dataset { train: samples[..14].to_vec(), val: samples[14..].to_vec(), volumes: &volumes };
-    // Two whole steps and one of a single batch an epoch, then two batches of val: four questions.
+    // An epoch has two steps of two batches and one of a single batch, then two batches of
+    // validation: the watcher is asked four times.
     for stop_at in 1..=12 {
         let folder = tempfile::tempdir().unwrap();
         let setting = Setting { checkpoints: Some(folder.path().to_path_buf()), ..Setting::default() };
@@ -167,7 +171,7 @@ fn a_training_that_is_stopped_within_a_step_or_in_validation_ends_in_the_same_bi
     }
 }
 
-/// A kill loses what came after the last checkpoint, and the training does that again.
+/// A kill loses everything after the last checkpoint, and the training does that again.
 #[test]
 fn a_training_that_is_killed_does_the_lost_steps_again_and_ends_in_the_same_bits() {
     let config = Config { checkpoint_minutes: 0.0, checkpoint_every: 1, ..config() };
@@ -175,14 +179,15 @@ fn a_training_that_is_killed_does_the_lost_steps_again_and_ends_in_the_same_bits
     let folder = tempfile::tempdir().unwrap();
     let stopped = run(&config, Some(folder.path()), &mut Stopper { after: Some(8), ..Stopper::default() });
     assert!(matches!(stopped, Err(TrainError::Stopped)));
-    // Without the checkpoint that stopping wrote, as after a kill, there is that of the second epoch.
+    // Without the checkpoint that stopping wrote, as after a kill, that of the second epoch
+    // remains.
     let newest = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
     std::fs::remove_file(newest.with_extension("json")).unwrap();
     let mut again = Stopper::default();
     let trained = run(&config, Some(folder.path()), &mut again).unwrap();
     same(&undisturbed, &trained);
     assert!(
-        again.said.contains(&"goes on from a checkpoint: epoch 3, after step 0 of 3".to_owned()),
+        again.said.contains(&"continues from a checkpoint: epoch 3, after step 0 of 3".to_owned()),
         "{:?}",
         again.said
     );
@@ -200,7 +205,7 @@ fn another_training_does_not_go_on_from_these_checkpoints() {
     same(&run(&other, None, &mut Stopper::default()).unwrap(), &trained);
     assert_eq!(watcher.plan.unwrap().done, 0);
     assert!(watcher.said.iter().any(|text| text.contains("of another training")), "{:?}", watcher.said);
-    // How it is watched and how often it is kept is no part of what it is.
+    // How often checkpoints are written is not part of a training's identity.
     let folder = tempfile::tempdir().unwrap();
     let mut stopper = Stopper { after: Some(4), ..Stopper::default() };
     assert!(run(&config(), Some(folder.path()), &mut stopper).is_err());
@@ -209,7 +214,7 @@ fn another_training_does_not_go_on_from_these_checkpoints() {
     assert_eq!(watcher.plan.unwrap().done, 4);
 }
 
-/// With BatchNorm as it is while only answering, four batches of 2 are one of 8.
+/// With BatchNorm as in inference, four batches of 2 equal one batch of 8.
 #[test]
 fn accumulated_batches_are_the_large_batch_where_batch_norm_does_not_look_at_it() {
     let (InMemory(volumes), samples) = volumes(8);
@@ -221,7 +226,7 @@ fn accumulated_batches_are_the_large_batch_where_batch_norm_does_not_look_at_it(
         for kind in [ctpipe_network::LossKind::Focal, ctpipe_network::LossKind::CrossEntropy] {
             let loss = Loss { kind, class_weights: [0.7, 1.9], label_smoothing: 0.1, ..Loss::default() };
             let gradients = |parts: usize, freeze_norm: bool| {
-                // The step itself is the gradient: SGD without momentum from the same start.
+                // With SGD without momentum from the same start, the step itself is the gradient.
                 let learning = Learning {
                     optimizer: OptimizerKind::Sgd,
                     momentum: 0.0,
@@ -255,17 +260,17 @@ fn accumulated_batches_are_the_large_batch_where_batch_norm_does_not_look_at_it(
             assert!(largest(&whole) > 1e-3);
             assert!(apart(&whole, &parts) < 2e-6 * largest(&whole).max(1.0), "{arch:?} {kind:?}");
             assert!((whole_loss[0] - parts_loss[0]).abs() < 1e-6);
-            // With BatchNorm at work it is another step, which is what the documentation warns of.
+            // With BatchNorm active, the step differs, as the documentation warns.
             let (whole, _) = gradients(1, false);
             assert!(apart(&whole, &gradients(4, false).0) > 1e-3 * largest(&whole));
         }
     }
 }
 
-/// The series of the step, and the last loss that was a number.
+/// The error names the series of the step and the last finite loss.
 #[test]
 fn a_loss_that_is_no_number_is_told_with_its_step_and_series_and_the_checkpoint_before_is_kept() {
-    // Weights times -99 in each step.
+    // Each step multiplies the weights by -99.
     let config =
         Config { lr: 10.0, weight_decay: 10.0, clip_norm: 0.0, optimizer: OptimizerKind::Sgd, ..config() };
     let config = Config { epochs: 200, schedule: Schedule::Constant, early_stopping_patience: 200, ..config };
@@ -281,19 +286,19 @@ fn a_loss_that_is_no_number_is_told_with_its_step_and_series_and_the_checkpoint_
     assert!(!series.is_empty() && series.len() <= 6 && series.iter().all(|name| name.starts_with("volume ")));
     assert!(text.contains(&series[0]) && text.contains(&format!("epoch {epoch}, step {step}")), "{text}");
     assert!(text.contains("the last finite loss was") && text.contains("clip_norm=1"), "{text}");
-    // And a run again stops at the same place, from the checkpoint.
+    // A second run continues from the checkpoint and stops at the same step.
     let mut again = Stopper::default();
     let second = run(&config, Some(folder.path()), &mut again).map(drop).unwrap_err().to_string();
     assert_eq!(second, text);
     assert!(epoch == 1 || again.plan.unwrap().done > 0);
-    // Kept instead: what there was until then, and that it ended so.
+    // With keep, the result is the best epoch until then, with a note.
     let kept = Config { on_divergence: OnDivergence::Keep, ..config.clone() };
     let trained = run(&kept, None, &mut Stopper::default()).unwrap();
     let note = trained.notes.iter().find(|note| note.code == "diverged").unwrap();
     assert_eq!(note.values["epoch"], epoch);
     assert_eq!(trained.history.len() as u32, epoch - 1);
     assert!(trained.best_epoch < epoch && trained.history.iter().all(|row| row.train_loss.is_finite()));
-    // So high a rate that no epoch is finished: nothing was learnt, and nothing is lost.
+    // With so high a rate that no epoch is finished, the result is the initial weights.
     let at_once = Config { lr: 1e30, ..kept };
     let trained = run(&at_once, None, &mut Stopper::default()).unwrap();
     assert_eq!((trained.best_epoch, trained.history.len()), (0, 0));
@@ -306,7 +311,7 @@ fn a_moving_average_is_what_is_kept() {
     let with = run(&config(), None, &mut Stopper::default()).unwrap();
     let without = run(&Config { ema_decay: 0.0, ..config() }, None, &mut Stopper::default()).unwrap();
     assert_ne!(with.weights, without.weights);
-    // The training loss is that of the weights themselves, in which the average has no part.
+    // The training loss is that of the weights themselves, which the average does not affect.
     assert_eq!(with.history[0].train_loss, without.history[0].train_loss);
     assert_ne!(with.history[0].val_loss, without.history[0].val_loss);
 }
@@ -317,7 +322,7 @@ fn the_epoch_may_be_chosen_by_its_auc() {
         Config { early_stopping_on: Watched::ValAuc, epochs: 12, early_stopping_patience: 4, ..config() };
     let trained = run(&config, None, &mut Stopper::default()).unwrap();
     let best = trained.history.iter().filter_map(|row| row.val_auc).fold(0.0, f64::max);
-    // The first of the best ones.
+    // The first of the epochs with the best AUC.
     let first = trained.history.iter().find(|row| row.val_auc == Some(best)).unwrap();
     assert_eq!(trained.best_epoch, first.epoch);
     assert!(trained.history.iter().filter(|row| row.best).count() == 1 && first.best);

@@ -1,11 +1,11 @@
-//! Every parameter changes what is computed, and only where it says so.
+//! Every parameter changes what is computed, and only when it applies.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use ctpipe_train::{Config, Dataset, InMemory, PARAMS, Sample, Setting, Trained, train};
 use serde_json::{Value, json};
 
-/// A training in which everything takes part: six steps an epoch, of which the last is the best but where a change
-/// says otherwise.
+/// A training in which everything takes part: three steps per epoch; the last epoch is the best
+/// unless a change makes it otherwise.
 fn base() -> Value {
     json!({
         "width": 2, "hidden_size": 6, "batch_size": 4, "epochs": 4, "lr": 1e-3, "dropout_rate": 0.2,
@@ -14,7 +14,7 @@ fn base() -> Value {
     })
 }
 
-/// What each parameter is changed to, and what else must be so for it to matter.
+/// What each parameter is changed to, and which other parameters must be set for it to matter.
 fn changes() -> Vec<(&'static str, Value, Value)> {
     vec![
         ("arch", json!("cnn3d_gap"), json!({})),
@@ -68,7 +68,7 @@ fn changes() -> Vec<(&'static str, Value, Value)> {
     ]
 }
 
-/// Those of which the training itself takes no notice, and those with a test of their own.
+/// Parameters that the training itself ignores, and those with a test of their own.
 const ELSEWHERE: [&str; 10] = [
     "on_divergence",
     "num_classes",
@@ -107,7 +107,8 @@ fn every_parameter_changes_what_is_computed() {
     let mut tried: Vec<&str> = ELSEWHERE.to_vec();
     for (name, value, with) in changes() {
         let (before, after) = (trained(&[&with]), trained(&[&with, &json!({ name: value })]));
-        // The weights; or for what only decides how long and how fast, the history.
+        // The weights differ; or, for parameters that only decide how long and how fast, the
+        // history.
         let told = |trained: &Trained| {
             trained.history.iter().map(|row| (row.epoch, row.lr.to_bits())).collect::<Vec<_>>()
         };

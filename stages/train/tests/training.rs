@@ -1,11 +1,11 @@
-//! A training through the library: each parameter that the end-to-end test cannot tell apart on its
-//! balanced data, and what is promised of the best epoch.
+//! A training through the library: the parameters whose effect the end-to-end test cannot see on
+//! its balanced data, and the promises about the best epoch.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use ctpipe_network::LossKind;
 use ctpipe_train::{Config, Dataset, InMemory, Sample, Setting, TrainError, Trained, train};
 
-/// Six normal volumes and two pathological ones: a bright block somewhere, or none.
+/// Six normal volumes, and two pathological ones with a bright block.
 fn volumes() -> (InMemory, Vec<Sample>) {
     let volume = |index: usize, label: u8| -> Vec<u16> {
         let noise = |i: usize| ((i * 2_654_435_761 + index * 97) >> 7) % 9000;
@@ -44,7 +44,8 @@ fn class_weights_change_the_weights_of_an_imbalanced_training_in_either_loss() {
 
 #[test]
 fn early_stopping_ends_the_training_and_the_best_weights_are_returned() {
-    // With a learning rate of zero only BatchNorm's statistics move, and the loss soon gets no better.
+    // With a learning rate of zero, only BatchNorm's statistics change, and the loss soon stops
+    // improving.
     let config = Config { lr: 0.0, epochs: 60, early_stopping_patience: 3, ..small() };
     let stopped = trained(&config);
     assert!(stopped.stopped_early && stopped.history.len() < 60);

@@ -1,11 +1,11 @@
 //! Sequential DCT-based JPEG (ITU-T T.81, annex F) of one component.
 
-use super::CodecError;
 use super::bits::Bits;
+use super::frame::CodecError;
 use super::huffman::{Huffman, receive};
-use super::jpeg::{Stream, damaged};
+use super::jpeg_stream::{Stream, damaged};
 
-/// Natural order of the coefficients (figure 5).
+/// The order of the coefficients in the stream (figure 5).
 const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
@@ -91,7 +91,7 @@ fn basis() -> [[f32; 8]; 8] {
     })
 }
 
-/// Rows, then columns; what is zero is skipped.
+/// Transforms rows, then columns; zero coefficients are skipped.
 fn inverse(coefficients: &[f32; 64], basis: &[[f32; 8]; 8]) -> [f32; 64] {
     let mut rows = [0.0_f32; 64];
     let mut out = [0.0_f32; 64];

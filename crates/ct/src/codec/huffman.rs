@@ -2,23 +2,24 @@
 
 use super::bits::Bits;
 
-/// Codes of up to so many bits are looked up at once.
+/// Codes of up to this many bits are found by one lookup.
 pub(super) const FAST: u32 = 10;
 
-/// A table, for decoding.
+/// A Huffman table for decoding.
 #[derive(Clone)]
 pub(super) struct Huffman {
-    /// Length and symbol of the code that the next bits begin with; length 0: a longer code.
+    /// Length and symbol of the code that the next bits begin with; length 0 means a longer code.
     fast: Box<[(u8, u8); 1 << FAST]>,
-    /// For each length, what a code, cut to it, must be below, left-aligned in 16 bits.
+    /// For each length, the exclusive upper bound of the codes, left-aligned in 16 bits.
     limits: [u32; 17],
-    /// For each length, index of its first symbol less its first code, modulo 2^32.
+    /// For each length, the index of its first symbol minus its first code, modulo 2^32.
     offsets: [u32; 17],
     symbols: Vec<u8>,
 }
 
 impl Huffman {
-    /// From the number of codes of each length and their symbols; `None` if they make no tree.
+    /// Builds the table from the number of codes of each length and their symbols; `None` if they
+    /// form no tree.
     pub(super) fn new(counts: [u8; 16], symbols: &[u8]) -> Option<Huffman> {
         let total: usize = counts.iter().map(|&n| usize::from(n)).sum();
         let symbols = symbols.get(..total)?.to_vec();
@@ -44,7 +45,7 @@ impl Huffman {
         Some(Huffman { fast, limits, offsets, symbols })
     }
 
-    /// The next symbol. At least 16 bits are there; a code that is none gives 255.
+    /// The next symbol. At least 16 bits must be available; an invalid code gives 255.
     #[inline]
     pub(super) fn symbol(&self, bits: &mut Bits<'_>) -> u8 {
         let (length, symbol) = self.fast[bits.peek(FAST) as usize];
@@ -55,7 +56,8 @@ impl Huffman {
         self.long(bits)
     }
 
-    /// Length and symbol of the code that `next`, [`FAST`] bits, begins with; length 0: a longer code.
+    /// Length and symbol of the code at the start of `next`, which holds [`FAST`] bits; length 0
+    /// means a longer code.
     pub(super) fn short(&self, next: u32) -> (u32, u32) {
         let (length, symbol) = self.fast[next as usize];
         (u32::from(length), u32::from(symbol))
@@ -77,7 +79,8 @@ impl Huffman {
     }
 }
 
-/// The number that `size` bits stand for (section F.2.2.1, EXTEND). At least `size` bits are there.
+/// Reads the value coded in `size` bits (section F.2.2.1, EXTEND). At least `size` bits must be
+/// available.
 #[inline]
 pub(super) fn receive(bits: &mut Bits<'_>, size: u32) -> i32 {
     if size == 0 {
@@ -88,7 +91,7 @@ pub(super) fn receive(bits: &mut Bits<'_>, size: u32) -> i32 {
     extend(value, size)
 }
 
-/// The number that `size` bits of a value stand for.
+/// The value that `size` bits stand for.
 #[inline]
 pub(super) fn extend(value: u32, size: u32) -> i32 {
     let value = value.cast_signed();

@@ -1,8 +1,9 @@
-//! Decoders that could take the process down (translated C, or much memory for few bytes) run in a
-//! child of limited memory and time. Whatever it does, it costs one frame.
+//! Runs decoders that could end the process (translated C, or much memory for few bytes) in a child
+//! process with limited memory and time. Whatever happens in the child costs one frame.
 //!
-//! A request is [`HEAD`] bytes (codec, rows, columns, bits, signed, length) and the coded frame; an
-//! answer is a byte (0: samples, 1: what is wrong), a length, and that many bytes.
+//! A request consists of [`HEAD`] bytes (codec, rows, columns, bits, signed, length) and the coded
+//! frame. An answer consists of a byte (0 for samples, 1 for an error message), a length, and that
+//! many bytes.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -15,24 +16,26 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{CodecError, Decoded, Shape, openjpeg, xl};
+use super::frame::{CodecError, Decoded, Shape};
+use super::{openjpeg, xl};
 use crate::dicom::Syntax;
 
 /// The program that decodes, and its arguments.
 static DECODER: OnceLock<(PathBuf, Vec<String>)> = OnceLock::new();
 
-/// Has the decoders in question run in children: `program` with `arguments` must call [`serve`].
-/// Without this, they run in the process itself, as tests and benchmarks of theirs want it.
+/// Makes the decoders in question run in child processes: `program` with `arguments` must call
+/// [`serve_decoder`]. Without this call they run in the process itself, as their tests and
+/// benchmarks need it.
 pub fn isolate_decoders(program: PathBuf, arguments: Vec<String>) {
-    // The first one stays: there is only one of us.
+    // The first call wins: there is only one program.
     let _ = DECODER.set((program, arguments));
 }
 
 const HEAD: usize = 20;
-/// What a child may hold beside the frame, and for each byte of it.
+/// Memory that a child may use in addition to the frame, and for each byte of the frame.
 const BESIDE: u64 = 48 << 20;
 const PER_BYTE: u64 = 16;
-/// Time for a frame: this, and a second for each of so many bytes.
+/// Time limit for a frame: this, plus one second for each of a number of bytes.
 const LEAST: Duration = Duration::from_secs(1);
 const BYTES_A_SECOND: f64 = 50e6;
 
@@ -58,7 +61,7 @@ pub(super) fn decode(syntax: Syntax, bytes: &[u8], shape: Shape) -> Result<Decod
         match answer {
             Some(Ok(Ok(samples))) if samples.len() == shape.bytes() => Ok(samples),
             Some(Ok(Err(problem))) => Err(CodecError::damaged(codec, &problem)),
-            // It died, hangs or talks nonsense: the next frame gets another.
+            // The child died, hangs or answers nonsense, so the next frame gets a new one.
             _ => {
                 *worker = None;
                 Err(gave_up(codec))
@@ -82,7 +85,8 @@ struct Worker {
 
 impl Worker {
     fn start(program: &PathBuf, arguments: &[String]) -> io::Result<Worker> {
-        // A group of its own: Ctrl-C is for us, and the child ends when its input does.
+        // The child has its own process group: Ctrl-C is for this process, and the child ends when
+        // its input does.
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -107,7 +111,8 @@ impl Worker {
         let limit = LEAST + Duration::from_secs_f64(shape.bytes() as f64 / BYTES_A_SECOND);
         let until = Instant::now() + limit;
         self.to.write_all(&head)?;
-        // The child reads all before it decodes, so this does not wait for its work.
+        // The child reads everything before it decodes, so this write does not wait for the
+        // decoding.
         self.to.write_all(bytes)?;
         self.to.flush()?;
         let mut start = [0; 9];
@@ -148,10 +153,10 @@ impl Drop for Worker {
     }
 }
 
-/// The child's side: decodes what comes on standard input until it ends.
+/// The child's side: decodes requests from standard input until it ends.
 ///
 /// # Errors
-/// When a request is cut, or an answer cannot be written.
+/// When a request is truncated, or an answer cannot be written.
 pub fn serve_decoder() -> io::Result<()> {
     let (mut from, mut to) = (io::stdin().lock(), io::stdout().lock());
     let mut head = [0; HEAD];
@@ -185,11 +190,11 @@ pub fn serve_decoder() -> io::Result<()> {
     }
 }
 
-/// Address space that this process has now, and what the frame may take.
+/// Limits the address space to what this process has now, plus what the frame may take.
 fn limit_memory(shape: Shape, length: u64) {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
-    // Where there is no /proc, the time limit has to do.
+    // Without /proc, the time limit must suffice.
     if let Some(pages) = pages {
         let now = pages * rustix::param::page_size() as u64;
         let limit = now + BESIDE + PER_BYTE * shape.bytes() as u64 + length;

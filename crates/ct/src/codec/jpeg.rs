@@ -1,34 +1,13 @@
-//! JPEG (ITU-T T.81) of one component: sequential DCT of 8 and 12 bits, and lossless. Our own: what is
-//! to be had as a library either lacks 12 bits, needs a C toolchain, or is slow at lossless.
+//! JPEG (ITU-T T.81) with one component: sequential DCT of 8 and 12 bits, and lossless. This is our
+//! own decoder because the available libraries lack 12 bits, need a C toolchain, or are slow at
+//! lossless.
 
+use super::frame::{CodecError, Decoded, Shape, expect_size, pack};
 use super::huffman::Huffman;
-use super::{CodecError, Decoded, Shape, dct, expect_size, lossless, pack};
+use super::jpeg_stream::{CODEC, Stream, damaged};
+use super::{dct, lossless};
 
-pub(super) const CODEC: &str = "JPEG";
-
-/// What stands before the entropy-coded data.
-pub(super) struct Stream<'a> {
-    pub(super) bytes: &'a [u8],
-    /// Where the entropy-coded data begins.
-    pub(super) at: usize,
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) precision: u32,
-    pub(super) dc: Huffman,
-    pub(super) ac: Option<Huffman>,
-    pub(super) quantisation: [u16; 64],
-    /// MCUs between restart markers; 0: none.
-    pub(super) restart: usize,
-    /// The scan header's Ss and Al: predictor and point transform of a lossless scan.
-    pub(super) selection: u8,
-    pub(super) shift: u32,
-}
-
-pub(super) fn damaged(problem: &str) -> CodecError {
-    CodecError::damaged(CODEC, problem)
-}
-
-/// The process of a frame, by its SOF marker.
+/// The coding process of a frame, given by its SOF marker.
 #[derive(Clone, Copy, PartialEq)]
 enum Process {
     Sequential,
@@ -37,7 +16,7 @@ enum Process {
 
 pub(super) fn decode(bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> {
     let (process, stream) = parse(bytes, shape)?;
-    // A coded sample takes a bit at least; a block of 64 takes two.
+    // A coded sample takes at least one bit; a block of 64 takes two.
     let least = match process {
         Process::Lossless => shape.samples() / 8,
         Process::Sequential => shape.samples() / 64 / 4,
@@ -123,15 +102,15 @@ fn parse(bytes: &[u8], shape: Shape) -> Result<(Process, Stream<'_>), CodecError
     }
 }
 
-/// The next marker, its parameters, and what follows them.
+/// The next marker, its parameters, and where the next segment begins.
 fn segment(bytes: &[u8], mut at: usize) -> Option<(u8, &[u8], usize)> {
     loop {
-        // Fill bytes, and garbage that some writers leave, up to the next marker.
+        // Skips fill bytes, and garbage that some writers leave, up to the next marker.
         at += bytes.get(at..)?.iter().position(|&b| b == 0xFF)?;
         let marker = *bytes.get(at + 1)?;
         match marker {
             0xFF => at += 1,
-            // No parameters: SOI, restart, TEM; a stuffed zero.
+            // Markers without parameters (SOI, restart, TEM), and a stuffed zero.
             0x00 | 0x01 | 0xD0..=0xD8 => at += 2,
             0xD9 => return None,
             _ => {

@@ -1,9 +1,10 @@
-//! JPEG-LS (ITU-T T.87), by the crate `pure_jpegls`, which is safe Rust. The guard: the stream's size
-//! is held against the data set's before the crate sees it, and a panic costs the frame only.
+//! JPEG-LS (ITU-T T.87), decoded by the crate `pure_jpegls`, which is safe Rust. The size of the
+//! stream is checked against the data set before the crate sees it, and a panic costs only the
+//! frame.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{CodecError, Decoded, Shape, expect_size, pack};
+use super::frame::{CodecError, Decoded, Shape, expect_size, pack};
 
 const CODEC: &str = "JPEG-LS";
 
@@ -15,7 +16,7 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> 
     };
     let size = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]), u16::from(components)];
     expect_size(CODEC, size.map(usize::from), shape)?;
-    // A run covers a line at most, and a line takes a bit at least.
+    // A run covers at most one line, and a line takes at least one bit.
     if bytes.len() < shape.rows / 8 {
         return Err(damaged("the frame ends early"));
     }

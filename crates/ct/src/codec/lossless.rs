@@ -1,16 +1,16 @@
 //! Lossless JPEG (ITU-T T.81, annex H).
 
-use super::CodecError;
 use super::bits::Bits;
+use super::frame::CodecError;
 use super::huffman::{FAST, Huffman, extend, receive};
-use super::jpeg::{Stream, damaged};
+use super::jpeg_stream::{Stream, damaged};
 
 pub(super) fn decode(stream: &Stream<'_>) -> Result<Vec<u16>, CodecError> {
     if !(1..=7).contains(&stream.selection) {
         return Err(damaged("a predictor that is none of 1 to 7"));
     }
     let (rows, columns) = (stream.rows, stream.columns);
-    // A restart begins a line: anything else is not in the standard.
+    // A restart interval must begin at a line; the standard allows nothing else.
     let restart = stream.restart / columns;
     if !stream.restart.is_multiple_of(columns) {
         return Err(damaged("a restart interval within a line"));
@@ -44,13 +44,14 @@ pub(super) fn decode(stream: &Stream<'_>) -> Result<Vec<u16>, CodecError> {
     Ok(samples)
 }
 
-/// Bits that are looked up at once: most codes with the number that follows them.
+/// Number of bits looked up at once: enough for most codes and the value that follows them.
 const WHOLE: u32 = 12;
 
-/// Codes of differences with the numbers behind them.
+/// Huffman codes of differences, together with the values that follow the codes.
 struct Differences<'a> {
     table: &'a Huffman,
-    /// For the next bits: how many of them are a difference, and which; 0: more than these.
+    /// For the next bits: how many of them form a difference, and its value; 0 when these bits do
+    /// not suffice.
     whole: Box<[(u16, i16); 1 << WHOLE]>,
 }
 
@@ -68,7 +69,7 @@ impl Differences<'_> {
         Differences { table, whole }
     }
 
-    /// The next one, modulo 2^16 (section H.1.2.2).
+    /// The next difference, modulo 2^16 (section H.1.2.2).
     #[allow(clippy::inline_always)] // the loop of a whole frame
     #[inline(always)]
     fn next(&self, bits: &mut Bits<'_>) -> i32 {
@@ -85,13 +86,13 @@ impl Differences<'_> {
     fn longer(&self, bits: &mut Bits<'_>) -> i32 {
         match self.table.symbol(bits) {
             16 => 1 << 15,
-            // 255 is no code: what follows is garbage anyway.
+            // 255 is not a code: what follows is garbage anyway.
             size => receive(bits, u32::from(size).min(16)),
         }
     }
 }
 
-/// Each sample by the one on its left.
+/// Predicts each sample from the one on its left.
 fn first_line(table: &Differences<'_>, bits: &mut Bits<'_>, initial: i32, line: &mut [u16]) {
     let mut left = initial;
     for to in line {
@@ -100,7 +101,7 @@ fn first_line(table: &Differences<'_>, bits: &mut Bits<'_>, initial: i32, line: 
     }
 }
 
-/// The first sample by the one above it, the others by the scan's predictor.
+/// Predicts the first sample from the one above it, and the others with the scan's predictor.
 fn next_line(selection: u8, table: &Differences<'_>, bits: &mut Bits<'_>, above: &[u16], line: &mut [u16]) {
     macro_rules! by {
         (|$a:ident, $b:ident, $c:ident| $predicted:expr) => {{

@@ -1,6 +1,7 @@
-//! RLE Lossless (PS3.5 annex G): a `PackBits` segment for each byte of a sample, the highest first.
+//! RLE Lossless (PS3.5 annex G): one `PackBits` segment for each byte of a sample, highest byte
+//! first.
 
-use super::{CodecError, Decoded, Shape};
+use super::frame::{CodecError, Decoded, Shape};
 
 const CODEC: &str = "RLE";
 
@@ -18,7 +19,7 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> 
             expected: format!("{width}"),
         });
     }
-    // A byte of two makes 128 at most: nothing is allocated that the bytes cannot fill.
+    // Two bytes give at most 128: nothing is allocated that the bytes cannot fill.
     if shape.bytes() > bytes.len().saturating_mul(64) {
         return Err(damaged("the frame ends early"));
     }
@@ -42,7 +43,7 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Result<Decoded, CodecError> 
     Ok(out)
 }
 
-/// Unpacks `wanted` bytes, or fewer where the segment ends before.
+/// Unpacks `wanted` bytes, or fewer where the segment ends earlier.
 fn unpack(mut coded: &[u8], wanted: usize, to: &mut Vec<u8>) {
     while to.len() < wanted {
         let missing = wanted - to.len();

@@ -1,12 +1,12 @@
-//! JPEG XL (ISO/IEC 18181), by the crate `jxl-oxide`.
+//! JPEG XL (ISO/IEC 18181), decoded by the crate `jxl-oxide`.
 
 use jxl_oxide::{AllocTracker, JxlImage};
 
-use super::{CodecError, Decoded, Shape, expect_size, pack};
+use super::frame::{CodecError, Decoded, Shape, expect_size, pack};
 
 const CODEC: &str = "JPEG XL";
 
-/// What the decoder may hold, for each byte of the frame and beside it.
+/// Memory that the decoder may use, for each byte of the frame and in addition to that.
 const PER_BYTE: usize = 24;
 const BESIDE: usize = 32 << 20;
 

@@ -1,24 +1,25 @@
-//! Where the elements of a DICOM data set lie in its bytes (PS3.5 chapter 7). Lenient towards what
-//! scanners and archives really write; copies nothing, and allocates nothing that a length in the file
-//! asks for. Knows no attribute's meaning.
+//! Where the elements of a DICOM data set lie in its bytes (PS3.5 chapter 7). The reader tolerates
+//! what scanners and archives really write. It copies nothing, and no length in the file makes it
+//! allocate memory.
 
-use super::Problem;
+use super::problem::Problem;
 
-/// (group, element) as one number: `0x0010_0020` is (0010,0020).
+/// Group and element as one number: `0x0010_0020` is (0010,0020).
 pub(crate) type Tag = u32;
 
 pub(crate) const ITEM: Tag = 0xFFFE_E000;
 const ITEM_END: Tag = 0xFFFE_E00D;
 const SEQUENCE_END: Tag = 0xFFFE_E0DD;
-/// (7FE0,0008), (7FE0,0009) and (7FE0,0010): nothing that is needed comes behind them.
+/// (7FE0,0008), (7FE0,0009) and (7FE0,0010): nothing after them is needed.
 pub(crate) const PIXELS: [Tag; 3] = [0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010];
 pub(crate) const UNDEFINED: u32 = 0xFFFF_FFFF;
-/// Elements of one level; real files have some hundreds, with private ones some thousands.
+/// Maximum number of elements of one level. Real files have some hundreds, and some thousands with
+/// private ones.
 const MOST_ELEMENTS: usize = 1 << 16;
-/// Sequences in sequences; real files have four or so.
+/// Maximum depth of nested sequences; real files have about four.
 const DEPTH: usize = 48;
 
-/// How numbers and lengths are written.
+/// How numbers and lengths are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Encoding {
     pub(crate) explicit: bool,
@@ -37,38 +38,39 @@ impl Encoding {
         if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
     }
 
-    /// What the first element looks like: files do not always keep to their transfer syntax.
+    /// Guesses the encoding from the first element, because files do not always keep to their
+    /// transfer syntax.
     pub(crate) fn guess(bytes: &[u8]) -> Option<Encoding> {
         let start: &[u8; 8] = bytes.first_chunk()?;
         let group = u16::from_le_bytes([start[0], start[1]]);
-        // Groups are small numbers: the byte that is zero tells the order.
+        // Groups are small numbers: the byte that is zero tells the byte order.
         let big_endian = group > 0x00FF && start[0] == 0;
         Some(Encoding { explicit: is_vr([start[4], start[5]]), big_endian })
     }
 }
 
 /// One element. The value of a sequence or of encapsulated pixel data is its items, without the
-/// delimiter behind them.
+/// delimiter after them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Element<'a> {
     pub(crate) tag: Tag,
-    /// Two letters; zeros where the encoding has none.
+    /// Two letters; zeros where the encoding has no VR.
     pub(crate) vr: [u8; 2],
     pub(crate) value: &'a [u8],
     /// Where the value begins in the bytes that were read.
     pub(crate) start: usize,
-    /// The length as it stands in the file: pixel data may go beyond the bytes that were read.
+    /// The length as written in the file: pixel data may extend past the bytes that were read.
     pub(crate) promised: u32,
 }
 
 impl Element<'_> {
-    /// The length was not given: items with delimiters.
+    /// Whether the length is undefined: items that end with delimiters.
     pub(crate) fn undefined(&self) -> bool {
         self.promised == UNDEFINED
     }
 }
 
-/// Elements of one level, in the order of the file.
+/// The elements of one level, in the order of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct DataSet<'a> {
     pub(crate) encoding: Encoding,
@@ -76,11 +78,11 @@ pub(crate) struct DataSet<'a> {
 }
 
 impl<'a> DataSet<'a> {
-    /// Reads up to and with the pixel data, or to the end, in the encoding that the bytes look like,
-    /// whatever the transfer syntax says.
+    /// Reads up to and including the pixel data, or to the end. The bytes themselves decide the
+    /// encoding, whatever the transfer syntax says.
     ///
-    /// `complete` says that nothing follows `bytes`; otherwise an element that goes beyond them is
-    /// [`Problem::NeedsMore`]. Pixel data may go beyond them in any case.
+    /// `complete` says that nothing follows `bytes`. Otherwise an element that extends past them is
+    /// [`Problem::NeedsMore`]. Pixel data may extend past them in any case.
     pub(crate) fn read(bytes: &'a [u8], complete: bool) -> Result<DataSet<'a>, Problem> {
         let encoding = Encoding::guess(bytes).unwrap_or(Encoding::EXPLICIT);
         DataSet::read_in(bytes, encoding, complete)
@@ -102,7 +104,7 @@ impl<'a> DataSet<'a> {
         Ok(DataSet { encoding, elements })
     }
 
-    /// The element, if it is there with a value.
+    /// The element, if it is present and has a value.
     pub(crate) fn get(&self, tag: Tag) -> Option<&Element<'a>> {
         self.elements.iter().find(|element| element.tag == tag && !element.value.is_empty())
     }
@@ -110,14 +112,15 @@ impl<'a> DataSet<'a> {
     /// The items of a sequence.
     pub(crate) fn items(&self, tag: Tag) -> impl Iterator<Item = DataSet<'a>> + '_ {
         let sequence = self.get(tag);
-        // Without a VR of its own, a sequence is written implicitly (PS3.5 section 6.2.2, note 4).
+        // A sequence without its own VR is written implicitly (PS3.5 section 6.2.2, note 4).
         let unknown = sequence.is_some_and(|s| s.vr == *b"UN" && !s.value.is_empty());
         let encoding = if unknown { Encoding::IMPLICIT } else { self.encoding };
         Items { bytes: sequence.map_or(&[], |s| s.value), at: 0, encoding }
             .filter_map(move |item| DataSet::read_in(item, encoding, true).ok())
     }
 
-    /// Text without padding; `None` when missing or empty. Bytes that are not UTF-8 are read as Latin-1.
+    /// Text without padding; `None` when missing or empty. Bytes that are not UTF-8 are read as
+    /// Latin-1.
     pub(crate) fn text(&self, tag: Tag) -> Option<String> {
         let value = self.get(tag)?.value;
         let text = match std::str::from_utf8(value) {
@@ -125,12 +128,13 @@ impl<'a> DataSet<'a> {
             Err(_) => value.iter().map(|&byte| char::from(byte)).collect(),
         };
         let text = text.trim_matches(['\0', ' ', '\n', '\r', '\t']);
-        // What goes to a terminal or into a page must not be able to steer it.
+        // Text that goes to a terminal or into a page must not be able to control it.
         let text: String = text.chars().filter(|c| !c.is_control()).collect();
         (!text.is_empty()).then_some(text)
     }
 
-    /// A UID: digits and dots by the standard, letters and dashes too from some anonymisers.
+    /// A UID: digits and dots by the standard, and also letters and dashes, which some anonymisers
+    /// write.
     pub(crate) fn uid(&self, tag: Tag) -> Option<String> {
         let usual = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
         self.text(tag).filter(|uid| uid.len() <= 128 && uid.bytes().all(usual))
@@ -171,7 +175,7 @@ impl<'a> DataSet<'a> {
         self.numbers(tag)?.first().copied().filter(|x| x.is_finite())
     }
 
-    /// An attribute of VR US (or US or SS): its sixteen bits, whatever VR it was written with.
+    /// An attribute of VR US (or US or SS): its sixteen bits, whatever VR it is written with.
     pub(crate) fn word(&self, tag: Tag) -> Option<u16> {
         let element = self.get(tag)?;
         match (&element.vr, element.value) {
@@ -184,12 +188,12 @@ impl<'a> DataSet<'a> {
     }
 }
 
-/// A decimal string (PS3.5 section 6.2) as written, or with a comma for the point.
+/// A decimal string (PS3.5 section 6.2) as written, or with a comma as the decimal point.
 fn decimal(text: &str) -> Option<f64> {
     text.parse().ok().or_else(|| text.replace(',', ".").parse().ok())
 }
 
-/// Items of a sequence or of encapsulated pixel data, one after the other.
+/// The items of a sequence or of encapsulated pixel data, in order.
 pub(crate) struct Items<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) at: usize,
@@ -210,7 +214,7 @@ impl<'a> Iterator for Items<'a> {
             self.at = next;
             end
         } else {
-            // The last one may end early.
+            // The last item may end early.
             let end = start.saturating_add(length as usize).min(self.bytes.len());
             self.at = end;
             end
@@ -219,7 +223,7 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-/// Tag and length of an item or delimiter; these never have a VR.
+/// Tag and length of an item or delimiter, which never have a VR.
 pub(crate) fn item_head(bytes: &[u8], at: usize, encoding: Encoding) -> Option<(Tag, u32)> {
     let head: &[u8; 8] = bytes.get(at..)?.first_chunk()?;
     Some((read_tag(*head, encoding), encoding.u32([head[4], head[5], head[6], head[7]])))
@@ -236,13 +240,13 @@ fn is_vr(vr: [u8; 2]) -> bool {
     KNOWN.as_chunks::<2>().0.contains(&vr)
 }
 
-/// Whether the length is of 32 bits (PS3.5 section 7.1.2).
+/// Whether the length has 32 bits (PS3.5 section 7.1.2).
 fn is_long(vr: [u8; 2]) -> bool {
     const LONG: &[u8] = b"OBODOFOLOVOWSQSVUCUNURUTUV";
     LONG.as_chunks::<2>().0.contains(&vr)
 }
 
-/// The element at `at` and where the next begins; `None` at the end.
+/// The element at `at` and where the next one begins; `None` at the end.
 fn read_element(
     bytes: &[u8],
     at: usize,
@@ -252,14 +256,14 @@ fn read_element(
 ) -> Result<Option<(Element<'_>, usize)>, Problem> {
     let rest = &bytes[at.min(bytes.len())..];
     let Some(head) = rest.first_chunk::<8>() else {
-        // A few bytes behind the last element are padding.
+        // A few bytes after the last element are padding.
         return if complete { Ok(None) } else { Err(Problem::NeedsMore) };
     };
     let tag = read_tag(*head, encoding);
     let delimiter = tag >> 16 == 0xFFFE;
     let vr = [head[4], head[5]];
     let (vr, length, start) = if !encoding.explicit || delimiter || !is_vr(vr) {
-        // An element without a VR among those that have one: written implicitly.
+        // An element without a VR among elements that have one: it is written implicitly.
         ([0; 2], encoding.u32([head[4], head[5], head[6], head[7]]), at + 8)
     } else if is_long(vr) {
         let Some(length) = rest.get(8..12) else {
@@ -270,7 +274,7 @@ fn read_element(
         (vr, u32::from(encoding.u16([head[6], head[7]])), at + 8)
     };
     if delimiter {
-        // Left over from a sequence whose length was given as well.
+        // Left over from a sequence whose length is also given.
         let next = at + 8;
         return Ok(Some((Element { tag, vr, value: &[], start: next, promised: 0 }, next)));
     }
@@ -299,12 +303,12 @@ fn read_element(
     Ok(Some((Element { tag, vr, value, start, promised: length }, end)))
 }
 
-/// What ends with the bytes instead of a delimiter.
+/// For a value that ends with the bytes instead of a delimiter.
 fn ends(bytes: &[u8], complete: bool) -> Result<(usize, usize), Problem> {
     if complete { Ok((bytes.len(), bytes.len())) } else { Err(Problem::NeedsMore) }
 }
 
-/// Where the items that start at `at` end, and what follows their delimiter begins.
+/// Where the items that start at `at` end, and where the data after their delimiter begins.
 fn skip_sequence(
     bytes: &[u8],
     mut at: usize,
@@ -328,13 +332,14 @@ fn skip_sequence(
                     return ends(bytes, complete);
                 }
             }
-            // No item where one should be: the sequence ends here, as other readers take it.
+            // Not an item where one is expected: the sequence ends here, as in other readers.
             _ => return Ok((at, at)),
         }
     }
 }
 
-/// Where the elements of an item of undefined length end, and what follows its delimiter begins.
+/// Where the elements of an item of undefined length end, and where the data after its delimiter
+/// begins.
 fn skip_item(
     bytes: &[u8],
     mut at: usize,
@@ -348,7 +353,7 @@ fn skip_item(
     loop {
         match item_head(bytes, at, encoding) {
             Some((ITEM_END, _)) => return Ok((at, at + 8)),
-            // The sequence's own delimiter without the item's.
+            // The sequence's own delimiter without the item's delimiter.
             Some((SEQUENCE_END, _)) => return Ok((at, at)),
             _ => match read_element(bytes, at, encoding, complete, depth)? {
                 Some((_, next)) => at = next,
@@ -371,7 +376,7 @@ fn fragments_end(bytes: &[u8], mut at: usize, encoding: Encoding) -> (usize, usi
 }
 
 impl<'a> DataSet<'a> {
-    /// The element at `at` and where the next begins, if there is one that is whole.
+    /// The element at `at` and where the next one begins, if there is a complete one.
     pub(crate) fn element(bytes: &'a [u8], at: usize, encoding: Encoding) -> Option<(Element<'a>, usize)> {
         read_element(bytes, at, encoding, true, DEPTH).ok()?
     }

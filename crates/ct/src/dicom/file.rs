@@ -1,19 +1,20 @@
-//! A file: preamble, file meta information, and a data set behind it (PS3.10 chapter 7). Each of the
-//! first two may be missing or damaged. Knows no attribute of the data set.
+//! A DICOM file: preamble, file meta information, and the data set after them (PS3.10 chapter 7).
+//! The preamble and the meta information may be missing or damaged.
 
 use std::borrow::Cow;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::dataset::{DataSet, Element, Encoding};
-use super::{Problem, Syntax};
+use super::problem::Problem;
+use super::syntax::Syntax;
 
-/// What stands before the data set.
+/// What precedes the data set.
 #[derive(Debug, Clone)]
 pub(crate) struct Part10<'a> {
     /// Empty where the file does not say.
     pub(crate) transfer_syntax: String,
-    /// (0002,0002), empty where the file does not say.
+    /// Media Storage SOP Class UID (0002,0002); empty where the file does not say.
     pub(crate) class: String,
     pub(crate) syntax: Syntax,
     body: &'a [u8],
@@ -24,11 +25,11 @@ const IMPLICIT: &str = "1.2.840.10008.1.2";
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
-/// DEFLATE cannot do better than this.
+/// The highest compression ratio of DEFLATE.
 const RATIO: usize = 1032;
 
 impl<'a> Part10<'a> {
-    /// Finds the data set; `None` where the bytes are no DICOM.
+    /// Finds the data set; `None` where the bytes are not DICOM.
     pub(crate) fn open(bytes: &'a [u8]) -> Option<Part10<'a>> {
         let marked = bytes.get(128..132) == Some(b"DICM");
         let start = if marked { &bytes[132..] } else { bytes };
@@ -60,7 +61,8 @@ impl<'a> Part10<'a> {
         self.start
     }
 
-    /// The data set's bytes, `limit` of them at most where they are deflated; whether those are all.
+    /// The data set's bytes, at most `limit` of them where it is deflated, and whether these are
+    /// all.
     pub(crate) fn body(&self, complete: bool, limit: usize) -> Result<(Cow<'a, [u8]>, bool), Problem> {
         if self.syntax != Syntax::Deflated {
             return Ok((Cow::Borrowed(self.body), complete));
@@ -70,9 +72,9 @@ impl<'a> Part10<'a> {
     }
 }
 
-/// The elements of group 0002, whatever their group length says, and what follows them.
+/// The elements of group 0002, whatever their group length says, and the bytes after them.
 fn meta(bytes: &[u8]) -> (Vec<Element<'_>>, &[u8]) {
-    // Always explicit little endian, but for writers that forget.
+    // Always explicit little endian, except from writers that forget it.
     let encoding = match bytes.get(..6) {
         Some([2, 0, _, _, a, b]) if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Encoding::EXPLICIT,
         _ => Encoding::IMPLICIT,
@@ -91,8 +93,8 @@ fn meta(bytes: &[u8]) -> (Vec<Element<'_>>, &[u8]) {
     (elements, &bytes[at.min(bytes.len())..])
 }
 
-/// Files without a preamble begin with group 0008 in practice. Some of its first elements must follow
-/// each other in order; text or a picture does not get through that.
+/// Files without a preamble begin with group 0008 in practice. Some of its first elements must
+/// follow each other in order, which text or a picture does not do by chance.
 fn looks_like_a_data_set(body: &[u8]) -> bool {
     let Some(encoding) = Encoding::guess(body) else { return false };
     let mut last = 0;
@@ -108,17 +110,17 @@ fn looks_like_a_data_set(body: &[u8]) -> bool {
     true
 }
 
-/// Inflates until `limit` bytes; whether the stream ended before.
+/// Inflates up to `limit` bytes, and returns whether the stream ended before that.
 pub(crate) fn inflate(bytes: &[u8], limit: usize, complete: bool) -> Result<(Vec<u8>, bool), Problem> {
     let limit = limit.min(bytes.len().saturating_mul(RATIO));
     let mut out = Vec::new();
     let ended = inflate_steps(bytes, &mut out, |out| limit.saturating_sub(out.len()))?;
-    // A cut file gives what is there.
+    // A truncated file gives what is there.
     Ok((out, ended.unwrap_or(complete)))
 }
 
-/// `length` bytes from `start` on, fewer where the stream ends before. What comes before is inflated and
-/// dropped, so that memory does not grow with the file.
+/// `length` bytes from `start` on, or fewer where the stream ends earlier. The bytes before them
+/// are inflated and dropped, so memory does not grow with the file.
 pub(crate) fn inflate_from(bytes: &[u8], start: u64, length: usize) -> Result<Vec<u8>, Problem> {
     let mut skip = start;
     let mut out = Vec::new();
@@ -136,8 +138,8 @@ pub(crate) fn inflate_from(bytes: &[u8], start: u64, length: usize) -> Result<Ve
 
 const STEP: usize = 1 << 16;
 
-/// Inflates while `room` says that more is wanted. Whether the stream ended there; `None` where it stops
-/// short of its end.
+/// Inflates while `room` asks for more. Returns whether the stream ended there, and `None` where it
+/// stops before its end.
 fn inflate_steps(
     bytes: &[u8],
     out: &mut Vec<u8>,

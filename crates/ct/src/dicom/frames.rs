@@ -1,17 +1,17 @@
-//! Where each frame of encapsulated pixel data lies (PS3.5 section A.4). Decodes nothing.
+//! Where each frame of encapsulated pixel data lies (PS3.5 section A.4).
 
 use std::io;
 use std::ops::Range;
 
-use ctpipe_disk::Room;
+use ctpipe_disk::AlignedBuffer;
 
 use super::dataset::{DataSet, Element, Encoding, ITEM, PIXELS, UNDEFINED, item_head};
 use crate::storage::Storage;
 
 const EXTENDED_OFFSETS: u32 = 0x7FE0_0001;
-/// Fragments of a file that are told apart; a frame has one or a few.
+/// Maximum number of fragments of a file; a frame has one or a few.
 const MOST_FRAGMENTS: usize = 1 << 20;
-/// An item's head, and as much of its value as tells whether a code stream begins there.
+/// An item's header, and enough of its value to tell whether a code stream begins there.
 const HEAD: usize = 8 + 8;
 
 /// The pixel data of a data set.
@@ -19,10 +19,10 @@ pub(crate) fn pixel_data<'d, 'a>(set: &'d DataSet<'a>) -> Option<&'d Element<'a>
     PIXELS.iter().rev().find_map(|tag| set.get(*tag))
 }
 
-/// Positions in the file of one piece of a frame.
+/// Positions in the file of one fragment of a frame.
 type Fragment = Range<u64>;
 
-/// The fragments of encapsulated pixel data, and which of them are whose.
+/// The fragments of encapsulated pixel data, and which frame each belongs to.
 #[derive(Debug)]
 pub(crate) struct Fragments {
     all: Vec<Fragment>,
@@ -30,7 +30,7 @@ pub(crate) struct Fragments {
 }
 
 impl Fragments {
-    /// Walks the items from `start` to the delimiter or the end of the file.
+    /// Walks through the items from `start` to the delimiter or the end of the file.
     pub(crate) fn find(
         set: &DataSet<'_>,
         storage: &Storage,
@@ -39,7 +39,7 @@ impl Fragments {
     ) -> io::Result<Fragments> {
         let encoding = Encoding { explicit: true, ..set.encoding };
         let end = storage.length();
-        let mut room = Room::default();
+        let mut room = AlignedBuffer::default();
         let mut all: Vec<Fragment> = Vec::new();
         let mut begins = Vec::new();
         let mut offsets = Vec::new();
@@ -48,7 +48,7 @@ impl Fragments {
             let head = storage.at(at, HEAD, &mut room)?;
             let Some((ITEM, length)) = item_head(head, 0, encoding) else { break };
             let from = at + 8;
-            // The last one may end with the file, whatever it says.
+            // The last one may end with the file, whatever its length says.
             let to = if length == UNDEFINED { end } else { from.saturating_add(u64::from(length)).min(end) };
             let to = to.max(from);
             if first {
@@ -66,11 +66,11 @@ impl Fragments {
         {
             offsets = extended.value.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect();
         }
-        // Offsets count from the first item behind the table.
+        // Offsets count from the first item after the table.
         let base = all.first().map_or(0, |fragment| fragment.start);
         let at_offset = |offset: u64| all.partition_point(|fragment| fragment.start - base < offset);
         let frames = if frames <= 1 {
-            // All of it.
+            // One frame takes all fragments.
             std::iter::once(0..all.len()).collect()
         } else if all.len() == frames {
             (0..frames).map(|k| k..k + 1).collect()
@@ -78,7 +78,8 @@ impl Fragments {
             let ends = offsets[1..].iter().map(|&end| at_offset(end)).chain([all.len()]);
             offsets.iter().map(|&start| at_offset(start)).zip(ends).map(|(a, b)| a..b.max(a)).collect()
         } else {
-            // Neither a table nor one fragment a frame: a frame begins where a code stream does.
+            // There is neither a table nor one fragment for each frame: a frame begins where a code
+            // stream does.
             let starts: Vec<usize> = (0..all.len()).filter(|&k| begins[k]).collect();
             let ends = starts.iter().skip(1).copied().chain([all.len()]);
             starts.iter().copied().zip(ends).map(|(a, b)| a..b).take(frames).collect()
@@ -86,13 +87,14 @@ impl Fragments {
         Ok(Fragments { all, frames })
     }
 
-    /// The pieces of a frame, none where there is no such frame.
+    /// The fragments of a frame; none where there is no such frame.
     pub(crate) fn of(&self, frame: usize) -> &[Fragment] {
         self.frames.get(frame).and_then(|range| self.all.get(range.clone())).unwrap_or_default()
     }
 }
 
-/// JPEG and JPEG-LS (SOI and a marker), JPEG 2000 (SOC and SIZ, or its file's signature), JPEG XL.
+/// Whether a code stream begins here: JPEG and JPEG-LS (SOI and a marker), JPEG 2000 (SOC and SIZ,
+/// or the signature of its file), or JPEG XL.
 fn begins_a_stream(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xFF, 0xD8, 0xFF])
         || bytes.starts_with(&[0xFF, 0x4F, 0xFF, 0x51])

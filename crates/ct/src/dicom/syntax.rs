@@ -1,11 +1,11 @@
 //! Transfer syntaxes (PS3.6, table A-1) and which codec reads them.
 
-/// How pixel data is coded.
+/// How pixel data are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Syntax {
-    /// As it is.
+    /// Uncompressed.
     Native,
-    /// As it is, in a data set that is deflated as a whole.
+    /// Uncompressed, in a data set that is deflated as a whole.
     Deflated,
     Rle,
     /// JPEG: baseline, extended or lossless; the stream says which.
@@ -14,13 +14,13 @@ pub(crate) enum Syntax {
     /// JPEG 2000 or HTJ2K.
     Jpeg2000,
     JpegXl,
-    /// Known by name and refused: retired, or no image.
+    /// Known but refused: retired, or not an image.
     Refused(&'static str),
     Unknown,
 }
 
 impl Syntax {
-    /// For people.
+    /// Its name, for people.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Syntax::Native => "uncompressed",

@@ -1,17 +1,17 @@
-//! `audit.html`: an audit as one offline page for people who were not there. Draws what the report says.
+//! Renders an audit report as `audit.html`, a single page that works offline.
 
 use std::fmt::Write as _;
 
 use crate::audit::report::{Finding, Input, Report};
-use crate::page::{STYLE, escape};
+use crate::html::{STYLE, escape};
 
-/// Digests are long, and break anywhere; what stands beside them does not.
+/// Long digests may break anywhere; the first column must not.
 const OWN_STYLE: &str = "th:first-child { min-width: 9rem; } code { font-size: .85em; }";
 
-/// The page.
+/// Renders the page.
 pub(super) fn render(report: &Report) -> String {
     let verdict = match report.findings.len() {
-        0 => "<p><strong>All in order.</strong></p>".to_owned(),
+        0 => "<p><strong>No findings.</strong></p>".to_owned(),
         1 => "<p class=error><strong>1 finding.</strong></p>".to_owned(),
         count => format!("<p class=error><strong>{count} findings.</strong></p>"),
     };
@@ -43,7 +43,8 @@ pub(super) fn render(report: &Report) -> String {
     if !report.reruns.is_empty() {
         page += "<h2>Run again</h2><table><thead><tr><th scope=col>Stage<th scope=col>Result<th scope=col>Files<th scope=col>Time</tr></thead><tbody>";
         for rerun in &report.reruns {
-            let result = if rerun.same { "the same bytes" } else { "<span class=error>other bytes</span>" };
+            let result =
+                if rerun.same { "the same bytes" } else { "<span class=error>different bytes</span>" };
             let _ = write!(
                 page,
                 "<tr><th scope=row>{}</th><td>{result}</td><td>{}</td><td>{:.1} s</td></tr>",
@@ -55,7 +56,7 @@ pub(super) fn render(report: &Report) -> String {
         page += "</tbody></table>";
     }
     chain(&mut page, report);
-    table(&mut page, "Worth knowing", &report.notes);
+    table(&mut page, "Notes", &report.notes);
     page += "</main></html>\n";
     page
 }
@@ -80,7 +81,7 @@ fn table(page: &mut String, title: &str, findings: &[Finding]) {
     *page += "</tbody></table>";
 }
 
-/// From the last result back to the data.
+/// Renders the chain from the last result back to the data.
 fn chain(page: &mut String, report: &Report) {
     *page += "<h2>From the results back to the data</h2><table><thead><tr><th scope=col>Stage<th scope=col>Holds\
 <th scope=col>Made from<th scope=col>Made</tr></thead><tbody>";
@@ -90,7 +91,7 @@ fn chain(page: &mut String, report: &Report) {
             let _ =
                 write!(inputs, "{}: {} <code>{}</code><br>", escape(port), escape(leads_to), escape(digest));
         }
-        let whole = if link.whole { "" } else { "<br><span class=error>not in order</span>" };
+        let whole = if link.whole { "" } else { "<br><span class=error>has findings</span>" };
         let _ = write!(
             page,
             "<tr><th scope=row>{}</th><td><code>{}</code><br>key <code>{}</code>{whole}</td><td>{inputs}</td><td>{}</td></tr>",

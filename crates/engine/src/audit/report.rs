@@ -1,143 +1,134 @@
-//! What an audit has found, as data and as `audit.json`. Finds nothing itself.
+//! The findings of an audit, as data.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use ctpipe_stage::Maker;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::audit::page;
-use crate::error::{Error, Result};
-use crate::fault;
-use crate::files;
-use crate::manifest::Maker;
-use crate::store::Store;
-
-/// The audit as data.
-const AUDIT: &str = "audit.json";
-
-/// What kind of thing is not in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// The kind of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
-    /// A file holds other bytes than its manifest says.
+    /// The content of a file differs from its manifest.
     OutputAltered,
-    /// A file or an artifact is gone.
+    /// A file or an artifact is missing.
     Missing,
-    /// Something is there that no manifest speaks of.
+    /// A file exists that no manifest lists.
     ExtraFile,
-    /// It cannot be read.
+    /// A file or folder cannot be read.
     Unreadable,
-    /// A file may be written to, or is no plain file.
+    /// A file is writable, or is not a plain file.
     Mode,
-    /// A manifest is not as it was written.
+    /// A manifest was altered.
     Manifest,
-    /// The list of items is not as it was written.
+    /// The list of items was altered.
     Items,
-    /// An artifact lies under another's name.
+    /// An artifact has the name of another one.
     Misplaced,
-    /// A link leads nowhere, or to what it should not.
+    /// A link is broken or leads to the wrong artifact.
     Link,
-    /// The user's data is not what an artifact was made from.
+    /// The user's data has changed since an artifact was made from it.
     DataChanged,
-    /// What an artifact was made from is not in the store.
+    /// An input of an artifact is not in the store.
     InputMissing,
-    /// The lock is not as it was written, or says something else.
+    /// The lock was altered or does not match.
     Lock,
-    /// The record of a run, or a tag, is not as it was written.
+    /// The record of a run, or a tag, was altered.
     Record,
-    /// The same work gave other bytes.
+    /// The stage ran again and gave a different result.
     NotReproduced,
-    /// The work could not be done again.
+    /// The stage could not be run again.
     CannotRerun,
 }
 
-/// One thing that is not in order, or is worth knowing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A problem, or a fact worth knowing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
-    /// Its kind.
+    /// The kind of the finding.
     pub kind: FindingKind,
-    /// Where: below `artifacts/`, or beside the pipeline file.
+    /// The path, relative to `artifacts/` or to the folder of the pipeline file.
     pub place: String,
-    /// What.
+    /// The description of the finding.
     pub text: String,
-    /// What to do.
+    /// What the user can do about it.
     pub advice: String,
 }
 
-/// One artifact on the way from a result back to the data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A step on the way from a result back to the data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Link {
-    /// Its stage.
+    /// The stage.
     pub stage: String,
-    /// Its key.
+    /// The key.
     pub key_hash: String,
-    /// Digest of what it holds.
+    /// The digest of the artifact's content.
     pub content: String,
-    /// When it was made, and by whom.
+    /// When the artifact was made, and by whom.
     pub made: String,
-    /// What it was made from.
+    /// The inputs of the artifact.
     pub inputs: Vec<Input>,
-    /// Is all of it as its manifest says?
+    /// Whether the artifact matches its manifest.
     pub whole: bool,
 }
 
-/// One input of an artifact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// An input of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Input {
     /// The port.
     pub port: String,
-    /// The stage or the user's path that holds it, or why nothing does.
+    /// The stage or the user's path that holds the input, or why none does.
     pub leads_to: String,
-    /// The digest that is in the key.
+    /// The digest in the key.
     pub digest: String,
 }
 
 /// A stage that was run again.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Rerun {
-    /// Which.
+    /// The name of the stage.
     pub stage: String,
-    /// Under which key.
+    /// The key of the artifact.
     pub key_hash: String,
-    /// Did it make the same bytes?
+    /// Whether the stage made the same content again.
     pub same: bool,
-    /// Files that were compared.
+    /// The number of compared files.
     pub files: usize,
-    /// How long the work took.
+    /// The duration of the work, in seconds.
     pub seconds: f64,
 }
 
-/// All of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The report of an audit.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Report {
-    /// When it began, UTC.
+    /// The time at which the audit began, UTC.
     pub started: String,
-    /// How long it took.
+    /// The duration of the audit, in seconds.
     pub seconds: f64,
-    /// Who audited.
+    /// The user and program that ran the audit.
     pub maker: Maker,
-    /// The run whose artifacts were looked at; `None` for the whole store.
+    /// The run whose artifacts were audited; `None` for the whole store.
     pub run: Option<String>,
-    /// Artifacts that were looked at.
+    /// The number of audited artifacts.
     pub artifacts: u64,
-    /// Files that were read.
+    /// The number of files read.
     pub files: u64,
-    /// Bytes that were read; a file that several artifacts share is read once.
+    /// The number of bytes read; a file that several artifacts share is read once.
     pub bytes: u64,
-    /// What is not in order.
+    /// The problems.
     pub findings: Vec<Finding>,
-    /// What is worth knowing.
+    /// Facts worth knowing that are not problems.
     pub notes: Vec<Finding>,
-    /// From each stage's artifact back to what it was made from, in the pipeline's order.
+    /// The steps from each stage's artifact back to its inputs, in the pipeline's order.
     pub chain: Vec<Link>,
-    /// Stages that were run again.
+    /// The stages that were run again.
     pub reruns: Vec<Rerun>,
-    /// Where this is written.
+    /// The folder of the report.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// The time at which the audit began, as a folder name.
     #[serde(skip)]
-    stamp: String,
+    pub(super) stamp: String,
 }
 
 impl Report {
@@ -159,7 +150,7 @@ impl Report {
         }
     }
 
-    /// Is nothing out of order?
+    /// Whether there are no problems.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
     }
@@ -170,57 +161,5 @@ impl Report {
 
     pub(super) fn note(&mut self, kind: FindingKind, place: String, text: String, advice: &str) {
         self.notes.push(Finding { kind, place, text, advice: advice.to_owned() });
-    }
-
-    /// Writes `audit.json` and `audit.html` to `out`, or to a new folder in the store.
-    pub(super) fn write(&mut self, store: &Store, out: Option<&Path>) -> Result<()> {
-        self.folder = match out {
-            Some(out) => out.to_path_buf(),
-            None => new_folder(&home(store), &self.stamp)?,
-        };
-        let json = serde_json::to_vec_pretty(self).unwrap_or_default();
-        let written = || -> io::Result<()> {
-            fault::point()?;
-            files::write_atomically(&self.folder.join(AUDIT), &json)?;
-            files::write_atomically(&self.folder.join("audit.html"), page::render(self).as_bytes())
-        };
-        written().map_err(|e| Error::io("cannot write the audit to", &self.folder, e))
-    }
-}
-
-fn home(store: &Store) -> PathBuf {
-    store.root().join("audit")
-}
-
-/// Two audits within a second get different names.
-fn new_folder(home: &Path, stamp: &str) -> Result<PathBuf> {
-    let names = (1_u32..).map(|n| if n == 1 { stamp.to_owned() } else { format!("{stamp}-{n}") });
-    for folder in names.map(|name| home.join(name)) {
-        match fault::point().and_then(|()| fs::create_dir(&folder)) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return made.map(|()| folder.clone()).map_err(|e| Error::io("cannot make", &folder, e)),
-        }
-    }
-    unreachable!("there is a number that no folder has")
-}
-
-/// Refuses a place that nothing can be written to, or in which there is an audit already.
-pub(super) fn refuse_unwritable(store: &Store, out: Option<&Path>) -> Result<()> {
-    let folder = out.map_or_else(|| home(store), Path::to_path_buf);
-    if folder.join(AUDIT).exists() {
-        let place = folder.display();
-        return Err(Error::Usage(format!("{place} holds an audit already; give --out a new folder")));
-    }
-    let tried = || {
-        fault::point()?;
-        fs::create_dir_all(&folder)?;
-        tempfile::tempfile_in(&folder)
-    };
-    match tried() {
-        Err(e) if out.is_none() && files::cannot_be_written(&e) => Err(Error::Usage(format!(
-            "the audit cannot be written to {}: {e}; \"--out FOLDER\" writes it elsewhere, and nothing here",
-            folder.display()
-        ))),
-        tried => tried.map(drop).map_err(|e| Error::io("cannot write the audit to", &folder, e)),
     }
 }

@@ -1,60 +1,58 @@
-//! A stage run again in a scratch place, from the very inputs of its key, and compared byte by byte. Keeps
-//! nothing of it.
+//! Runs a stage again in a temporary folder, from the inputs of its key, and compares the output
+//! byte by byte. The new output is not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
+use ctpipe_stage::{Assignment, ITEMS, Key, Labelled, Params, Stage, Tree};
+
+use crate::audit::context::{Again, AuditContext, CheckedArtifact};
 use crate::audit::origin::{Origin, Origins};
 use crate::audit::report::{FindingKind, Report, Rerun};
-use crate::audit::{Again, Ground, Seen};
-use crate::command::{Command, RUN};
-use crate::error::{Error, Result};
-use crate::files;
+use crate::content::{StatCache, tree_of};
+use crate::error::{Error, Result, chain};
+use crate::event::Heard;
 use crate::graph::{Node, Pipeline};
 use crate::history::RunRecord;
-use crate::items::ITEMS;
-use crate::limits::Limits;
-use crate::machine;
-use crate::param::Params;
-use crate::run::chain;
-use crate::stage::{Stage, StageError, Task};
-use crate::stat_cache::StatCache;
+use crate::spec::limits::Limits;
+use crate::stage::command::{Command, OUTPUTS, RUN, files_named};
+use crate::stage::{Failure, execute};
 use crate::store::Artifact;
-use crate::tree::Tree;
+use crate::sys::{files, machine};
 
-/// Why a stage could not be run again, in words.
+/// The reason why a stage could not be run again.
 struct Cannot(String);
 
-/// What a stage reads, as it was when its artifact was made.
+/// The inputs of a stage, as they were when its artifact was made.
 #[derive(Default)]
 struct Inputs {
     paths: BTreeMap<String, PathBuf>,
     trees: BTreeMap<String, Arc<Tree>>,
 }
 
-/// What came of the work.
+/// The output of the new run.
 struct Made {
-    /// Holds `out`, and goes with this.
+    /// The temporary folder that holds `out`; dropping this value removes it.
     scratch: tempfile::TempDir,
-    /// The list of items, where the stage keeps some.
+    /// The list of items, if the stage keeps items.
     items: Option<String>,
     seconds: f64,
 }
 
-/// What is to be run again.
+/// The stages to run again.
 pub(super) enum Wanted {
     All,
     These(BTreeSet<String>),
 }
 
-/// The stages that a name means: where a run is audited those that it had, which the pipeline may have no longer.
+/// The stages that a name refers to. If a run is audited, these are the run's stages, which the
+/// pipeline may no longer have.
 pub(super) fn wanted(pipeline: &Pipeline, record: Option<&RunRecord>, again: &Again) -> Result<Wanted> {
     let stage = match again {
         Again::Nothing => return Ok(Wanted::These(BTreeSet::new())),
@@ -63,7 +61,7 @@ pub(super) fn wanted(pipeline: &Pipeline, record: Option<&RunRecord>, again: &Ag
     };
     if let Some(record) = record {
         let names = record.known_stages()?.iter().map(|had| &had.stage);
-        let meant = |name: &&String| *name == stage || name.split('@').next() == Some(stage.as_str());
+        let meant = |name: &&String| *name == stage || Labelled::parse(name).name == stage;
         let had: BTreeSet<String> = names.filter(meant).cloned().collect();
         if !had.is_empty() {
             return Ok(Wanted::These(had));
@@ -73,29 +71,30 @@ pub(super) fn wanted(pipeline: &Pipeline, record: Option<&RunRecord>, again: &Ag
     Ok(Wanted::These(nodes.into_iter().map(|index| pipeline.nodes[index].name.clone()).collect()))
 }
 
-/// Runs again what was asked for.
+/// Runs the selected stages again.
 pub(super) fn rerun(
-    ground: &Ground<'_>,
-    current: &[&Seen],
+    context: &AuditContext<'_>,
+    current: &[&CheckedArtifact],
     wanted: &Wanted,
     origins: &mut Origins<'_>,
     report: &mut Report,
 ) -> Result<()> {
     let wanted: BTreeSet<&str> = match wanted {
-        Wanted::All => current.iter().map(|(name, _, _)| name.as_str()).collect(),
+        Wanted::All => current.iter().map(|checked| checked.stage.as_str()).collect(),
         Wanted::These(names) => names.iter().map(String::as_str).collect(),
     };
-    for &stage in wanted.iter().filter(|&&stage| !current.iter().any(|(name, _, _)| name == stage)) {
-        let text = "there is no artifact of it whose manifest can be used".to_owned();
+    for &stage in wanted.iter().filter(|&&stage| !current.iter().any(|checked| checked.stage == stage)) {
+        let text = "it has no artifact with a usable manifest".to_owned();
         report.finding(FindingKind::CannotRerun, stage.to_owned(), text, "\"ctpipe run\" makes one");
     }
-    for (stage, artifact, _) in current.iter().filter(|(stage, _, _)| wanted.contains(stage.as_str())) {
-        ground.check_stop()?;
-        let place = ground.place(&artifact.path);
-        match again(ground, artifact, origins)? {
+    let chosen = current.iter().filter(|checked| wanted.contains(checked.stage.as_str()));
+    for CheckedArtifact { stage, artifact, .. } in chosen {
+        context.check_stop()?;
+        let place = context.place(&artifact.path);
+        match again(context, artifact, origins)? {
             Err(Cannot(why)) => {
                 let text = format!("{stage} could not be run again: {why}");
-                report.finding(FindingKind::CannotRerun, place, text, "mend that, and audit again");
+                report.finding(FindingKind::CannotRerun, place, text, "correct that, then audit again");
             }
             Ok(made) => {
                 let difference = first_difference(artifact, &made)?;
@@ -110,9 +109,9 @@ pub(super) fn rerun(
                     seconds: made.seconds,
                 });
                 if let Some(difference) = difference {
-                    let because = explain(ground, stage, artifact).join("; ");
-                    let text = format!("run again, {stage} made other bytes: {difference} ({because})");
-                    let advice = "where nothing explains it: look for a clock, a random number or an order of threads in the stage";
+                    let because = explain(context, stage, artifact).join("; ");
+                    let text = format!("run again, {stage} made different bytes: {difference} ({because})");
+                    let advice = "if nothing explains it, look for a clock, a random number or a thread order in the stage";
                     report.finding(FindingKind::NotReproduced, place, text, advice);
                 }
             }
@@ -122,12 +121,12 @@ pub(super) fn rerun(
 }
 
 fn again(
-    ground: &Ground<'_>,
+    context: &AuditContext<'_>,
     artifact: &Artifact,
     origins: &mut Origins<'_>,
 ) -> Result<std::result::Result<Made, Cannot>> {
     let manifest = &artifact.manifest;
-    let stage = match stage_of(ground, artifact) {
+    let stage = match stage_of(context, artifact) {
         Ok(stage) => stage,
         Err(cannot) => return Ok(Err(cannot)),
     };
@@ -135,7 +134,7 @@ fn again(
     for (port, digest) in &manifest.key.inputs {
         let (path, tree) = match origins.of(artifact, port, digest) {
             Origin::Artifact(from) => (from.path.clone(), Arc::new(from.manifest.outputs.clone())),
-            Origin::Data(given, tree) => (ground.pipeline.root.join(given), tree),
+            Origin::Data(given, tree) => (context.pipeline.root.join(given), tree),
             Origin::Changed(why) => return Ok(Err(Cannot(format!("input {port}: {why} since it was made")))),
             Origin::Unreadable(why) | Origin::Unknown(why) => {
                 return Ok(Err(Cannot(format!("input {port}: {why}"))));
@@ -144,39 +143,51 @@ fn again(
         inputs.paths.insert(port.clone(), path);
         inputs.trees.insert(port.clone(), tree);
     }
-    let node = node_of(ground, artifact);
+    let node = node_of(context, artifact);
     let params = params_of(node, stage.as_ref(), artifact);
     let limits = node.map(|node| node.limits).unwrap_or_default();
-    work(ground, limits, stage.as_ref(), artifact, &params, &inputs)
+    work(context, limits, stage.as_ref(), artifact, &params, &inputs)
 }
 
-/// The stage that made the artifact, if this program has it.
-fn stage_of(ground: &Ground<'_>, artifact: &Artifact) -> std::result::Result<Arc<dyn Stage>, Cannot> {
+/// The stage implementation that made the artifact, if this program has it.
+fn stage_of(context: &AuditContext<'_>, artifact: &Artifact) -> std::result::Result<Arc<dyn Stage>, Cannot> {
     let key = &artifact.manifest.key;
     if key.stage == RUN {
-        let command = Command::of_key(key, &ground.pipeline.root);
-        let command = command.ok_or_else(|| Cannot("its key holds no command".to_owned()))?;
+        let command = command_of(key, &context.pipeline.root);
+        let command = command.ok_or_else(|| Cannot("its key contains no command".to_owned()))?;
         return Ok(Arc::new(command));
     }
     let (kind, made) = (&key.stage, key.version);
-    let Some(stage) = ground.pipeline.built_in.iter().find(|stage| stage.kind() == kind) else {
+    let Some(stage) = context.pipeline.built_in.iter().find(|stage| stage.kind() == kind) else {
         return Err(Cannot(format!("this ctpipe has no {kind}")));
     };
     let version = stage.version();
     if version != made {
-        return Err(Cannot(format!(
-            "version {made} of {kind} made it, and this ctpipe has version {version}"
-        )));
+        return Err(Cannot(format!("version {made} of {kind} made it; this ctpipe has version {version}")));
     }
     Ok(stage.clone())
 }
 
-/// The stage of the artifact's name, where the pipeline still has it.
-fn node_of<'a>(ground: &Ground<'a>, artifact: &Artifact) -> Option<&'a Node> {
-    ground.pipeline.nodes.iter().find(|node| node.name == artifact.manifest.stage)
+/// The command stage that a key describes, to be run in `folder`.
+fn command_of(key: &Key, folder: &Path) -> Option<Command> {
+    let line = key.params.get(RUN)?.as_str()?.to_owned();
+    let outputs = key.params.get(OUTPUTS)?.as_array()?.iter();
+    let outputs = outputs.filter_map(|output| output.as_str().map(str::to_owned)).collect();
+    // Files named in the command line are inputs but not variables. A port with several inputs has
+    // an entry for each.
+    let named = files_named(folder, &line);
+    let ports = key.inputs.keys().filter(|port| !named.contains(*port));
+    let ports = ports.map(|port| Labelled::parse(port).name.to_owned()).collect();
+    Some(Command { line, folder: folder.to_path_buf(), ports, outputs })
 }
 
-/// Those of the key; what is no part of it (where the work is done) as the pipeline says now, or as by default.
+/// The stage with the artifact's name, if the pipeline still has it.
+fn node_of<'a>(context: &AuditContext<'a>, artifact: &Artifact) -> Option<&'a Node> {
+    context.pipeline.nodes.iter().find(|node| node.name == artifact.manifest.stage)
+}
+
+/// The parameters of the key. Parameters outside the key, such as the place of the work, come from
+/// the pipeline or are defaults.
 fn params_of(node: Option<&Node>, stage: &dyn Stage, artifact: &Artifact) -> Params {
     let by_default = stage.params().iter().map(|param| (param.name.to_owned(), param.default_value()));
     let mut params: Params = by_default.collect();
@@ -188,84 +199,80 @@ fn params_of(node: Option<&Node>, stage: &dyn Stage, artifact: &Artifact) -> Par
 }
 
 fn work(
-    ground: &Ground<'_>,
+    context: &AuditContext<'_>,
     limits: Limits,
     stage: &dyn Stage,
     artifact: &Artifact,
     params: &Params,
     inputs: &Inputs,
 ) -> Result<std::result::Result<Made, Cannot>> {
-    let failed = |e| Error::io("cannot make a folder in", &ground.scratch, e);
-    fs::create_dir_all(&ground.scratch).map_err(failed)?;
+    let failed = |e| Error::io("cannot make a folder in", &context.scratch, e);
+    fs::create_dir_all(&context.scratch).map_err(failed)?;
     let scratch = tempfile::Builder::new()
         .prefix("audit-")
         .permissions(fs::Permissions::from_mode(0o755))
-        .tempdir_in(&ground.scratch)
+        .tempdir_in(&context.scratch)
         .map_err(failed)?;
     let out = scratch.path().join("out");
     fs::create_dir(&out).map_err(failed)?;
     let mut gpus = machine::gpus();
     gpus.truncate(limits.gpus.unwrap_or_else(|| stage.gpus(params)) as usize);
     let clock = Instant::now();
-    let task = Task {
+    let assignment = Assignment {
         stage: &artifact.manifest.stage,
         params,
-        seed: artifact.manifest.key.seed.unwrap_or(ground.pipeline.seed),
+        seed: artifact.manifest.key.seed.unwrap_or(context.pipeline.seed),
         gpus: &gpus,
         inputs: inputs.paths.clone(),
         trees: inputs.trees.clone(),
-        // Nothing is taken over: the whole is made.
-        find_previous: &|| None,
-        previous: OnceLock::new(),
-        items: Mutex::new(None),
-        opened: Mutex::default(),
         out: out.clone(),
         work: scratch.path().join("work"),
         live: scratch.path().join("live"),
-        observer: ground.observer,
-        stop: ground.options.stop,
+        // No earlier items are reused; everything is made again.
+        find_previous: &|| None,
+        listener: &Heard(context.observer),
+        stop: context.options.stop,
         deadline: limits.timeout.map(|timeout| clock + timeout),
         again: true,
     };
-    let result = catch_unwind(AssertUnwindSafe(|| stage.run(&task)))
-        .unwrap_or_else(|_| Err(StageError::failed("a mistake in ctpipe; please report it")));
+    let result = execute(stage, assignment);
     files::open_folders(scratch.path()).map_err(failed)?;
-    match result {
-        Ok(()) => {}
-        Err(StageError::Interrupted) => {
-            ground.check_stop()?;
+    let account = match result {
+        Ok(account) => account,
+        Err(Failure::Interrupted | Failure::Late) => {
+            context.check_stop()?;
             return Ok(Err(Cannot("it took longer than its timeout".to_owned())));
         }
-        Err(StageError::Failed(source)) => {
+        Err(Failure::Failed(source)) => {
             let error = Error::Stage { stage: artifact.manifest.stage.clone(), source };
             return Ok(Err(Cannot(chain(&error))));
         }
-    }
+    };
     for (port, given) in &artifact.manifest.made.sources {
-        let now = Tree::of(&ground.pipeline.root.join(given), &StatCache::disabled());
+        let now = tree_of(&context.pipeline.root.join(given), &StatCache::disabled());
         if now.ok().as_ref() != inputs.trees.get(port).map(Arc::as_ref) {
             return Ok(Err(Cannot(format!("{given} changed while it was read"))));
         }
     }
-    let items = task.items.into_inner().unwrap_or_default();
-    let items = items.map(|(items, _)| blake3::hash(&items.to_json()).to_hex().to_string());
+    let items = account.items.map(|(items, _)| blake3::hash(&items.to_json()).to_hex().to_string());
     Ok(Ok(Made { scratch, items, seconds: clock.elapsed().as_secs_f64() }))
 }
 
-/// The first file that differs, and where; how many more do.
+/// The first file that differs, the position of the difference, and the number of other differing
+/// files.
 fn first_difference(artifact: &Artifact, made: &Made) -> Result<Option<String>> {
     let out = made.scratch.path().join("out");
-    let now = Tree::of(&out, &StatCache::disabled())?;
+    let now = tree_of(&out, &StatCache::disabled())?;
     let before = &artifact.manifest.outputs;
     let names: BTreeSet<&str> = before.paths().chain(now.paths()).collect();
     let mut differing = names.into_iter().filter(|name| before.get(name) != now.get(name));
     let Some(first) = differing.next() else {
-        let other = (made.items != artifact.manifest.items).then(|| format!("{ITEMS} is another"));
+        let other = (made.items != artifact.manifest.items).then(|| format!("{ITEMS} differs"));
         return Ok(other);
     };
     let mut text = match (before.get(first), now.get(first)) {
         (Some(_), None) => format!("{first} was not written"),
-        (None, _) => format!("{first} was not there before"),
+        (None, _) => format!("{first} is new"),
         (Some(old), Some(new)) => {
             let at = first_offset(&artifact.path.join(first), &out.join(first))?;
             let sizes = if old.size == new.size {
@@ -274,9 +281,9 @@ fn first_difference(artifact: &Artifact, made: &Made) -> Result<Option<String>> 
                 format!(", {} bytes instead of {}", new.size, old.size)
             };
             at.map_or_else(
-                // What the artifact holds is not what its manifest says, and what was made now is the same.
-                || format!("{first} is as the artifact has it, and not as its manifest says"),
-                |at| format!("{first} differs first at byte {at}{sizes}"),
+                // The artifact differs from its manifest, but the new output matches the manifest.
+                || format!("{first} equals the artifact's, but the manifest says otherwise"),
+                |at| format!("{first} first differs at byte {at}{sizes}"),
             )
         }
     };
@@ -287,7 +294,8 @@ fn first_difference(artifact: &Artifact, made: &Made) -> Result<Option<String>> 
     Ok(Some(text))
 }
 
-/// The first byte that differs; where one file is the beginning of the other, the byte after it.
+/// The first byte that differs. If one file is a prefix of the other, this is the byte after the
+/// prefix.
 fn first_offset(old: &Path, new: &Path) -> Result<Option<u64>> {
     let failed = |path: &Path, e| Error::io("cannot read", path, e);
     let open = |path: &Path| File::open(path).map(BufReader::new).map_err(|e| failed(path, e));
@@ -309,10 +317,10 @@ fn first_offset(old: &Path, new: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// What is known of why the same work gave other bytes.
-fn explain(ground: &Ground<'_>, name: &str, artifact: &Artifact) -> Vec<String> {
+/// The known causes of a different result.
+fn explain(context: &AuditContext<'_>, name: &str, artifact: &Artifact) -> Vec<String> {
     let manifest = &artifact.manifest;
-    let (before, now) = (&manifest.made.by, &ground.options.maker);
+    let (before, now) = (&manifest.made.by, &context.options.maker);
     let mut because = Vec::new();
     for (what, before, now) in [
         ("instruction set", &before.instruction_set, &now.instruction_set),
@@ -321,32 +329,32 @@ fn explain(ground: &Ground<'_>, name: &str, artifact: &Artifact) -> Vec<String> 
         ("compiler", &before.compiler, &now.compiler),
     ] {
         if before != now {
-            because.push(format!("the {what} was {before} and is {now}"));
+            because.push(format!("the {what} was {before} and is now {now}"));
         }
     }
-    if let Ok(stage) = stage_of(ground, artifact) {
-        let params = params_of(node_of(ground, artifact), stage.as_ref(), artifact);
+    if let Ok(stage) = stage_of(context, artifact) {
+        let params = params_of(node_of(context, artifact), stage.as_ref(), artifact);
         let facts = stage.facts(&params).unwrap_or_default();
         for (fact, value) in &manifest.key.facts {
             match facts.get(fact) {
-                Some(now) if now != value => because.push(format!("{fact} was {value} and is {now}")),
+                Some(now) if now != value => because.push(format!("{fact} was {value} and is now {now}")),
                 _ => {}
             }
         }
         if stage.gpus(&params) > 0 {
-            because.push("it computes on a GPU, which may add in another order".to_owned());
+            because.push("it computes on a GPU, which may add in a different order".to_owned());
         }
     }
-    let others = ground.store.all().into_iter().filter(|(stage, other)| {
+    let others = context.store.all().into_iter().filter(|(stage, other)| {
         stage == name
             && other.manifest.key_hash == manifest.key_hash
             && other.manifest.content != manifest.content
     });
     if others.count() > 0 {
-        because.push("a forced run has made other bytes under this key before".to_owned());
+        because.push("a forced run made different bytes under this key before".to_owned());
     }
     if because.is_empty() {
-        because.push("nothing is known that explains it: the stage is not deterministic".to_owned());
+        because.push("no known cause: the stage is not deterministic".to_owned());
     }
     because
 }

@@ -1,71 +1,71 @@
-//! Removes what nothing refers to any more. Knows no stage.
+//! Removes artifacts and records that nothing refers to any more.
 //!
-//! Never collected: what the links in `artifacts/` lead to, what a lock or a tag refers to, and all that those were
-//! made from. Nothing is collected while a run is under way. An artifact is renamed away before it is removed, so
-//! that a kill leaves it whole or not at all.
+//! The following is never collected: what the links in `artifacts/` lead to, what a lock or a tag
+//! refers to, and all that those were made from. Nothing is collected while a run is under way. An
+//! artifact is renamed before it is removed, so that a kill leaves it either complete or gone.
 
-mod disk;
 mod order;
 mod roots;
+mod usage;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::fault;
-use crate::files;
 use crate::graph::Pipeline;
-use crate::history;
+use crate::history::tags;
 use crate::store::{Artifact, Store};
-use crate::tags;
-use disk::Disk;
+use crate::sys::{fault, files};
+
 use roots::{Roots, Runs};
+use usage::{Usage, entries, last_change};
 
 /// What to keep.
 pub struct Options<'a> {
-    /// What these many of the last runs used, and their records.
+    /// Keep the records of this many of the last runs, and what those runs used.
     pub keep_runs: Option<usize>,
-    /// Only as much is removed as it takes for all of `artifacts/` to be no larger than this.
+    /// Stop removing as soon as `artifacts/` is no larger than this, in bytes.
     pub max_size: Option<u64>,
-    /// Remove nothing, and say what would be.
+    /// Remove nothing, and report what would be removed.
     pub dry_run: bool,
     /// Wait for a run to end instead of refusing.
     pub wait: bool,
-    /// Set by a signal: stop.
+    /// Set by a signal to stop the collection.
     pub stop: &'a AtomicBool,
 }
 
-/// One thing that is removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A removed file or folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Removed {
-    /// Below `artifacts/`.
+    /// Its path below `artifacts/`.
     pub path: String,
-    /// What it frees: files that something else shares count for nothing.
+    /// The bytes that its removal frees. Files with other hard links do not count.
     pub bytes: u64,
 }
 
 /// What was removed, and what is left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
-    /// Was nothing removed in truth?
+    /// Whether this was a dry run, which removes nothing.
     pub dry_run: bool,
-    /// What went.
+    /// The removed files and folders.
     pub removed: Vec<Removed>,
-    /// Bytes that went.
+    /// The number of freed bytes.
     pub freed: u64,
-    /// Bytes that are left in `artifacts/`.
+    /// The number of bytes left in `artifacts/`.
     pub left: u64,
-    /// Artifacts that are left.
+    /// The number of artifacts left.
     pub artifacts: usize,
-    /// By how much what has to stay is larger than it may be.
+    /// By how many bytes the rest exceeds the maximum size.
     pub over: u64,
 }
 
-/// Keeps away runs and what puts tags. A copy that cannot be written can still be asked what would go.
+/// Locks out runs and writers of tags. A dry run also works on a read-only copy.
 fn hold(store: &Store, options: &Options<'_>) -> Result<Vec<File>> {
     if options.dry_run {
         Ok(store.hold_still(options.wait, options.stop)?.into_iter().collect())
@@ -74,15 +74,14 @@ fn hold(store: &Store, options: &Options<'_>) -> Result<Vec<File>> {
     }
 }
 
-/// Collects.
+/// Collects garbage.
 ///
 /// # Errors
-/// When it is not said what to keep, a run is under way, or it cannot be known what a lock or a tag refers to.
+/// When the options do not say what to keep, a run is under way, or a lock or a tag cannot be read.
 pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     if options.keep_runs.is_none() && options.max_size.is_none() {
         return Err(Error::Usage(
-            "say what to keep: --keep-runs 10 (what the last ten runs used), --max-size 50GB, or both; \
-             --dry-run shows what would go"
+            "choose what to keep: --keep-runs 10 (what the last ten runs used), --max-size 50GB, or both; --dry-run shows what would be removed"
                 .to_owned(),
         ));
     }
@@ -99,19 +98,12 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     if !options.dry_run {
         store.sweep()?;
     }
-    // Before what they lead to: a link to nothing would be a fault.
-    for link in disk::entries(store.root())?.into_iter().filter(|path| path.is_symlink() && is_lost(path)) {
-        if !options.dry_run {
-            fault::point()
-                .and_then(|()| fs::remove_file(&link))
-                .map_err(|e| Error::io("cannot remove", &link, e))?;
-        }
-    }
-    let mut disk = Disk::measure(store.root())?;
-    disk.without(&store.root().join("tmp"));
+    remove_lost_links(&store, options, &is_lost)?;
+    let mut usage = Usage::measure(&store.layout)?;
+    usage.without(&store.layout.tmp());
     let mut sweep =
-        Sweep { store: &store, options, disk, removed: Vec::new(), gone: BTreeSet::new(), bin: None };
-    // Rubbish first: nothing can ever use it.
+        Sweep { store: &store, options, usage, removed: Vec::new(), gone: BTreeSet::new(), bin: None };
+    // Altered artifacts that were set aside go first, because nothing can use them.
     for path in aside(&store)? {
         sweep.remove(&path)?;
     }
@@ -120,25 +112,12 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
         sweep.remove(&path)?;
     }
     let open = kept.iter().map(|(_, artifact)| artifact.clone()).filter(|a| !roots.holds(&a.path)).collect();
-    for artifact in order::last_made_first(open, &runs) {
-        if options.max_size.is_some_and(|most| sweep.disk.total() <= most) {
-            break;
-        }
-        sweep.remove(&artifact.path)?;
-        kept.retain(|(_, kept)| kept.path != artifact.path);
-        // What could be watched while it was made takes room as well.
-        let (stage, key) = (&artifact.manifest.stage, &artifact.manifest.key_hash);
-        let is_shown = kept.iter().any(|(of, other)| of == stage && other.manifest.key_hash == *key);
-        let live = store.live(stage, key);
-        if live.exists() && !is_shown {
-            sweep.remove(&live)?;
-        }
-    }
+    sweep.remove_artifacts(order::last_made_first(open, &runs), &mut kept)?;
     for path in leftovers(&store, &runs, &kept)? {
         sweep.remove(&path)?;
     }
     sweep.empty_bin()?;
-    let left = sweep.disk.total();
+    let left = sweep.usage.total();
     Ok(Report {
         dry_run: options.dry_run,
         freed: sweep.removed.iter().map(|removed| removed.bytes).sum(),
@@ -149,19 +128,55 @@ pub fn collect(pipeline: &Pipeline, options: &Options<'_>) -> Result<Report> {
     })
 }
 
-/// Removes, one thing after the other.
+/// Removes the links of instances that no pipeline has any more. They go before their targets,
+/// because a broken link would be a fault.
+fn remove_lost_links(store: &Store, options: &Options<'_>, is_lost: &dyn Fn(&Path) -> bool) -> Result<()> {
+    for link in entries(store.root())?.into_iter().filter(|path| path.is_symlink() && is_lost(path)) {
+        if !options.dry_run {
+            fault::point()
+                .and_then(|()| fs::remove_file(&link))
+                .map_err(|e| Error::io("cannot remove", &link, e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes files and folders, one after the other.
 struct Sweep<'a> {
     store: &'a Store,
     options: &'a Options<'a>,
-    disk: Disk,
+    usage: Usage,
     removed: Vec<Removed>,
     gone: BTreeSet<PathBuf>,
-    /// Where things go before they are removed.
+    /// The folder that things are moved to before they are removed.
     bin: Option<PathBuf>,
 }
 
 impl Sweep<'_> {
-    /// Removes what was not removed yet.
+    /// Removes artifacts in this order, as many as it takes, and takes them out of `kept`.
+    fn remove_artifacts(
+        &mut self,
+        artifacts: Vec<Artifact>,
+        kept: &mut Vec<(String, Artifact)>,
+    ) -> Result<()> {
+        for artifact in artifacts {
+            if self.options.max_size.is_some_and(|most| self.usage.total() <= most) {
+                break;
+            }
+            self.remove(&artifact.path)?;
+            kept.retain(|(_, kept)| kept.path != artifact.path);
+            // The live view of the artifact takes space as well.
+            let (stage, key) = (&artifact.manifest.stage, &artifact.manifest.key_hash);
+            let is_shown = kept.iter().any(|(of, other)| of == stage && other.manifest.key_hash == *key);
+            let live = self.store.layout.live(stage, key);
+            if live.exists() && !is_shown {
+                self.remove(&live)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a path unless it was removed already.
     fn remove(&mut self, path: &Path) -> Result<()> {
         if !self.gone.insert(path.to_path_buf()) {
             return Ok(());
@@ -170,7 +185,7 @@ impl Sweep<'_> {
             return Err(Error::Interrupted);
         }
         if !self.options.dry_run {
-            let bin = self.store.root().join("tmp/collected");
+            let bin = self.store.layout.tmp().join("collected");
             let target = bin.join(self.removed.len().to_string());
             fault::point()
                 .and_then(|()| fs::create_dir_all(&bin))
@@ -182,7 +197,7 @@ impl Sweep<'_> {
             let home = path.parent().filter(|home| home.parent() != Some(self.store.root()));
             let _ = home.map(fs::remove_dir);
         }
-        let bytes = self.disk.without(path);
+        let bytes = self.usage.without(path);
         let path = path.strip_prefix(self.store.root()).unwrap_or(path).display().to_string();
         self.removed.push(Removed { path, bytes });
         Ok(())
@@ -196,47 +211,47 @@ impl Sweep<'_> {
     }
 }
 
-/// What runs have put aside because it was altered.
+/// The altered artifacts that runs have set aside.
 fn aside(store: &Store) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for stage in disk::entries(&store.root().join("store"))? {
+    for stage in entries(&store.layout.store())? {
         let altered = |path: &PathBuf| name(path).contains(".altered-");
-        found.extend(disk::entries(&stage)?.into_iter().filter(altered));
+        found.extend(entries(&stage)?.into_iter().filter(altered));
     }
     Ok(found)
 }
 
-/// Records of runs and audits, unfinished work, what could be watched, and remembered inputs, as far as
-/// nothing that is kept has to do with them.
+/// The records of runs and audits, unfinished work, live views, and cached inputs that no kept
+/// artifact or run needs.
 fn leftovers(store: &Store, runs: &Runs, kept: &[(String, Artifact)]) -> Result<Vec<PathBuf>> {
-    let root = store.root();
-    let mut found: Vec<PathBuf> = runs.dropped().map(|id| history::runs(store).join(id)).collect();
+    let layout = &store.layout;
+    let mut found: Vec<PathBuf> = runs.dropped().map(|id| store.layout.run(id)).collect();
     let mut work = BTreeSet::new();
-    for stage in disk::entries(&root.join("work"))? {
-        for folder in disk::entries(&stage)? {
-            if runs.is_over(&name(&stage), &disk::last_change(&folder)) {
+    for stage in entries(&layout.all_work())? {
+        for folder in entries(&stage)? {
+            if runs.is_over(&name(&stage), &last_change(&folder)) {
                 found.push(folder);
             } else {
                 work.insert((name(&stage), name(&folder)));
             }
         }
     }
-    for stage in disk::entries(&root.join("live"))? {
+    for stage in entries(&layout.all_live())? {
         let of_stage = name(&stage);
         let artifacts = kept.iter().filter(|(stage, _)| *stage == of_stage);
         let keys = artifacts.map(|(_, artifact)| artifact.manifest.key_hash.as_str());
         let unfinished = work.iter().filter(|(stage, _)| *stage == of_stage).map(|(_, key)| key.as_str());
         let keys: Vec<&str> = keys.chain(unfinished).collect();
-        for folder in disk::entries(&stage)? {
+        for folder in entries(&stage)? {
             if !keys.iter().any(|key| key.starts_with(&name(&folder))) {
                 found.push(folder);
             }
         }
     }
-    // What a kill left of one that was being written.
-    let tags = disk::entries(&root.join("tags"))?;
+    // Temporary files of tags that a killed process left.
+    let tags = entries(&layout.tags())?;
     found.extend(tags.into_iter().filter(|tag| name(tag).starts_with('.')));
-    let audits = disk::entries(&root.join("audit"))?;
+    let audits = entries(&layout.audits())?;
     let before_last = audits.split_last().map(|(_, earlier)| earlier).unwrap_or_default();
     found.extend(before_last.iter().filter(|audit| runs.is_before_all(&name(audit))).cloned());
     let digests: BTreeSet<&str> = kept
@@ -245,7 +260,7 @@ fn leftovers(store: &Store, runs: &Runs, kept: &[(String, Artifact)]) -> Result<
         .chain(runs.kept_keys())
         .flat_map(|key| key.inputs.values().map(String::as_str))
         .collect();
-    let trees = disk::entries(&root.join("cache/trees"))?;
+    let trees = entries(&layout.trees())?;
     let known = |tree: &PathBuf| digests.contains(name(tree).as_str());
     found.extend(trees.into_iter().filter(|tree| !known(tree)));
     Ok(found)

@@ -1,5 +1,5 @@
-//! In which order artifacts go: what was last of use longest ago first, but nothing before what was made from it, so
-//! that a collection may end anywhere and leaves no result without its origin. Removes nothing.
+//! Sorts artifacts for removal: the least recently used first, but none before the artifacts made
+//! from it. A collection can then stop anywhere and leave no result without its origin.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,14 +10,15 @@ use crate::store::Artifact;
 pub(super) fn last_made_first(artifacts: Vec<Artifact>, runs: &Runs) -> Vec<Artifact> {
     let uses: Vec<String> = artifacts.iter().map(|artifact| runs.last_use(artifact)).collect();
     let origins = origins(&artifacts);
-    // How many are left that were made from each.
+    // For each artifact, how many of those made from it are left.
     let mut readers = vec![0_usize; artifacts.len()];
     origins.iter().flatten().for_each(|&origin| readers[origin] += 1);
     let place = |index: usize| (&uses[index], &artifacts[index].path, index);
     let mut free: BTreeSet<_> = (0..artifacts.len()).filter(|&i| readers[i] == 0).map(place).collect();
     let mut order = Vec::new();
     let mut left: BTreeSet<_> = (0..artifacts.len()).map(place).collect();
-    // Where several that were made at the same time hold the same bytes, each may be the other's origin: then any goes.
+    // Artifacts made at the same time with the same content may be each other's origin; then any
+    // may go.
     while let Some(next) = free.pop_first().or_else(|| left.first().copied()) {
         if !left.remove(&next) {
             continue;
@@ -35,7 +36,8 @@ pub(super) fn last_made_first(artifacts: Vec<Artifact>, runs: &Runs) -> Vec<Arti
     order.into_iter().filter_map(|index| all.get_mut(index)?.take()).collect()
 }
 
-/// For each the others that it may have been made from; what was begun later is none of them.
+/// For each artifact, the others that it may have been made from. Artifacts begun later are
+/// excluded.
 fn origins(artifacts: &[Artifact]) -> Vec<Vec<usize>> {
     let mut by_content: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, artifact) in artifacts.iter().enumerate() {

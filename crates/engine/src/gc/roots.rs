@@ -1,42 +1,44 @@
-//! What is referred to: by links, locks, tags and runs, and all that those artifacts were made from. Removes
-//! nothing.
+//! Finds the artifacts that links, locks, tags and runs refer to, and all that those were made
+//! from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::disk::entries;
-use crate::error::{Error, Result};
-use crate::graph::{Pipeline, Source};
-use crate::history::{self, RunRecord};
-use crate::key::Key;
-use crate::lock_file::{LockFile, all_beside};
-use crate::store::{Artifact, Store};
-use crate::tags;
+use ctpipe_stage::Key;
 
-/// The runs that there were, and which of them are kept.
+use super::usage::entries;
+use crate::error::{Error, Result, chain};
+use crate::event::Event;
+use crate::graph::{Pipeline, Source};
+use crate::history::{LATEST, RunRecord, ids, tags};
+use crate::lock::file::{LockFile, all_beside};
+use crate::store::{Artifact, Store};
+
+/// All runs, and which of them are kept.
 pub(super) struct Runs {
-    /// The oldest first; `None` without a record.
+    /// The runs, the oldest first; `None` for a run without a record.
     all: Vec<(String, Option<RunRecord>)>,
     kept: BTreeSet<String>,
-    /// Are runs dropped at all?
+    /// Whether any runs are dropped.
     limited: bool,
 }
 
 impl Runs {
-    /// Reads the records. Kept are the last `keep` that ended, all that began later, `latest`, and tagged ones.
+    /// Reads the records. The last `keep` runs that ended, all later ones, `latest` and tagged runs
+    /// are kept.
     pub(super) fn read(store: &Store, keep: Option<usize>) -> Result<Runs> {
         let mut all = Vec::new();
-        for id in history::ids(store) {
+        for id in ids(store) {
             let record = match RunRecord::read_whole(store, &id) {
                 Ok(record) => Some(record),
-                // Killed before its end.
+                // The run was killed before its end.
                 Err(Error::Usage(_)) => None,
                 Err(error @ Error::Later { .. }) => return Err(error),
                 Err(error) => {
                     return Err(Error::Usage(format!(
-                        "{}; mend it or remove that run, since what it used is not known",
-                        crate::run::chain(&error)
+                        "{}; correct it or remove that run, because what it used is unknown",
+                        chain(&error)
                     )));
                 }
             };
@@ -49,13 +51,12 @@ impl Runs {
             Some(keep) => ended.iter().rev().take(keep).next_back().copied().unwrap_or(all.len()),
         };
         let mut kept: BTreeSet<String> = all.iter().skip(from).map(|(id, _)| id.clone()).collect();
-        let latest = fs::read_link(history::runs(store).join(history::LATEST)).ok();
+        let latest = fs::read_link(store.layout.runs().join(LATEST)).ok();
         kept.extend(latest.and_then(|target| target.to_str().map(str::to_owned)));
         for (tag, run) in tags::list(store)? {
             if !all.iter().any(|(id, record)| *id == run && record.is_some()) {
                 return Err(Error::Usage(format!(
-                    "the tag {tag} is on run {run}, whose record is gone, so what it refers to is not known; \
-                     \"ctpipe tag --delete {tag}\" first"
+                    "the tag {tag} names run {run}, whose record no longer exists, so what it protects is unknown; run \"ctpipe tag --delete {tag}\" first"
                 )));
             }
             kept.insert(run);
@@ -63,7 +64,7 @@ impl Runs {
         Ok(Runs { all, kept, limited: keep.is_some() })
     }
 
-    /// Those whose records go.
+    /// The runs whose records are removed.
     pub(super) fn dropped(&self) -> impl Iterator<Item = &str> {
         let ids = self.all.iter().map(|(id, _)| id.as_str());
         ids.filter(|id| self.limited && !self.kept.contains(*id))
@@ -73,7 +74,7 @@ impl Runs {
         self.all.iter().filter(|(id, _)| self.kept.contains(id)).filter_map(|(_, record)| record.as_ref())
     }
 
-    /// The keys of what the kept ones used.
+    /// The keys of what the kept runs used.
     pub(super) fn kept_keys(&self) -> impl Iterator<Item = &Key> {
         self.kept().flat_map(|record| record.stages.iter().flatten()).map(|stage| &stage.key)
     }
@@ -89,19 +90,16 @@ impl Runs {
         run.map(|(id, _)| id.clone()).unwrap_or_default().max(made)
     }
 
-    /// Is unfinished work of a stage, last written then, over: has the stage begun anew since, or is it older than
-    /// all runs that are kept?
+    /// Whether unfinished work of a stage, last written at `written`, is obsolete: the stage has
+    /// begun again since, or the work is older than all kept runs.
     pub(super) fn is_over(&self, stage: &str, written: &str) -> bool {
-        let began = |record: &RunRecord| {
-            let event =
-                |event: &serde_json::Value| event["event"] == "stage_started" && event["stage"] == stage;
-            record.events.iter().any(event)
-        };
+        let is_start = |event: &Event| matches!(event, Event::StageStarted { stage: of } if of == stage);
+        let began = |record: &RunRecord| record.known_events().any(is_start);
         let newest = self.all.iter().rev().find(|(_, record)| record.as_ref().is_some_and(began));
         newest.is_some_and(|(id, _)| written < id.as_str()) || self.is_before_all(written)
     }
 
-    /// Is a time before all runs that are kept?
+    /// Whether a time is before all kept runs.
     pub(super) fn is_before_all(&self, time: &str) -> bool {
         let first = self.all.iter().map(|(id, _)| id).find(|id| self.kept.contains(*id));
         self.limited && first.is_some_and(|id| time < id.as_str())
@@ -112,18 +110,20 @@ impl Runs {
 fn used(record: &RunRecord) -> impl Iterator<Item = (&str, &str, &str)> {
     let known = record.stages.iter().flatten();
     let known = known.map(|s| (s.stage.as_str(), s.key_hash.as_str(), s.content.as_str()));
-    let made =
-        record.events.iter().filter(|event| record.stages.is_none() && event["event"] == "stage_finished");
-    known.chain(made.filter_map(|event| {
-        Some((event["stage"].as_str()?, event["key"].as_str()?, event["content"].as_str()?))
-    }))
+    let made = record.known_events().filter(|_| record.stages.is_none()).filter_map(|event| match event {
+        Event::StageFinished { stage, key, content, .. } => {
+            Some((stage.as_str(), key.as_str(), content.as_str()))
+        }
+        _ => None,
+    });
+    known.chain(made)
 }
 
-/// Folders that stay.
+/// The folders that are kept.
 pub(super) struct Roots(BTreeSet<PathBuf>);
 
 impl Roots {
-    /// `is_lost`: is a link that of an instance that no pipeline has any more?
+    /// `is_lost` tells whether a link belongs to an instance that no pipeline has any more.
     pub(super) fn find(
         pipeline: &Pipeline,
         is_lost: &dyn Fn(&Path) -> bool,
@@ -132,7 +132,7 @@ impl Roots {
     ) -> Result<Roots> {
         let mut roots = BTreeSet::new();
         // Of stages, and what was released.
-        for folder in [store.root().to_path_buf(), store.root().join("released")] {
+        for folder in [store.root().to_path_buf(), store.layout.link("released")] {
             let links = entries(&folder)?.into_iter().filter(|path| path.is_symlink());
             let links = links.filter(|path| !is_lost(path));
             roots.extend(links.filter_map(|link| store.led_to(&link)));
@@ -151,7 +151,7 @@ impl Roots {
         for record in kept.filter_map(|(_, record)| record.as_ref()) {
             used(record).for_each(|(stage, key, content)| hold(stage, key, content));
         }
-        // What the pipeline reads by its path, an earlier result that a new one is held against.
+        // Paths that the pipeline reads, such as an earlier result that a new one is compared with.
         let given = pipeline.nodes.iter().flat_map(|node| node.inputs.values());
         roots.extend(given.filter_map(|source| match source {
             Source::Path { path, .. } => store.artifact_at(path),
@@ -190,7 +190,7 @@ fn with_origins(root: &Path, store: &Store, mut folders: BTreeSet<PathBuf>) -> B
             let held = by_content.get(digest.as_str()).into_iter().flatten().copied();
             let fits = |a: &&Artifact| key.lineage.get(port).is_none_or(|hash| *hash == a.manifest.key_hash);
             let mut held: Vec<&Artifact> = held.filter(fits).collect();
-            // One is enough.
+            // One of them is enough.
             if held.iter().any(|a| folders.contains(&a.path)) {
                 continue;
             }

@@ -1,26 +1,28 @@
-//! The nodes of one stage: the built-in or the command found, axes and parameters held against what it declares.
+//! Builds the nodes of a stage: finds the built-in or the command, and checks axes and parameters
+//! against its declaration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use ctpipe_stage::{Params, Stage, did_you_mean};
 use serde_json::Value;
 
-use super::layout::Layout;
-use super::{Node, Source};
-use crate::command::{self, Command};
-use crate::locate::Side;
-use crate::matrix::{self, Axes, Instance, Point};
-use crate::param::Params;
-use crate::spec::{Given, Origin, Problem, Setting, Spec, StageSpec};
-use crate::stage::Stage;
-use crate::suggest::did_you_mean;
+use super::instances::Instances;
+use super::node::{Node, Source};
+use crate::error::Problem;
+use crate::instance::{self, Instance, Point};
+use crate::spec::axes::Axes;
+use crate::spec::locate::Side;
+use crate::spec::setting::{Given, Origin, Setting};
+use crate::spec::{Spec, StageSpec};
+use crate::stage::command::{self, Command};
 
-/// What a pipeline is built with.
+/// The input for building a pipeline.
 pub(super) struct Builder<'a> {
     pub(super) spec: &'a Spec,
     pub(super) root: &'a Path,
-    pub(super) layout: Layout<'a>,
+    pub(super) instances: Instances<'a>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -31,7 +33,7 @@ pub(super) struct Draft<'a> {
     pub(super) point: &'a Point,
     pub(super) written: &'a StageSpec,
     pub(super) inputs: BTreeMap<String, Setting<Given>>,
-    /// With the values of the axes that are parameters.
+    /// The parameters, including axes that are parameters.
     pub(super) params: BTreeMap<String, Setting<Value>>,
 }
 
@@ -46,13 +48,13 @@ impl Builder<'_> {
         if built_in.is_none() && written.run.is_none() {
             return Vec::new();
         }
-        let axes = self.layout.axes(name);
+        let axes = self.instances.axes(name);
         if let Some(axes) = axes
             && !self.are_usable(name, axes, written, built_in.as_deref())
         {
             return Vec::new();
         }
-        let points = self.layout.points(name).to_vec();
+        let points = self.instances.points(name).to_vec();
         let mut nodes = Vec::new();
         for point in &points {
             let (inputs, params) = (written.inputs.clone(), written.params.clone());
@@ -70,7 +72,7 @@ impl Builder<'_> {
             let axes = point.clone();
             let instance = (!axes.is_empty()).then(|| Instance { of: name.to_owned(), axes });
             let (limits, gates) = (written.limits, written.gates.clone());
-            let name = matrix::name(name, point);
+            let name = instance::name(name, point);
             nodes.push(Node { name, instance, stage, params, inputs, limits, gates });
         }
         nodes
@@ -85,13 +87,15 @@ impl Builder<'_> {
         if stage.is_none() {
             let kinds: Vec<_> = known.iter().map(|stage| stage.kind()).collect();
             let hint = did_you_mean(kind, kinds.iter().copied());
-            let message = format!("unknown stage \"{kind}\"{hint}; built in are: {}", kinds.join(", "));
+            let message =
+                format!("unknown stage \"{kind}\"{hint}; the built-in stages are: {}", kinds.join(", "));
             self.complain(origin, side, message);
         }
         stage
     }
 
-    /// Is each axis of a stage a parameter of it or an axis of what it reads, and nothing else besides?
+    /// Whether each axis of a stage is either a parameter of it or an axis of a stage that it
+    /// reads.
     fn are_usable(
         &mut self,
         name: &str,
@@ -109,16 +113,14 @@ impl Builder<'_> {
                         )
                     }
                     Origin::File(_) => {
-                        format!(
-                            "{axis} is given twice, as an axis of the matrix and among the params; keep one"
-                        )
+                        format!("{axis} is both an axis of the matrix and a parameter; keep one")
                     }
                 };
                 self.complain(&setting.origin, Side::Key, message);
             }
             match built_in {
                 None if written.inputs.contains_key(axis) => {
-                    let message = format!("{axis} is an input of {name}, too; give the axis another name");
+                    let message = format!("{axis} is also an input of {name}; rename the axis");
                     self.complain(&values.origin, Side::Key, message);
                 }
                 Some(stage) if !declares(stage, axis) && !self.reads_axis(written, axis) => {
@@ -152,13 +154,13 @@ impl Builder<'_> {
             } else if let Some(given) = given(&setting) {
                 let twice = draft.inputs.contains_key(name) && matches!(setting.origin, Origin::File(_));
                 if twice {
-                    let message =
-                        format!("{name} is given twice, among the inputs and among the params; keep one");
+                    let message = format!("{name} is both an input and a parameter; keep one");
                     self.complain(&setting.origin, Side::Key, message);
                 }
                 draft.inputs.insert(name.to_owned(), Setting { value: given, origin: setting.origin });
             } else {
-                let message = format!("{name} must be a path or a stage's name, found {}", setting.value);
+                let message =
+                    format!("{name} must be a path or the name of a stage, found {}", setting.value);
                 self.complain(&setting.origin, Side::Value, message);
             }
         }
@@ -196,13 +198,13 @@ impl Builder<'_> {
         if self.problems.len() == before
             && let Err(message) = stage.check(&params)
         {
-            let message = format!("{}: {message}", matrix::name(draft.stage, draft.point));
+            let message = format!("{}: {message}", instance::name(draft.stage, draft.point));
             self.complain(&draft.written.origin, Side::Key, message);
         }
         params
     }
 
-    /// A stage of the user's own. What its command and its outputs are, is a parameter like its others.
+    /// A command stage of the user. Its command and its outputs are parameters like any other.
     fn own(&mut self, draft: &Draft<'_>, run: &Setting<String>) -> Parts {
         let written = draft.written;
         let mut inputs = draft.inputs.clone();
@@ -212,11 +214,12 @@ impl Builder<'_> {
             if let (Some(input), Some(value)) = (inputs.get_mut(param), given(setting)) {
                 *input = Setting { value, origin: origin.clone() };
             } else if [command::RUN, command::OUTPUTS].contains(&param.as_str()) {
-                let message = format!("a command's parameter cannot be called {param}; choose another name");
+                let message =
+                    format!("a parameter of a command cannot be called {param}; choose another name");
                 self.complain(origin, Side::Key, message);
             } else if value.is_array() || value.is_object() {
                 let message =
-                    format!("$PARAM_ variables hold a text, a number or true or false; found {value}");
+                    format!("a parameter of a command is a text, a number, or true or false; found {value}");
                 self.complain(origin, Side::Value, message);
             } else if !value.is_null() {
                 params.insert(param.clone(), value.clone());
@@ -231,7 +234,7 @@ impl Builder<'_> {
         let mut sources = BTreeMap::new();
         for (port, setting) in &inputs {
             if port.contains('@') {
-                let message = format!("an input's name holds no @, found \"{port}\"; rename it");
+                let message = format!("the name of an input cannot contain @, found \"{port}\"; rename it");
                 self.complain(&setting.origin, Side::Key, message);
             }
             sources.extend(self.sources(draft, port, true, setting));
@@ -253,14 +256,14 @@ impl Builder<'_> {
         let mut seen = BTreeMap::new();
         for name in names {
             if let Some(other) = seen.insert(command::variable("", name), name) {
-                let message = format!("{kind} {other} and {name} would be the same variable; rename one");
+                let message = format!("{kind} {other} and {name} would become the same variable; rename one");
                 self.complain(&written.origin, Side::Key, message);
             }
         }
     }
 }
 
-/// What makes a node, beside its name and limits.
+/// The parts of a node besides its name and limits.
 type Parts = (Arc<dyn Stage>, Params, BTreeMap<String, Source>);
 
 fn declares(stage: &dyn Stage, param: &str) -> bool {

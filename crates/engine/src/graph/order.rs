@@ -1,14 +1,16 @@
-//! Puts stages into an order in which each comes after what it reads. Knows of a stage only that.
+//! Sorts stages so that each comes after the stages that it reads.
 //!
-//! All instances of a stage stand together: when a stage reads another, each of its instances reads one of the
-//! other's, so that the stages are in a circle exactly when their instances are.
+//! All instances of a stage are consecutive. When a stage reads another, each of its instances
+//! reads an instance of the other, so the stages have a cycle exactly when their instances have
+//! one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Node, Source, parents};
+use super::node::{Node, Source, parents};
 
-/// Kahn's algorithm; among those that could come next the first in pipeline order does, so the
-/// order depends on the file's names alone. On failure, one cycle by the stages' names.
+/// Kahn's algorithm. Among the stages that could come next, the first in pipeline order is taken,
+/// so the order depends only on the names in the file. On failure, returns one cycle of stage
+/// names.
 pub(super) fn order(nodes: &[Node]) -> Result<Vec<usize>, Vec<String>> {
     let (members, reads) = stages(nodes);
     let mut unmet: Vec<usize> = reads.iter().map(BTreeSet::len).collect();
@@ -37,7 +39,8 @@ pub(super) fn order(nodes: &[Node]) -> Result<Vec<usize>, Vec<String>> {
     Err(around.into_iter().map(|stage| nodes[members[stage][0]].of().to_owned()).collect())
 }
 
-/// The nodes of each stage, and the stages that each reads; stages in the order in which they first come.
+/// The nodes of each stage and the stages that each reads; stages are in the order of their first
+/// node.
 fn stages(nodes: &[Node]) -> (Vec<Vec<usize>>, Vec<BTreeSet<usize>>) {
     let mut members: Vec<Vec<usize>> = Vec::new();
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -57,13 +60,14 @@ fn stages(nodes: &[Node]) -> (Vec<Vec<usize>>, Vec<BTreeSet<usize>>) {
     (members, reads)
 }
 
-/// Every stage in `stuck` reads one in `stuck`: walking up must come round.
+/// Every stage in `stuck` reads another one in `stuck`, so walking up the inputs must reach a
+/// cycle.
 fn cycle(reads: &[BTreeSet<usize>], stuck: &BTreeSet<usize>) -> Vec<usize> {
     let mut walk: Vec<usize> = stuck.first().copied().into_iter().collect();
     while let Some(&here) = walk.last() {
         let up = reads[here].iter().copied().find(|read| stuck.contains(read)).unwrap_or(here);
         if let Some(start) = walk.iter().position(|&stage| stage == up) {
-            // Walked against the flow; turned round it reads in the order of the data.
+            // The walk went against the data flow; reversed, the cycle follows the data.
             return walk[start..].iter().rev().copied().collect();
         }
         walk.push(up);
@@ -71,7 +75,7 @@ fn cycle(reads: &[BTreeSet<usize>], stuck: &BTreeSet<usize>) -> Vec<usize> {
     walk
 }
 
-/// The nodes in that order, and what they read under its new place.
+/// The nodes in the given order, with the indices of their inputs updated.
 pub(super) fn reorder(nodes: Vec<Node>, order: &[usize]) -> Vec<Node> {
     let mut new_index = vec![0; nodes.len()];
     for (new, &old) in order.iter().enumerate() {

@@ -1,18 +1,21 @@
-//! What the inputs of a node are: stages and paths, one of them or several. Knows no parameter.
+//! Resolves the inputs of a node: stages and paths, one or several for each port.
 //!
-//! A port that takes several has an entry for each under `port@label`; the label says in which axes they differ,
-//! or is the name or the position in a list. So whatever walks over a node's inputs need not know of it.
+//! A port with several sources has an entry `port@label` for each. The label contains the axes in
+//! which the sources differ, or the name or the position in a list. Code that iterates over a
+//! node's inputs does not need to handle this case.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Source;
+use ctpipe_stage::{Labelled, Port, Stage, did_you_mean};
+
 use super::build::{Builder, Draft};
-use crate::locate::Side;
-use crate::spec::{Given, Origin, Setting, StageSpec};
-use crate::stage::{Port, Stage};
-use crate::store::RELEASED;
-use crate::suggest::did_you_mean;
+use super::node::Source;
+use crate::instance::words;
+use crate::layout::{ARTIFACTS, RELEASED, released_link};
+use crate::spec::StageSpec;
+use crate::spec::locate::Side;
+use crate::spec::setting::{Given, Origin, Setting};
 
 impl Builder<'_> {
     /// The inputs of a built-in stage.
@@ -50,27 +53,28 @@ impl Builder<'_> {
         inputs
     }
 
-    /// The link that `released` (what was released last) or `released.STAGE` (what has judged it) stands for.
+    /// The link for `released` (the last release) or `released.STAGE` (the artifact of STAGE that
+    /// judged the release).
     fn released(&self, given: &str) -> Option<PathBuf> {
         let (word, stage) = given.split_once('.').map_or((given, None), |(word, stage)| (word, Some(stage)));
         let known =
-            word == RELEASED && stage.is_none_or(|stage| self.layout.stages().any(|name| name == stage));
-        let name = super::released(self.spec);
+            word == RELEASED && stage.is_none_or(|stage| self.instances.stages().any(|name| name == stage));
+        let name = released_link(self.spec.profile.as_deref());
         let name = stage.map_or(name.clone(), |stage| format!("{name}.{stage}"));
-        known.then(|| self.root.join("artifacts").join(name))
+        known.then(|| self.root.join(ARTIFACTS).join(name))
     }
 
-    /// The artifact itself, which stays what it is when the link moves on. Before the first release an optional port is
-    /// left unwired.
+    /// The artifact itself, which does not change when the link moves on. Before the first release,
+    /// an optional port stays unconnected.
     fn as_released(&mut self, link: &Path, port: &Port, setting: &Setting<Given>) -> Option<Source> {
         let Ok(target) = std::fs::read_link(link) else {
             if !port.optional {
-                let message = format!("nothing has been released yet, and {} is needed", port.name);
+                let message = format!("nothing has been released yet, but {} is needed", port.name);
                 self.complain(&setting.origin, Side::Value, message);
             }
             return None;
         };
-        let given = Path::new("artifacts").join(target);
+        let given = Path::new(ARTIFACTS).join(target);
         let path = self.root.join(&given);
         Some(Source::Path { given: given.display().to_string(), path })
     }
@@ -97,21 +101,21 @@ impl Builder<'_> {
         let Given::One(given) = &setting.value else { return entries(port, found) };
         let is_one = found.iter().all(|(label, _)| label.is_empty());
         if !is_one && !many {
-            let (stage, count) = (given.split('@').next().unwrap_or(given), found.len());
+            let (stage, count) = (Labelled::parse(given).name, found.len());
             let s = if count == 1 { "" } else { "s" };
-            let one = self.layout.spelled(given, found.first().map_or("", |(label, _)| label));
+            let one = self.instances.spelled(given, found.first().map_or("", |(label, _)| label));
             let message = format!(
-                "input {port} takes one, and {given} names {count} instance{s}; name one, as {one}, or give this \
-                 stage the same matrix (matrix: {stage})"
+                "input {port} takes one stage, but {given} has {count} instance{s}; name one, such as {one}, or give this stage the same matrix (matrix: {stage})"
             );
             self.complain(&setting.origin, Side::Value, message);
         }
         entries(port, found)
     }
 
-    /// What a single name or path stands for: label and source, the label empty where it can be only one.
+    /// The sources that a single name or path stands for, with their labels. The label is empty
+    /// where only one is possible.
     fn one(&mut self, draft: &Draft<'_>, given: &str, origin: &Origin) -> Vec<(String, Source)> {
-        match self.layout.nodes(given, draft.point) {
+        match self.instances.nodes(given, draft.point) {
             Ok(Some(nodes)) => {
                 nodes.into_iter().map(|(label, index)| (label, Source::Stage(index))).collect()
             }
@@ -131,31 +135,33 @@ impl Builder<'_> {
         origin: &Origin,
     ) -> Vec<(String, Source)> {
         if list.is_empty() {
-            self.complain(origin, Side::Value, format!("input {port} names nothing; name a stage or a path"));
+            self.complain(origin, Side::Value, format!("input {port} is empty; name a stage or a path"));
         }
         let mut all: BTreeMap<String, Source> = BTreeMap::new();
         for (position, Setting { value: given, origin }) in list.iter().enumerate() {
             for (label, source) in self.one(draft, given, origin) {
-                // A stage is known by its name; of a path nothing may be in a key but where it stands.
+                // A stage is identified by its name. For a path, only its position may be part of a
+                // key.
                 let label = match &source {
                     Source::Path { .. } => (position + 1).to_string(),
-                    Source::Stage(_) => self.layout.spelled(given, &label),
+                    Source::Stage(_) => self.instances.spelled(given, &label),
                 };
                 if all.insert(label.clone(), source).is_some() {
-                    self.complain(origin, Side::Value, format!("{label} is there twice"));
+                    self.complain(origin, Side::Value, format!("{label} is given twice"));
                 }
             }
         }
         all.into_iter().collect()
     }
 
-    /// A path, unless a stage was meant.
+    /// A path, unless the text looks like the name of a stage.
     fn path(&mut self, given: &str, origin: &Origin) -> Source {
         let path = self.root.join(given);
-        let word = given.split('@').next().unwrap_or(given);
+        let word = Labelled::parse(given).name;
         if !path.exists() && !word.contains(['/', '.']) {
-            // Neither a stage nor a path that is there, and a bare word: a stage was meant.
-            let hint = did_you_mean(word, self.layout.stages());
+            // A bare word that is neither a stage nor an existing path is probably a misspelt stage
+            // name.
+            let hint = did_you_mean(word, self.instances.stages());
             if !hint.is_empty() {
                 let message = format!("\"{given}\" is neither a stage nor a path{hint}");
                 self.complain(origin, Side::Value, message);
@@ -164,18 +170,18 @@ impl Builder<'_> {
         Source::Path { given: given.to_owned(), path }
     }
 
-    /// Is `axis` one of a stage that this one reads, left open by the way in which it is named?
+    /// Whether `axis` belongs to a stage that this one reads and is left open by the name used for
+    /// it.
     pub(super) fn reads_axis(&self, written: &StageSpec, axis: &str) -> bool {
-        self.read(written).any(|(stage, words)| {
-            let pinned =
-                words.and_then(crate::matrix::words).is_some_and(|w| w.iter().any(|(a, _)| *a == axis));
-            !pinned && self.layout.axes(stage).is_some_and(|axes| axes.contains_key(axis))
+        self.read(written).any(|(stage, named)| {
+            let pinned = named.and_then(words).is_some_and(|w| w.iter().any(|(a, _)| *a == axis));
+            !pinned && self.instances.axes(stage).is_some_and(|axes| axes.contains_key(axis))
         })
     }
 
     /// The axes of the stages that a stage reads, for a message.
     pub(super) fn read_axes(&self, written: &StageSpec) -> Vec<String> {
-        let axes = self.read(written).filter_map(|(stage, _)| Some((stage, self.layout.axes(stage)?)));
+        let axes = self.read(written).filter_map(|(stage, _)| Some((stage, self.instances.axes(stage)?)));
         axes.map(|(stage, axes)| {
             let axes: Vec<&str> = axes.keys().map(String::as_str).collect();
             format!("{} ({stage})", axes.join(", "))
@@ -188,11 +194,10 @@ impl Builder<'_> {
             Given::One(given) => vec![given],
             Given::Several(list) => list.iter().map(|setting| &setting.value).collect(),
         });
-        given.filter_map(|given| self.layout.stage(given))
+        given.filter_map(|given| self.instances.stage(given))
     }
 }
 
 fn entries(port: &str, found: Vec<(String, Source)>) -> Vec<(String, Source)> {
-    let name = |label: String| if label.is_empty() { port.to_owned() } else { format!("{port}@{label}") };
-    found.into_iter().map(|(label, source)| (name(label), source)).collect()
+    found.into_iter().map(|(label, source)| (Labelled::new(port, &label).to_string(), source)).collect()
 }

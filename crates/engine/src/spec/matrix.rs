@@ -1,15 +1,18 @@
-//! Reads `matrix:` of a stage, of a profile or of `--set`. Knows no other stage and no parameter.
+//! Reads the `matrix:` of a stage, of a profile or of `--set`.
 
+use ctpipe_stage::label::compare;
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
+use super::axes::{Axes, Axis, Matrix};
+use super::locate::Side;
 use super::reader::{Reader, describe, is_word};
-use super::{Origin, Setting, StageSpec};
-use crate::locate::Side;
-use crate::matrix::{Axes, Axis, Matrix, canonical, compare, is_safe, text_of};
+use super::setting::{Origin, Setting};
+use super::written::StageSpec;
+use crate::instance::{canonical, is_safe, text_of};
 
 impl Reader {
-    /// A whole `matrix:`; nothing where it is taken away (`null`) or wrong.
+    /// Reads a whole `matrix:`. Returns `None` if it is removed (`null`) or wrong.
     pub(super) fn matrix(&mut self, yaml: &Yaml, origin: &Origin) -> Option<Setting<Matrix>> {
         let matrix = match yaml {
             Yaml::Null => return None,
@@ -19,7 +22,11 @@ impl Reader {
                 for (key, values) in mapping {
                     let Some(name) = key.as_str() else {
                         let found = describe(key);
-                        self.problem(origin, Side::Value, format!("an axis must be a name, found {found}"));
+                        self.problem(
+                            origin,
+                            Side::Value,
+                            format!("the name of an axis must be a text, found {found}"),
+                        );
                         continue;
                     };
                     let axis = self.axis(name, values, &origin.below(name));
@@ -30,7 +37,7 @@ impl Reader {
             other => {
                 let found = if other.is_mapping() { "none".to_owned() } else { describe(other) };
                 let message = format!(
-                    "expected axes, such as {{ fold: [0, 1, 2] }}, or the name of a stage that has some, found {found}"
+                    "expected axes, such as {{ fold: [0, 1, 2] }}, or the name of a stage with a matrix, found {found}"
                 );
                 self.problem(origin, Side::Value, message);
                 return None;
@@ -39,7 +46,7 @@ impl Reader {
         Some(Setting { value: matrix, origin: origin.clone() })
     }
 
-    /// One axis: a list of distinct values that can stand in a file's name.
+    /// Reads one axis: a list of distinct values that can be part of a file name.
     pub(super) fn axis(&mut self, name: &str, yaml: &Yaml, origin: &Origin) -> Option<Axis> {
         if !is_word(name) {
             let message =
@@ -62,7 +69,7 @@ impl Reader {
             let problem = match value {
                 None => {
                     let found = describe(item);
-                    format!("a value of {name} is a text, a number or true or false, found {found}")
+                    format!("a value of {name} is a text, a number, or true or false, found {found}")
                 }
                 Some(value) => {
                     let text = text_of(&value);
@@ -78,7 +85,7 @@ impl Reader {
                         if other == text {
                             format!("{name} has the value {text} twice")
                         } else {
-                            format!("{name} has one value twice, as {other} and as {text}")
+                            format!("{name} has the same value twice, as {other} and as {text}")
                         }
                     } else {
                         values.push(Setting { value, origin });
@@ -92,14 +99,16 @@ impl Reader {
         Some(Axis { origin: origin.clone(), values })
     }
 
-    /// An axis takes the place of a parameter that was given before it, in the file or (for `--set`) in a profile.
+    /// Removes the parameters that a later axis replaces. The axis may be in the file or, for
+    /// `--set`, follow a profile.
     pub(super) fn axes_replace_params(spec: &mut StageSpec, is_later: impl Fn(&Origin, &Origin) -> bool) {
         let Some(Setting { value: Matrix::Axes(axes), .. }) = &spec.matrix else { return };
         spec.params
             .retain(|name, param| !axes.get(name).is_some_and(|axis| is_later(&axis.origin, &param.origin)));
     }
 
-    /// `--set stage.matrix=..` and `--set stage.matrix.axis=..`; `rest` is what follows `matrix`.
+    /// Applies `--set stage.matrix=..` and `--set stage.matrix.axis=..`; `rest` is the text after
+    /// `matrix`.
     pub(super) fn set_matrix(&mut self, stage: &str, rest: &str, yaml: &Yaml, origin: &Origin) {
         let Some(axis_name) = rest.strip_prefix('.') else {
             let matrix = self.matrix(yaml, origin);
@@ -123,12 +132,13 @@ impl Reader {
     }
 }
 
-/// The same text, or one number written in two ways: nobody could say which of them `lr=1e-3` means. Two texts are not
-/// numbers, whatever they look like (`"3.1"` and `"3.10"`).
+/// Whether two values are the same text, or two notations of one number, so that `lr=1e-3` would be
+/// ambiguous. Two texts are never compared as numbers, even if they look like numbers (`"3.1"` and
+/// `"3.10"`).
 fn are_one_value(a: &Json, b: &Json) -> bool {
     let (text_a, text_b) = (text_of(a), text_of(b));
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
-    // Whole numbers beyond what a float tells apart are told apart by their digits.
+    // Whole numbers that are too large for a float are compared by their digits.
     let are_whole = [&text_a, &text_b].iter().all(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let is_number = (a.is_number() || b.is_number()) && !are_whole;
     text_a == text_b || is_number && number(&text_a).is_some() && number(&text_a) == number(&text_b)

@@ -1,26 +1,25 @@
-//! Reads the YAML of a pipeline, its profiles and `--set`, and complains of all that is of the wrong shape.
+//! Reads the YAML of a pipeline, its profiles and `--set`, and reports every error in its shape.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+use ctpipe_stage::did_you_mean;
 use serde_json::Value as Json;
 use serde_yaml::Value as Yaml;
 
-use super::{Given, Origin, Problem, Setting, Spec, StageSpec};
-use crate::gates::Gate;
-use crate::limits::Limits;
-use crate::locate::Side;
-use crate::suggest::did_you_mean;
+use super::limits::Limits;
+use super::locate::Side;
+use super::setting::{Given, Origin, Setting};
+use super::written::{Spec, StageSpec};
+use crate::error::Problem;
+use crate::layout::RESERVED;
+use crate::metrics::gate::Gate;
 
-/// What a stage has that a profile may change.
+/// The keys of a stage that a profile may change.
 const CHANGEABLE: &[&str] =
     &["inputs", "params", "matrix", "gates", "timeout", "retries", "cpus", "gpus", "memory"];
 
-/// What has its place in `artifacts/`, where a stage has a link of its name.
-pub(crate) const OURS: [&str; 10] =
-    ["audit", "cache", "live", "lock", "released", "runs", "store", "tags", "tmp", "work"];
-
-/// What means every stage on the command line.
+/// The word for every stage on the command line.
 const ALL: &str = "all";
 
 pub(super) struct Reader {
@@ -38,7 +37,7 @@ impl Reader {
         self.problems.push(problem);
     }
 
-    /// The entries of a mapping whose keys must be among `known` (all keys, when empty).
+    /// The entries of a mapping. Its keys must be in `known`, unless `known` is empty.
     fn entries<'y>(&mut self, yaml: &'y Yaml, path: &[&str], known: &[&str]) -> Vec<(&'y str, &'y Yaml)> {
         let mapping = match yaml {
             Yaml::Mapping(mapping) => mapping,
@@ -82,7 +81,7 @@ impl Reader {
                     None => self.complain(
                         &["seed"],
                         Side::Value,
-                        format!("seed must be a whole number from 0, found {}", describe(value)),
+                        format!("seed must be a whole number, 0 or greater, found {}", describe(value)),
                     ),
                 },
                 "stages" => {
@@ -97,7 +96,8 @@ impl Reader {
         if self.spec.stages.is_empty() && self.problems.is_empty() {
             self.complain(&[], Side::Value, "no stages are declared; add a \"stages:\" section".into());
         }
-        // All profiles are checked, whichever is chosen: a mistake in one should not wait for its night.
+        // All profiles are checked, not only the selected one, so that a mistake is found before
+        // its profile is used.
         let base = self.spec.stages.clone();
         self.spec.variants.push(base.clone());
         let mut chosen = base.clone();
@@ -138,7 +138,7 @@ impl Reader {
                     || !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
             };
             match text {
-                // A webhook's address is often a secret, so it is not repeated.
+                // The address of a webhook is often a secret, so the message does not repeat it.
                 Some(text) if !is_address(&text) => {
                     let message =
                         "\"webhook\" must be an address (https://...), or $NAME for one in the environment";
@@ -158,15 +158,16 @@ impl Reader {
             );
             return;
         }
-        if OURS.contains(&name) {
-            let message =
-                format!("a stage cannot be called {name}: artifacts/{name} is something else's; rename it");
+        if RESERVED.contains(&name) {
+            let message = format!(
+                "a stage cannot be called {name}, because artifacts/{name} has another use; rename it"
+            );
             self.complain(&["stages", name], Side::Key, message);
             return;
         }
         if name == ALL {
             let message = format!(
-                "a stage cannot be called {ALL}: \"audit --rerun {ALL}\" means every stage; rename it"
+                "a stage cannot be called {ALL}, because \"audit --rerun {ALL}\" means every stage; rename it"
             );
             self.complain(&["stages", name], Side::Key, message);
             return;
@@ -188,23 +189,23 @@ impl Reader {
             let at = ["stages", name, key];
             match key {
                 "uses" => stage.uses = self.text(value, &at, "must name a built-in stage"),
-                "run" => stage.run = self.text(value, &at, "must be a command of the shell"),
+                "run" => stage.run = self.text(value, &at, "must be a shell command"),
                 "outputs" => stage.outputs = self.texts(value, &at),
                 _ => self.section(&mut stage, key, value, &at),
             }
         }
         if stage.run.is_some() && stage.uses.is_some() {
-            let message = "\"uses\" names a built-in stage and \"run\" a command; keep one";
+            let message = "a stage has either \"uses\" (a built-in stage) or \"run\" (a command); keep one";
             self.complain(&["stages", name, "run"], Side::Key, message.to_owned());
         }
         if stage.run.is_none() && !stage.outputs.is_empty() {
-            let message = "\"outputs\" belongs to a command (\"run\"); built-in stages know theirs";
+            let message = "only a command (\"run\") has \"outputs\"; those of a built-in stage are fixed";
             self.complain(&["stages", name, "outputs"], Side::Key, message.to_owned());
         }
         self.spec.stages.insert(name.to_owned(), stage);
     }
 
-    /// A text that is not empty.
+    /// Reads a text that is not empty.
     fn text(&mut self, yaml: &Yaml, path: &[&str], must: &str) -> Option<Setting<String>> {
         let text = yaml.as_str().filter(|text| !text.trim().is_empty());
         if text.is_none() {
@@ -214,7 +215,7 @@ impl Reader {
         text.map(|text| Setting { value: text.to_owned(), origin: origin(path) })
     }
 
-    /// A list of gates; a profile's replaces that of the stage.
+    /// Reads a list of gates; the list of a profile replaces that of the stage.
     fn gates(&mut self, yaml: &Yaml, path: &[&str]) -> Vec<Gate> {
         let mut gates = Vec::new();
         match yaml {
@@ -239,7 +240,7 @@ impl Reader {
         gates
     }
 
-    /// A list of paths below `$OUT`.
+    /// Reads a list of paths below `$OUT`.
     fn texts(&mut self, yaml: &Yaml, path: &[&str]) -> Vec<Setting<String>> {
         let Yaml::Sequence(list) = yaml else {
             let found = describe(yaml);
@@ -254,13 +255,13 @@ impl Reader {
             };
             match item.as_str().filter(inside) {
                 Some(text) if texts.iter().any(|known| known.value == text) => {
-                    self.complain(path, Side::Value, format!("output \"{text}\" is there twice"));
+                    self.complain(path, Side::Value, format!("output \"{text}\" is given twice"));
                 }
                 Some(text) => texts.push(Setting { value: text.to_owned(), origin: origin(path) }),
                 None => {
                     let found = describe(item);
                     let message =
-                        format!("an output is a path inside $OUT, such as summary.csv, found {found}");
+                        format!("an output is a path below $OUT, such as summary.csv, found {found}");
                     self.complain(path, Side::Value, message);
                 }
             }
@@ -268,7 +269,7 @@ impl Reader {
         texts
     }
 
-    /// A part of a stage that a profile may change.
+    /// Reads a section of a stage that a profile may change.
     fn section(&mut self, stage: &mut StageSpec, section: &str, yaml: &Yaml, path: &[&str]) {
         let limits = &mut stage.limits;
         let read = match section {
@@ -313,7 +314,7 @@ impl Reader {
                 Ok(value) => {
                     stage.params.insert(key.to_owned(), Setting { value, origin });
                 }
-                Err(e) => self.problem(&origin, Side::Value, format!("not a usable value: {e}")),
+                Err(e) => self.problem(&origin, Side::Value, format!("not a valid value: {e}")),
             }
         }
     }
@@ -335,11 +336,11 @@ impl Reader {
         }
     }
 
-    /// What stands for a stage or a path.
+    /// Reads the name of a stage or a path.
     fn source(&mut self, yaml: &Yaml, origin: &Origin) -> Option<String> {
         if yaml.as_str().is_none() {
             let found = describe(yaml);
-            let message = format!("an input is a stage's name or a path, found {found}");
+            let message = format!("an input is the name of a stage or a path, found {found}");
             self.problem(origin, Side::Value, message);
         }
         yaml.as_str().map(str::to_owned)
@@ -379,8 +380,9 @@ impl Reader {
         let unusable = |e: serde_yaml::Error| format!("\"{text}\" is not a value: {e}");
         let value: Json = serde_yaml::from_str(text).map_err(unusable)?;
         if target == "seed" {
-            self.spec.seed =
-                value.as_u64().ok_or_else(|| format!("seed must be a whole number from 0, found {text}"))?;
+            self.spec.seed = value
+                .as_u64()
+                .ok_or_else(|| format!("seed must be a whole number, 0 or greater, found {text}"))?;
             return Ok(());
         }
         let (stage, param) = target

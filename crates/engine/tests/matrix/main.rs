@@ -1,4 +1,4 @@
-//! Stages with a matrix, on tiny stages that write down what they read.
+//! Stages with a matrix, on tiny stages that write down their inputs.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod mistakes;
@@ -6,9 +6,10 @@ mod world;
 
 use std::sync::atomic::Ordering;
 
-use ctpipe_engine::locked::LockUse;
+use ctpipe_engine::lock::LockUse;
 use ctpipe_engine::run::dry_run;
-use ctpipe_engine::{Manifest, Selection, Source, State};
+use ctpipe_engine::{Selection, Source, State};
+use ctpipe_stage::Manifest;
 
 use crate::world::{World, names, node_names, select};
 
@@ -34,7 +35,7 @@ fn every_combination_is_a_node_with_its_values_as_parameters_and_is_cached_like_
     assert!(pipeline.nodes[4].instance.is_none());
 
     assert_eq!(world.run(), names(all));
-    // By number, not by letter, and each with the values of its own.
+    // The order is by number, not by letter, and each instance has its own values.
     let listed = "list{}\n\
         fold=2,lr=0.01: fit{\"fold\":2,\"lr\":0.01}\n\
         fold=2,lr=0.1: fit{\"fold\":2,\"lr\":0.1}\n\
@@ -43,17 +44,17 @@ fn every_combination_is_a_node_with_its_values_as_parameters_and_is_cached_like_
     assert_eq!(world.out("b"), listed);
     assert!(world.run().is_empty());
 
-    // Another value costs the instances that have it, and the reader once.
+    // Another value runs its own instances, and the reader once.
     world.write("pipeline.yaml", &SWEEP.replace("1e-2", "1e-3"));
     assert_eq!(world.run(), names(["a@fold=2,lr=0.001", "a@fold=10,lr=0.001", "b"]));
-    // In another order, and otherwise written, they are the same values.
+    // The same values in another order or notation change nothing.
     world.write(
         "pipeline.yaml",
         &SWEEP.replace("[1e-1, 1e-2], fold: [2, 10]", "[0.010, 0.1], fold: [10.0, 2]"),
     );
     assert!(world.run().is_empty());
     assert_eq!(world.out("b"), listed);
-    // One value fewer costs the reader alone.
+    // With one value fewer, only the reader runs.
     world.write("pipeline.yaml", &SWEEP.replace(", 1e-2", ""));
     let pipeline = world.load(None, &[]).unwrap();
     let decisions = dry_run(&pipeline, &Selection::default(), false, LockUse::Update).unwrap();
@@ -129,19 +130,19 @@ fn a_port_for_several_takes_one_and_lists_of_stages_and_paths() {
     assert_eq!(world.out("c"), "list{}\n: fit{\"fold\":0,\"lr\":0.5}\n: data\n");
     world.write("pipeline.yaml", &pipeline("in: [b, data.txt, a, ./data.txt]"));
     assert_eq!(world.run(), names(["c"]));
-    // Paths by their position, the rest by name.
+    // Paths are named by their position, other values by their text.
     let expected = "list{}\n2: data\n4: data\na: fit{\"fold\":0,\"lr\":0.5}\n\
         b@fold=9: fit{\"fold\":9,\"lr\":0.5}\nb@fold=10: fit{\"fold\":10,\"lr\":0.5}\n";
     assert_eq!(world.out("c"), expected);
     world.write("pipeline.yaml", &pipeline("in: [b@fold=9, a]"));
     world.run();
     assert_eq!(world.out("c").lines().count(), 3);
-    assert!(world.refused(&["c.in=[a, b, a]"]).ends_with("--set c.in=[a, b, a]: a is there twice"));
-    // Another spelling is no other name.
+    assert!(world.refused(&["c.in=[a, b, a]"]).ends_with("--set c.in=[a, b, a]: a is given twice"));
+    // Another notation does not change the name.
     world.write("pipeline.yaml", &pipeline("in: [\"b@fold=9.0\", a]"));
     assert!(world.run().is_empty());
-    assert!(world.refused(&["c.in=[b@fold=9, b@fold=9e0]"]).contains("b@fold=9 is there twice"));
-    assert!(world.refused(&["c.in=[b, b@fold=9]"]).contains("b@fold=9 is there twice"));
+    assert!(world.refused(&["c.in=[b@fold=9, b@fold=9e0]"]).contains("b@fold=9 is given twice"));
+    assert!(world.refused(&["c.in=[b, b@fold=9]"]).contains("b@fold=9 is given twice"));
 }
 
 #[test]
@@ -243,9 +244,9 @@ fn a_thousand_instances_are_the_most_and_cost_as_much_each_as_a_hundred() {
     assert!(thousand <= 10 * hundred, "{hundred} questions for 100, {thousand} for 1000");
 
     let world = World::new(&pipeline(1000).replace("fold: [0,", "lr: [0, 1], fold: [0,"));
-    let expected = "there would be 2000 instances of a (1000 of fold x 2 of lr); at most 1000 are allowed";
+    let expected = "a would have 2000 instances (1000 of fold x 2 of lr); at most 1000 are allowed";
     assert!(world.refused(&[]).contains(expected), "{}", world.refused(&[]));
-    // So many that they cannot be counted.
+    // There are too many instances to count.
     let ten = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]";
     let axes: Vec<String> = (0..20).map(|axis| format!("x{axis}: {ten}")).collect();
     let world = World::new(&format!("stages:\n  a: {{ uses: fit, matrix: {{ {} }} }}\n", axes.join(", ")));

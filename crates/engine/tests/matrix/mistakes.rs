@@ -1,8 +1,8 @@
-//! What is said of a matrix, or of an input, that is written wrongly.
+//! The error messages for a wrong matrix or input.
 
 use crate::world::World;
 
-/// What is said of stages `a` and `b`, each a `fit` of a file unless it says otherwise.
+/// The error for stages `a` and `b`, each a `fit` of a file unless stated otherwise.
 fn said_of(a: &str, b: &str) -> String {
     let stage = |body: &str| {
         let mut body = if body.is_empty() { "cpus: 1".to_owned() } else { body.to_owned() };
@@ -19,15 +19,15 @@ fn said_of(a: &str, b: &str) -> String {
 
 #[test]
 fn a_matrix_that_is_written_wrongly_is_shown_at_its_place_with_what_would_be_right() {
-    let shape = "expected axes, such as { fold: [0, 1, 2] }, or the name of a stage that has some, found";
-    let kind = "a value of lr is a text, a number or true or false, found";
+    let shape = "expected axes, such as { fold: [0, 1, 2] }, or the name of a stage with a matrix, found";
+    let kind = "a value of lr is a text, a number, or true or false, found";
     for (a, expected) in [
         ("matrix: 3", format!("2:16: {shape} 3")),
         ("matrix: {}", format!("2:16: {shape} none")),
         ("matrix: [1]", format!("2:16: {shape} a list")),
         ("matrix: { lr: 1 }", "2:22: expected a list of values of lr, found 1".into()),
         ("matrix: { lr: [] }", "2:22: lr needs at least one value".into()),
-        ("matrix: { 1: [1] }", "2:16: an axis must be a name, found 1".into()),
+        ("matrix: { 1: [1] }", "2:16: the name of an axis must be a text, found 1".into()),
         (
             "matrix: { l.r: [1] }",
             "2:18: the name of an axis is made of letters, digits, - and _, found \"l.r\"".into(),
@@ -48,7 +48,7 @@ fn a_matrix_that_is_written_wrongly_is_shown_at_its_place_with_what_would_be_rig
         ),
         (
             "matrix: { lr: [1] }, params: { lr: 1 }",
-            "2:39: lr is given twice, as an axis of the matrix and among the params; keep one".into(),
+            "2:39: lr is both an axis of the matrix and a parameter; keep one".into(),
         ),
         (
             "matrix: { fodl: [1] }",
@@ -66,11 +66,11 @@ fn a_matrix_that_is_written_wrongly_is_shown_at_its_place_with_what_would_be_rig
         assert!(said.starts_with("pipeline.yaml:") && said.contains(&expected), "{a}: {expected}\n{said}");
     }
     let run = |body: &str| World::new(&format!("stages:\n  a: {{ run: x, {body} }}\n")).refused(&[]);
-    let expected = "pipeline.yaml:2:26: y is an input of a, too; give the axis another name";
+    let expected = "pipeline.yaml:2:26: y is also an input of a; rename the axis";
     assert_eq!(run("matrix: { y: [1] }, inputs: { y: data.txt }"), expected);
-    assert!(run("matrix: { run: [1] }").contains("a command's parameter cannot be called run"));
-    assert!(run("matrix: { x_y: [1], x-y: [2] }").contains("would be the same variable"));
-    let expected = "pipeline.yaml:2:26: an input's name holds no @, found \"y@1\"; rename it";
+    assert!(run("matrix: { run: [1] }").contains("a parameter of a command cannot be called run"));
+    assert!(run("matrix: { x_y: [1], x-y: [2] }").contains("would become the same variable"));
+    let expected = "pipeline.yaml:2:26: the name of an input cannot contain @, found \"y@1\"; rename it";
     assert_eq!(run("inputs: { y@1: data.txt }"), expected);
 }
 
@@ -86,23 +86,23 @@ fn an_input_that_means_no_instance_or_too_many_is_shown_at_its_place() {
         (
             two,
             "matrix: aa",
-            "3:16: unknown stage \"aa\" (did you mean \"a\"?), whose matrix this one is to have",
+            "3:16: unknown stage \"aa\" (did you mean \"a\"?); matrix must name a stage of the pipeline",
         ),
-        ("", "matrix: a", "3:16: a has no matrix; write the axes here, or give a some"),
+        ("", "matrix: a", "3:16: a has no matrix; write the axes here, or give a a matrix"),
         (
             two,
             "inputs: { in: a }",
-            "3:22: input in takes one, and a names 2 instances; name one, as a@fold=0, or give this stage the same matrix (matrix: a)",
+            "3:22: input in takes one stage, but a has 2 instances; name one, such as a@fold=0, or give this stage the same matrix (matrix: a)",
         ),
         (
             "matrix: { fold: [0, 1], lr: [0.1, 1] }",
             "inputs: { in: a@lr=1e-1 }",
-            "3:22: input in takes one, and a@lr=1e-1 names 2 instances; name one, as a@lr=0.1,fold=0, or give",
+            "3:22: input in takes one stage, but a@lr=1e-1 has 2 instances; name one, such as a@lr=0.1,fold=0, or give",
         ),
         (
             "matrix: { fold: [7] }",
             "inputs: { in: a }",
-            "3:22: input in takes one, and a names 1 instance; name one, as a@fold=7",
+            "3:22: input in takes one stage, but a has 1 instance; name one, such as a@fold=7",
         ),
         (two, "inputs: { in: a@fold=2 }", "3:22: a has no fold=2; its values of fold are: 0, 1"),
         (
@@ -115,25 +115,29 @@ fn an_input_that_means_no_instance_or_too_many_is_shown_at_its_place() {
             "inputs: { in: 'a@fold=1,1' }",
             "3:22: \"a@fold=1,1\" is not of the form a@axis=value,axis=value",
         ),
-        (two, "inputs: { in: 'a@fold=1,fold=0' }", "3:22: \"a@fold=1,fold=0\" gives fold twice"),
+        (two, "inputs: { in: 'a@fold=1,fold=0' }", "3:22: \"a@fold=1,fold=0\" sets fold twice"),
         (
             "",
             "inputs: { in: bb@fold=0.1 }",
             "3:22: \"bb@fold=0.1\" is neither a stage nor a path (did you mean \"b\"?)",
         ),
-        ("", "inputs: { in: a@fold=1 }", "3:22: a has no matrix, so that there is no a@fold=1; name a"),
+        ("", "inputs: { in: a@fold=1 }", "3:22: a has no matrix, so there is no a@fold=1; write a"),
         (
             two,
             "inputs: { in: a }, matrix: { fold: [0, 1, 2] }",
-            "3:22: a has no fold=2, which this stage has; its values of fold are: 0, 1",
+            "3:22: this stage has fold=2, but a does not; its values of fold are: 0, 1",
         ),
         (
             "",
             "inputs: { in: [a, data.txt] }",
             "3:22: input in takes one stage or path, found a list of 2; name one",
         ),
-        ("", "uses: list, inputs: { in: [] }", "3:34: input in names nothing; name a stage or a path"),
-        ("", "uses: list, inputs: { in: [a, 1] }", "3:38: an input is a stage's name or a path, found 1"),
+        ("", "uses: list, inputs: { in: [] }", "3:34: input in is empty; name a stage or a path"),
+        (
+            "",
+            "uses: list, inputs: { in: [a, 1] }",
+            "3:38: an input is the name of a stage or a path, found 1",
+        ),
         (
             "",
             "uses: list, inputs: { in: [aa, bb] }",
@@ -142,12 +146,12 @@ fn an_input_that_means_no_instance_or_too_many_is_shown_at_its_place() {
         (
             "matrix: { fold: [0, 1] }, inputs: { in: b }",
             "inputs: { in: a@fold=1 }",
-            "3:3: the stages read each other in a circle: b -> a -> b; break it",
+            "3:3: the stages depend on each other in a cycle: b -> a -> b; break it",
         ),
         (
             "matrix: b",
             "matrix: a",
-            "2:16: the stages take their axes from each other in a circle: a -> b -> a",
+            "2:16: the stages take their axes from each other in a cycle: a -> b -> a",
         ),
     ] {
         let said = said_of(a, b);

@@ -1,4 +1,4 @@
-//! A folder with a pipeline of tiny stages, and what they do. Knows no matrix.
+//! A folder with a pipeline of tiny stages, and the stages themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ctpipe_engine::locked::LockUse;
-use ctpipe_engine::run::{chain, run};
-use ctpipe_engine::{
-    Error, Event, Kind, Maker, Observer, Options, Output, Param, Params, Pipeline, Port, Selection, Spec,
-    Stage, StageError, Task,
-};
+use ctpipe_engine::chain;
+use ctpipe_engine::lock::LockUse;
+use ctpipe_engine::run::run;
+use ctpipe_engine::{Error, Event, Observer, Options, Pipeline, Selection, Spec};
+use ctpipe_stage::{Kind, Maker, Output, Param, Params, Port, Stage, StageError, Task};
 
-/// Writes its parameters and the first line of each of its inputs, with its label; `fit` reads one, `list` several.
+/// Writes its parameters and the first line of each of its inputs, with its label; `fit` reads one
+/// input, `list` several.
 pub(crate) struct Tiny {
     kind: &'static str,
-    /// How often a plan has asked for the facts of a stage, and for what is declared.
+    /// How often a plan has asked for the facts of a stage, and for its declared reads.
     asked: Arc<AtomicUsize>,
 }
 
@@ -66,7 +66,7 @@ impl Stage for Tiny {
             for (label, path) in task.inputs_of("in").into_iter().chain(task.inputs_of("more")) {
                 let _ = writeln!(text, "{label}: {}", first_line(path));
             }
-            // A port with several cannot be read as one.
+            // A port with several inputs cannot be read as one.
             if task.inputs_of("in").len() > 1 {
                 let error = task.input("in").unwrap_err().to_string();
                 assert!(error.contains("all of them are to be read"), "{error}");
@@ -109,13 +109,13 @@ impl World {
         Pipeline::new(&spec, &[stage("fit"), stage("list")])
     }
 
-    /// What is said of a pipeline that is wrong, without the folder.
+    /// The error for a wrong pipeline, without the folder's path.
     pub(crate) fn refused(&self, sets: &[&str]) -> String {
         let said = self.load(None, sets).map(drop).unwrap_err().to_string();
         said.replace(&format!("{}/", self.folder.path().display()), "")
     }
 
-    /// Brings all up to date; the stages that ran.
+    /// Brings everything up to date and returns the stages that ran.
     pub(crate) fn run(&self) -> BTreeSet<String> {
         select(&self.load(None, &[]).unwrap(), Selection::default())
     }
@@ -125,7 +125,7 @@ impl World {
     }
 }
 
-/// Runs what is selected; the stages that ran.
+/// Runs the selected stages and returns those that ran.
 pub(crate) fn select(pipeline: &Pipeline, selection: Selection) -> BTreeSet<String> {
     let stop = AtomicBool::new(false);
     let maker = Maker::default();

@@ -1,12 +1,13 @@
-//! What an audit finds, and what it has no reason to.
+//! The findings of an audit, and what must not be a finding.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use ctpipe_engine::audit::{Again, FindingKind, Report};
-use ctpipe_engine::locked::LockUse;
-use ctpipe_engine::{Selection, Store, tags};
+use ctpipe_engine::history::tags;
+use ctpipe_engine::lock::LockUse;
+use ctpipe_engine::{Selection, Store};
 
 use crate::world::{World, appends, overwrite, stages, writes};
 
@@ -67,23 +68,23 @@ fn a_lock_that_no_run_can_come_to_is_a_finding() {
     let run = |selection| world.run_with("pipeline.yaml", selection, LockUse::Write).unwrap();
     run(Selection::default());
     assert_eq!(world.kinds(), []);
-    // Only c is made anew: d's block tells of what c held before.
+    // Only c is made again: d's block records the earlier content of c.
     run(Selection { stages: vec!["c".into()], force: true, ..Selection::default() });
     let report = world.audit(Again::Nothing, None);
     let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
     assert_eq!(finding.kind, FindingKind::Lock);
-    assert!(finding.text.starts_with("d has read "), "{}", finding.text);
+    assert!(finding.text.starts_with("d read "), "{}", finding.text);
     run(Selection::default());
     assert_eq!(world.kinds(), []);
     world.write("pipeline.yaml", &stages(&[random, appends("d", "c", "more")]));
     let report = world.audit(Again::Nothing, None);
     let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
-    assert_eq!(finding.text, "e is in the lock and not in the pipeline");
+    assert_eq!(finding.text, "e is in the lock but not in the pipeline");
 }
 
 #[test]
 fn what_was_released_or_tagged_is_traced_and_a_link_that_was_set_by_hand_is_found() {
-    // `judge` says yes to what is current, and is released.
+    // `judge` passes the current artifact, which is released.
     let gated = |text: &str| {
         let judge = "  judge: { run: 'echo {\\\"ok\\\":1} > $OUT/metrics.json; cat $IN_OLD/out.txt > $OUT/out.txt', \
              inputs: { old: a }, outputs: [metrics.json, out.txt], gates: [ok >= 1] }\n";
@@ -96,7 +97,7 @@ fn what_was_released_or_tagged_is_traced_and_a_link_that_was_set_by_hand_is_foun
     world.run();
     assert_ne!(world.current("released"), released);
     assert_eq!(world.kinds(), []);
-    // By hand, to what an earlier run had released, and to another stage's artifact.
+    // Edits by hand a release of an earlier run, and the artifact of another stage.
     let link = world.path("artifacts/released");
     let right = fs::read_link(&link).unwrap();
     for wrong in [released.clone(), world.current("a")] {
@@ -107,7 +108,7 @@ fn what_was_released_or_tagged_is_traced_and_a_link_that_was_set_by_hand_is_foun
     fs::remove_file(&link).unwrap();
     symlink(right, &link).unwrap();
     assert_eq!(world.kinds(), []);
-    // No longer current, but released; then its origin goes.
+    // The artifact is no longer current, but released; then its origin is removed.
     world.write("pipeline.yaml", &stages(&[writes("a", "third"), appends("judge", "a", "x")]));
     world.run();
     let report = world.audit(Again::Nothing, None);
@@ -120,7 +121,7 @@ fn what_was_released_or_tagged_is_traced_and_a_link_that_was_set_by_hand_is_foun
     assert_eq!(world.kinds(), [FindingKind::InputMissing]);
     fs::rename(world.path("aside"), &origin).unwrap();
     assert_eq!(world.kinds(), []);
-    // What a tagged run made goes on as well; of others it is no more than a note.
+    // A missing artifact of a tagged run is a finding; for other runs it is only a note.
     let earliest = fs::read_dir(world.path("artifacts/store/a")).unwrap().map(|entry| entry.unwrap().path());
     let earliest = earliest.into_iter().find(|path| text(path) == "first\n").unwrap();
     fs::rename(&earliest, world.path("aside")).unwrap();
@@ -153,7 +154,7 @@ fn what_a_result_was_made_from_is_held_to_the_same_standard_wherever_the_links_l
     world.write("data.txt", "second");
     let only = |stage: &str| Selection { stages: vec![stage.to_owned()], ..Selection::default() };
     let id = world.run_with("pipeline.yaml", only("a"), LockUse::Update).unwrap().folder;
-    // `b` is current, and was made from data that is no longer there.
+    // `b` is current, and was made from data that no longer exists.
     let report = world.audit(Again::Nothing, None);
     let found: Vec<_> = report.findings.iter().map(|finding| finding.kind).collect();
     assert_eq!(found, [FindingKind::DataChanged]);
@@ -182,7 +183,7 @@ fn a_link_that_went_or_leads_elsewhere_and_an_artifact_that_was_replaced_are_fou
     let link = world.path("artifacts/a");
     let right = fs::read_link(&link).unwrap();
     fs::remove_file(&link).unwrap();
-    // As gc leaves it where an instance goes: no fault, but told.
+    // As gc leaves it when an instance is removed: not a fault, but a note.
     let report = world.audit(Again::Nothing, None);
     assert!(report.is_clean() && report.notes.iter().any(|note| note.place == "a"), "{report:?}");
     symlink(first, &link).unwrap();
@@ -190,14 +191,14 @@ fn a_link_that_went_or_leads_elsewhere_and_an_artifact_that_was_replaced_are_fou
     fs::remove_file(&link).unwrap();
     symlink(right, &link).unwrap();
     assert_eq!(world.kinds(), []);
-    // What another machine made under the same key.
+    // The artifact that another machine made under the same key.
     let other = World::new(&fs::read_to_string(world.path("pipeline.yaml")).unwrap());
     other.write("hidden", "two");
     other.run();
     let place = world.current("b");
     fs::remove_dir_all(&place).unwrap();
     fs::rename(other.current("b"), &place).unwrap();
-    // A command is known by its text: both are of one key.
+    // The key of a command contains its text: both have the same key.
     assert_eq!(world.kinds(), [FindingKind::Link]);
 }
 
@@ -212,7 +213,7 @@ fn the_record_of_another_run_is_not_taken_for_a_runs_own() {
     fs::copy(record(&second), record(&first)).unwrap();
     assert!(world.kinds().contains(&FindingKind::Record));
     let error = world.collect("pipeline.yaml", Some(1), None).unwrap_err().to_string();
-    assert!(error.contains(&format!("it is the record of the run {second}")), "{error}");
+    assert!(error.contains(&format!("it is the record of run {second}")), "{error}");
 }
 
 #[test]
@@ -272,7 +273,7 @@ fn of_several_origins_with_the_same_bytes_one_that_is_in_order_is_enough() {
             appends("b", "a", "more"),
         ])
     };
-    // Whichever key's hash comes first.
+    // The result must not depend on which key's hash comes first.
     for numbers in [[1, 2], [2, 1], [3, 4], [4, 3]] {
         let world = World(tempfile::tempdir().unwrap());
         world.write("data.txt", "x1");

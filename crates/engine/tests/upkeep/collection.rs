@@ -1,4 +1,4 @@
-//! What a collection takes and what it leaves, and what tags and locks keep.
+//! The artifacts that a collection removes and keeps, and the effect of tags and locks.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicBool;
 
 use ctpipe_engine::audit::{Again, FindingKind};
 use ctpipe_engine::gc::{Options as Keep, collect};
-use ctpipe_engine::locked::LockUse;
-use ctpipe_engine::{Error, Selection, Store, history, tags};
+use ctpipe_engine::history::tags;
+use ctpipe_engine::lock::LockUse;
+use ctpipe_engine::{Error, Selection, Store, history};
 
 use crate::world::{World, appends, stages, writes};
 
@@ -43,7 +44,7 @@ fn an_earlier_result_that_is_read_by_its_path_stays_whether_the_pipeline_reads_i
     world.run();
     let first = world.current("ev");
     let key = first.file_name().unwrap().to_str().unwrap().to_owned();
-    // By the path in the store, through a link, and only a file of it.
+    // By its path in the store, through a link, and by one of its files only.
     symlink(format!("store/ev/{key}"), world.path("artifacts/base")).unwrap();
     for given in [format!("artifacts/store/ev/{key}"), "artifacts/base".to_owned()] {
         world.write("pipeline.yaml", &stages(&[writes("ev", "second"), appends("new", &given, "more")]));
@@ -59,7 +60,7 @@ fn an_earlier_result_that_is_read_by_its_path_stays_whether_the_pipeline_reads_i
     );
     world.write("pipeline.yaml", &stages(&[writes("ev", "second"), reads]));
     world.run();
-    // The pipeline reads it no longer; what was made of it is current.
+    // The pipeline no longer reads it; the result made from it is current.
     world.write("pipeline.yaml", &stages(&[writes("ev", "second"), writes("new", "without")]));
     world.collect("pipeline.yaml", None, Some(0)).unwrap();
     assert!(first.is_dir(), "a current result was made of it");
@@ -74,7 +75,7 @@ fn the_lock_of_another_pipeline_file_in_the_folder_holds_and_files_of_other_prog
     world.write("a.yaml", &stages(&[writes("a", "locked")]));
     world.run_with("a.yaml", Selection::default(), LockUse::Write).unwrap();
     let locked = world.current("a");
-    // Its link goes on; the lock does not.
+    // Its link moves on to a later artifact; the lock does not.
     let (all, update) = (Selection::default(), LockUse::Update);
     fs::rename(world.path("a.lock"), world.path("aside")).unwrap();
     world.write("a.yaml", &stages(&[writes("a", "later")]));
@@ -86,7 +87,7 @@ fn the_lock_of_another_pipeline_file_in_the_folder_holds_and_files_of_other_prog
     world.collect("pipeline.yaml", Some(1), None).unwrap();
     assert!(locked.is_dir(), "a.lock holds it");
     assert_eq!(world.audit(Again::Nothing, None).findings, []);
-    // Where it is not known what a lock holds, nothing goes.
+    // If the contents of a lock are unknown, nothing is removed.
     let text = fs::read_to_string(world.path("a.lock")).unwrap();
     for broken in [text.replacen("# ctpipe", "# ctpype", 1), text.replacen("locked", "lacked", 1)] {
         world.write("a.lock", &broken);
@@ -113,7 +114,7 @@ fn who_waits_for_a_run_to_end_can_be_stopped() {
 
 #[test]
 fn a_collection_that_ends_early_leaves_no_result_without_its_origin() {
-    // One and the same run used them all, and by their names the origin would go first.
+    // The same run used all of them, and by name the origin would be removed first.
     let chain =
         |text: &str| stages(&[writes("a", text), appends("b", "a", "more"), appends("c", "b", "still")]);
     let world = World::new(&chain("first"));
@@ -126,7 +127,7 @@ fn a_collection_that_ends_early_leaves_no_result_without_its_origin() {
         assert!(["", "a", "ab", "abc"].contains(&left.concat().as_str()), "{left:?}");
         left.len()
     };
-    // A byte less at a time takes one artifact at a time.
+    // Lowering the limit by one byte at a time removes one artifact at a time.
     for left in [2, 1, 0] {
         world.collect("pipeline.yaml", None, Some(world.size() - 1)).unwrap();
         assert_eq!(whole(&world.stored()), left);
@@ -149,7 +150,7 @@ fn an_instance_that_left_the_matrix_of_its_stage_goes_and_one_of_a_profile_stays
     let left: BTreeSet<String> =
         world.stored().into_iter().map(|path| path.split('/').next().unwrap().to_owned()).collect();
     assert_eq!(left, BTreeSet::from(["fit@lr=3".to_owned(), "fit@lr=4".to_owned()]));
-    // No link is left that leads nowhere.
+    // No dangling link is left.
     assert!(!world.path("artifacts/fit@lr=1").is_symlink() && world.path("artifacts/fit@lr=3").is_symlink());
     assert_eq!(world.kinds(), []);
 }
@@ -189,7 +190,7 @@ fn instances_of_another_pipeline_file_of_the_folder_stay() {
     world.run();
     world.collect("pipeline.yaml", Some(1), None).unwrap();
     assert!(world.path("artifacts/fit@lr=3/out.txt").exists());
-    // One that cannot be understood now may have had it.
+    // A pipeline file that cannot be parsed now may have used it.
     world.write("exp.yaml", "stages:\n  fit: [");
     world.collect("pipeline.yaml", Some(1), None).unwrap();
     assert!(world.path("artifacts/fit@lr=3/out.txt").exists());
@@ -222,14 +223,14 @@ fn a_tag_is_not_put_on_what_is_gone_and_a_damaged_one_is_in_no_others_way() {
     world.collect("pipeline.yaml", None, Some(1)).unwrap();
     let store = Store::new(&world.path("artifacts"));
     let error = tags::put(&store, "old", &first).unwrap_err().to_string();
-    assert!(error.contains("used of a is no longer in the store"), "{error}");
+    assert!(error.contains("the artifact of a that"), "{error}");
     tags::put(&store, "good", &second).unwrap();
     world.write("artifacts/tags/bad", "garbage");
     let error = tags::list(&store).unwrap_err().to_string();
     assert!(error.contains("\"ctpipe tag --delete bad\" removes it"), "{error}");
     assert_eq!(history::resolve(&store, "good").unwrap(), second);
     tags::delete(&store, "good").unwrap();
-    // What it was on is not known, so that nothing can be collected.
+    // The run of the tag is unknown, so nothing can be collected.
     assert!(world.collect("pipeline.yaml", Some(1), None).is_err());
     tags::delete(&store, "bad").unwrap();
     world.collect("pipeline.yaml", Some(1), None).unwrap();

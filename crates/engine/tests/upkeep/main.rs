@@ -1,5 +1,5 @@
-//! Audit and collection of pipelines made of commands: what is right is called so, and what is referred to stays.
-//! Knows no stage but the shell's.
+//! Audit and collection of pipelines made of commands: correct artifacts have no findings, and
+//! referenced ones are kept.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod audits;

@@ -1,4 +1,4 @@
-//! A folder with a pipeline of commands, run, audited and collected by the engine.
+//! A folder with a pipeline of commands, which the engine runs, audits and collects.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,11 +8,12 @@ use std::sync::atomic::AtomicBool;
 
 use ctpipe_engine::audit::{Again, FindingKind, Options as AuditOptions, Report, audit};
 use ctpipe_engine::gc::{Options as Keep, collect};
-use ctpipe_engine::locked::LockUse;
+use ctpipe_engine::lock::LockUse;
 use ctpipe_engine::run::{Summary, run};
-use ctpipe_engine::{Error, Maker, Options, Pipeline, Selection, Spec};
+use ctpipe_engine::{Error, Options, Pipeline, Selection, Spec};
+use ctpipe_stage::Maker;
 
-/// A folder with a pipeline file, and whatever it makes.
+/// A folder with a pipeline file and its artifacts.
 pub(crate) struct World(pub(crate) tempfile::TempDir);
 
 impl World {
@@ -36,14 +37,14 @@ impl World {
 
     pub(crate) fn run_with(&self, file: &str, selection: Selection, lock: LockUse) -> Result<Summary, Error> {
         let (stop, maker) = (AtomicBool::new(false), Maker::default());
-        // Another test's child may hold our lock for the moment between its fork and its exec.
+        // A child of another test may hold our lock for a moment, between its fork and its exec.
         let (keep_going, wait, paranoid, jobs) = (false, true, false, 1);
         let options =
             Options { selection, keep_going, wait, paranoid, lock, draw: None, jobs, maker, stop: &stop };
         run(&self.pipeline(file, None), &options, &())
     }
 
-    /// Runs all; the run's name.
+    /// Runs all stages and returns the name of the run.
     pub(crate) fn run(&self) -> String {
         let summary = self.run_with("pipeline.yaml", Selection::default(), LockUse::Update).unwrap();
         summary.folder.file_name().unwrap().to_str().unwrap().to_owned()
@@ -70,14 +71,14 @@ impl World {
         collect(&self.pipeline(file, None), &options).map(|_| ())
     }
 
-    /// Bytes that a collection would leave which takes nothing but rubbish.
+    /// The bytes that would be left by a collection that removes only temporary files.
     pub(crate) fn size(&self) -> u64 {
         let stop = AtomicBool::new(false);
         let options = Keep { keep_runs: Some(9), max_size: None, dry_run: true, wait: true, stop: &stop };
         collect(&self.pipeline("pipeline.yaml", None), &options).unwrap().left
     }
 
-    /// Where the current artifact of a stage lies.
+    /// The path of the current artifact of a stage.
     pub(crate) fn current(&self, stage: &str) -> PathBuf {
         fs::canonicalize(self.path(&format!("artifacts/{stage}"))).unwrap()
     }
@@ -93,7 +94,7 @@ impl World {
     }
 }
 
-/// A stage that writes the text; with an input, behind what it read.
+/// A stage that writes the text, after its input if it has one.
 pub(crate) fn writes(name: &str, text: &str) -> String {
     format!("  {name}: {{ run: 'echo {text} > $OUT/out.txt', outputs: [out.txt] }}\n")
 }

@@ -1,4 +1,4 @@
-//! The gradients of a block on any number of channels.
+//! The gradients of a block with any number of channels.
 
 use super::{Block, Gradients, Keep, Part, Saved, Vectors, lanes, narrow, parts};
 use crate::Isa;
@@ -10,14 +10,16 @@ use crate::norm::{Backward, Pooled, gradient_sums, transform_gradient, unpool};
 use crate::parallel::{cut, each, ranges};
 use crate::winograd::Chunk;
 
-/// Private copies of the weights' gradient for a batch of `n`. It depends on the data alone, so that
-/// sums are the same on any number of threads; it is also the number of threads that a backward pass can
-/// use. A part of a sample computes some of its neighbours' work again, which a whole one need not.
+/// Number of private copies of the weights' gradient for a batch of `n`. It depends on the data
+/// alone, so that sums are the same on any number of threads. It is also the number of threads that
+/// a backward pass can use. A part of a sample repeats some of its neighbours' work, which a whole
+/// sample does not need.
 fn groups(n: usize) -> usize {
     n.clamp(8, 16)
 }
 
-/// Values in all private copies together (256 MB) above which they are not kept all at once.
+/// Number of values in all private copies together (256 MB) above which not all copies are kept at
+/// once.
 const LARGE: usize = 1 << 26;
 
 pub(super) fn backward(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>, dz: &[f32]) -> Gradients {
@@ -28,8 +30,8 @@ pub(super) fn backward(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>
     let parts = parts(extent, groups(extent.n));
     let mean = lanes(block.to, |c| saved.mean[c]);
     let (plain, weighted) = results_gradient_sums(isa, conv, &saved, dz, &mean, &parts);
-    // BatchNorm's part: what turns `dz` into `dy`. Running statistics do not depend on the batch:
-    // nothing flows back through them.
+    // BatchNorm's share: what turns `dz` into `dy`. Running statistics do not depend on the batch,
+    // so nothing flows back through them.
     let count = (extent.n * extent.voxels()) as f64;
     let share = if saved.from_batch { 1.0 / count } else { 0.0 };
     let scale = |c: usize| saved.scale(block, c);
@@ -58,7 +60,8 @@ pub(super) fn backward(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>
         }
         None => parts.iter().map(|_| None).collect(),
     };
-    // A group's parts, one after the other, onto its own copy of the weights' gradient.
+    // The parts of a group add to the group's own copy of the weights' gradient, one after the
+    // other.
     let mut work = Vec::new();
     for range in ranges(parts.len(), groups(extent.n)).into_iter().rev() {
         let pieces = pieces.split_off(range.start);
@@ -90,7 +93,7 @@ fn rows(weight: &[f32], from: usize) -> Vec<f32> {
     rows
 }
 
-/// `Σ dz` and `Σ dz (y - mean)` of each channel, over the pool's positions.
+/// `Σ dz` and `Σ dz (y - mean)` of each channel, over the positions of the pool.
 fn results_gradient_sums(
     isa: Isa,
     conv: Conv,
@@ -126,19 +129,21 @@ struct Shares<'a> {
     dz: &'a [f32],
     by: Backward<'a>,
     residual: bool,
-    /// Where the gradient of the input is wanted.
+    /// Present where the gradient of the input is wanted.
     transposed: Option<Filters>,
     projection: Option<Vec<f32>>,
 }
 
-/// A group: parts, each with its place in the input's gradient.
+/// A group of parts, each with its place in the input's gradient.
 type Group<'a> = Vec<(&'a Part, Option<&'a mut [f32]>)>;
 
 impl Shares<'_> {
-    /// The shares of all groups, in their order: copies of the weights' gradient and of the projection's.
+    /// The shares of all groups, in their order: copies of the gradients of the weights and of the
+    /// projection.
     ///
-    /// Where all copies at once would be large (wide networks), as many groups run as there are
-    /// threads and their copies are added to the first in order: the same sums in the same order.
+    /// Where all copies at once would be large (in wide networks), only as many groups run at a
+    /// time as there are threads, and their copies are added to the first one in order. This gives
+    /// the same sums in the same order.
     fn all(&self, groups: Vec<Group<'_>>) -> (Vec<Buffer>, Vec<Vec<f32>>) {
         let large = groups.len() * self.conv.gradient_len() > LARGE;
         let wave = if large { rayon::current_num_threads() } else { groups.len() };
@@ -166,8 +171,8 @@ impl Shares<'_> {
         }
     }
 
-    /// A group's share of the weights' gradient and, where there is one, of the projection's
-    /// (`[from, pitch(to)]`); the gradient of its part of the input goes into place.
+    /// A group's share of the gradient of the weights and, where there is one, of the projection
+    /// (`[from, pitch(to)]`). The gradient of its part of the input is written in place.
     fn of(&self, group: Group<'_>) -> (Buffer, Vec<f32>) {
         let [depth, h, w] = self.conv.size;
         let (from, channels) = self.conv.pitches();
@@ -230,7 +235,7 @@ impl Shares<'_> {
     }
 }
 
-/// The gradient of a sample's convolution results, slice by slice, from what was kept.
+/// Computes the gradient of a sample's convolution results, slice by slice, from what was kept.
 struct Dense<'a> {
     isa: Isa,
     saved: &'a Saved,
@@ -242,7 +247,7 @@ struct Dense<'a> {
 }
 
 impl Dense<'_> {
-    /// The pooled slice of slice `d`; an odd last one has none.
+    /// The pooled slice that slice `d` went into; an odd last slice has none.
     fn pooled(&self, d: usize) -> Option<Pooled<'_>> {
         let depth = self.saved.extent.size[0] / 2;
         (d / 2 < depth).then(|| {

@@ -1,5 +1,5 @@
-//! A block on one channel: the network's first. Its results are linear in 27 taps, so that their
-//! statistics and gradients follow from correlations, and nothing of their size is stored.
+//! A block with one input channel: the first block of the network. Its results are linear in 27
+//! taps, so their statistics and gradients follow from correlations, and no results are stored.
 
 use std::sync::Arc;
 
@@ -23,9 +23,9 @@ fn bordered(x: &[f32], extent: Extent) -> Buffer {
     bordered
 }
 
-/// The only channel of each voxel.
+/// The single channel of each voxel.
 fn one_channel(x: Volumes<'_>, extent: Extent) -> std::borrow::Cow<'_, [f32]> {
-    assert_eq!(x.values.len(), extent.len(1, x.layout), "values of another shape");
+    assert_eq!(x.values.len(), extent.len(1, x.layout), "values of a different shape");
     match x.layout {
         Layout::ChannelsFirst => std::borrow::Cow::Borrowed(x.values),
         Layout::ChannelsLast => x.values.iter().step_by(LANES).copied().collect(),
@@ -114,7 +114,7 @@ pub(super) fn backward(isa: Isa, saved: &Saved, x: Volumes<'_>, block: &Block<'_
     let plain: Vec<f64> = (0..block.to).map(total).collect();
     let sparse = |o: usize, t: usize| total((1 + t) * channels + o);
     let sparse: Vec<[f64; TAPS]> = (0..block.to).map(|o| std::array::from_fn(|t| sparse(o, t))).collect();
-    // Σ dz (y - mean), with y as the sum over taps that it is.
+    // Σ dz (y - mean), with y written as its sum over taps.
     let weighted: Vec<f64> = (0..block.to)
         .map(|o| {
             let along: f64 = (0..TAPS).map(|t| f64::from(block.weight[o * TAPS + t]) * sparse[o][t]).sum();

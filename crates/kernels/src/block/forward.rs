@@ -1,4 +1,4 @@
-//! A block on any number of channels, forward.
+//! The forward pass of a block with any number of channels.
 
 use std::ops::Range;
 
@@ -22,13 +22,13 @@ fn transpose(weight: &[f32], from: usize, to: usize) -> Vec<f32> {
     transposed
 }
 
-/// A pooled slice and its positions.
+/// A pooled slice and the positions of its maxima.
 type Pair<'a> = (&'a mut [f32], &'a mut [u8]);
 
-/// A sample and some of its pooled slices.
+/// A sample and a range of its pooled slices.
 type Run = (usize, Range<usize>);
 
-/// A block on any number of channels, through convolution results that are computed for real.
+/// A block with any number of channels, whose convolution results are really computed.
 struct Any<'a> {
     isa: Isa,
     extent: Extent,
@@ -49,13 +49,13 @@ impl Any<'_> {
         self.conv.plane(self.conv.to)
     }
 
-    /// Values of a pooled slice.
+    /// Number of values in a pooled slice.
     fn pooled_plane(&self) -> usize {
         let [_, h, w] = self.extent.pooled().size;
         h * w * pitch(self.conv.to)
     }
 
-    /// Convolution results of all parts and, if asked for, mean and variance of each channel.
+    /// Convolution results of all parts and, if requested, mean and variance of each channel.
     fn convolve(&self, filters: &Filters, parts: &[Part], moments: bool) -> (Vec<f32>, Option<Moments>) {
         let channels = pitch(self.conv.to);
         let mut results = take(self.extent.n * self.extent.size[0] * self.plane());
@@ -78,7 +78,7 @@ impl Any<'_> {
         (results, moments)
     }
 
-    /// BatchNorm, projection, ReLU and pool of a pair of slices from `d`.
+    /// Applies BatchNorm, projection, ReLU and pooling to a pair of slices from `d` on.
     fn finish(&self, sample: usize, d: usize, y: &[f32], affine: Affine<'_>, (to, positions): Pair<'_>) {
         let [_, h, w] = self.extent.size;
         let channels = pitch(self.conv.to);
@@ -126,8 +126,8 @@ pub(super) fn forward(call: Call<'_>, x: Volumes<'_>) -> Results {
     let mut output = take(extent.pooled().len(block.to, Layout::ChannelsLast));
     let mut positions = vec![0_u8; if keep == Keep::Nothing { 0 } else { output.len() }];
     let (depth, plane, pooled_plane) = (extent.size[0], any.plane(), any.pooled_plane());
-    // A few slices at a time: enough to share what neighbours have in common, few enough to stay in
-    // the cache.
+    // A few slices at a time: enough to share what neighbours have in common, and few enough to
+    // stay in the cache.
     let runs: Vec<Run> = (0..extent.n)
         .flat_map(|sample| ranges(depth / 2, (depth / 2).div_ceil(4)).into_iter().map(move |d| (sample, d)))
         .collect();
@@ -141,7 +141,7 @@ pub(super) fn forward(call: Call<'_>, x: Volumes<'_>) -> Results {
         let planes = 2 * pooled.start..2 * pooled.end;
         let mut own = Buffer::new(if at_once { planes.len() * plane } else { 0 });
         let y = if at_once {
-            // Nobody needs the results again: they are pooled while they are in the cache.
+            // The results are not needed again, so they are pooled while they are in the cache.
             conv::forward(isa, conv, any.sample(*sample), &filters, planes.clone(), &mut own);
             &own
         } else {

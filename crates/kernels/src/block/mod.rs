@@ -1,5 +1,5 @@
-//! One block of the network as one operation: 3x3x3 convolution (padding 1), BatchNorm, the 1x1x1
-//! projection of the input where there is one, ReLU, max-pool 2; forward and backward.
+//! One block of the network as one operation, forward and backward: 3x3x3 convolution (padding 1),
+//! BatchNorm, the 1x1x1 projection of the input where there is one, ReLU, and max-pooling by 2.
 
 mod backward;
 mod first;
@@ -16,10 +16,11 @@ use crate::parallel::ranges;
 
 /// PyTorch's BatchNorm default.
 const EPSILON: f64 = 1e-5;
-/// Parts of a batch in a forward pass, at least: what they sum up is small.
+/// Minimum number of parts of a batch in a forward pass. With many parts, the sums of each stay
+/// small.
 const PARTS: usize = 32;
 
-/// Learnt values of a block, in PyTorch's shapes.
+/// Trainable values of a block, in PyTorch's shapes.
 #[derive(Debug, Clone, Copy)]
 pub struct Block<'a> {
     /// Input channels.
@@ -38,7 +39,7 @@ pub struct Block<'a> {
     pub skip: Option<[&'a [f32]; 2]>,
 }
 
-/// What BatchNorm normalises by.
+/// The statistics that BatchNorm normalises with.
 #[derive(Debug, Clone, Copy)]
 pub enum Statistics<'a> {
     /// The batch's own mean and variance.
@@ -47,22 +48,22 @@ pub enum Statistics<'a> {
     Running([&'a [f32]; 2]),
 }
 
-/// Which gradients will be asked for.
+/// Which gradients will be requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// None: nothing is kept.
+    /// No gradients: nothing is kept.
     Nothing,
-    /// Those of the learnt values.
+    /// The gradients of the trainable values.
     Weights,
-    /// Those of the learnt values and of the input.
+    /// The gradients of the trainable values and of the input.
     Input,
 }
 
-/// A block's results.
+/// The results of a block.
 pub struct Forward {
-    /// `[n, to, d/2, h/2, w/2]` in the layout asked for.
+    /// `[n, to, d/2, h/2, w/2]` in the requested layout.
     pub output: Vec<f32>,
-    /// The batch's means and unbiased variances, where it normalised by them.
+    /// Means and unbiased variances of the batch, where it was normalised with them.
     pub batch: Option<[Vec<f32>; 2]>,
     /// What [`backward`] needs.
     pub saved: Saved,
@@ -72,10 +73,11 @@ pub struct Forward {
 #[derive(Clone)]
 pub struct Saved {
     extent: Extent,
-    /// Convolution results without bias, channels-last; empty where the first block's way is taken.
+    /// Convolution results without bias, channels-last; empty where the path of the first block is
+    /// taken.
     results: Vec<f32>,
     positions: Vec<u8>,
-    /// Of the results without bias.
+    /// Means of the results without bias.
     mean: Vec<f64>,
     inverse: Vec<f64>,
     from_batch: bool,
@@ -89,13 +91,13 @@ impl std::fmt::Debug for Saved {
     }
 }
 
-/// Gradients of a block's learnt values and, if kept for, of its input.
+/// Gradients of a block's trainable values and, if they were kept for it, of its input.
 pub struct Gradients {
     /// Channels-last.
     pub input: Option<Vec<f32>>,
     /// As in [`Block`].
     pub weight: Vec<f32>,
-    /// In front of a BatchNorm that normalises by the batch: zero, whatever the loss.
+    /// Zero, whatever the loss, before a BatchNorm that normalises with the batch.
     pub bias: Vec<f32>,
     /// As in [`Block`].
     pub gamma: Vec<f32>,
@@ -109,13 +111,13 @@ pub struct Gradients {
 #[derive(Clone)]
 struct Part {
     sample: usize,
-    /// Pooled slices.
+    /// Range of pooled slices.
     pooled: Range<usize>,
-    /// Slices of the input; the last part has an odd one at the end.
+    /// Range of input slices; the last part may end with an odd one.
     planes: Range<usize>,
 }
 
-/// At least so many parts, where there are enough slices.
+/// At least `wanted` parts, if there are enough slices.
 fn parts(extent: Extent, wanted: usize) -> Vec<Part> {
     let [depth, _, _] = extent.size;
     let each = wanted.div_ceil(extent.n.max(1));
@@ -129,20 +131,21 @@ fn parts(extent: Extent, wanted: usize) -> Vec<Part> {
         .collect()
 }
 
-/// Whether the kernels compute a block of this shape: filters of 3x3x3, at least two voxels each way.
+/// Whether the kernels support a block of this shape: filters of 3x3x3, and at least two voxels in
+/// each direction.
 pub fn covers(kernel: [usize; 3], size: [usize; 3]) -> bool {
     kernel == [3; 3] && size.iter().all(|edge| *edge >= 2)
 }
 
-/// A value a channel, padded with zeros to whole vectors.
+/// One value for each channel, padded with zeros to whole vectors.
 fn lanes(channels: usize, value: impl Fn(usize) -> f64) -> Vec<f32> {
     (0..pitch(channels)).map(|c| if c < channels { value(c) as f32 } else { 0.0 }).collect()
 }
 
-/// The block on `x` of `[n, from, d, h, w]`.
+/// Runs the block on `x` of shape `[n, from, d, h, w]`.
 ///
 /// # Panics
-/// When a slice has another length than its shape says, or [`covers`] says no.
+/// When the length of a slice does not match its shape, or [`covers`] returns false.
 pub fn forward(
     isa: Isa,
     extent: Extent,
@@ -153,7 +156,7 @@ pub fn forward(
     layout: Layout,
 ) -> Forward {
     assert!(covers([3; 3], extent.size), "a block of {:?}", extent.size);
-    assert_eq!(block.weight.len(), block.to * block.from * 27, "weights of another shape");
+    assert_eq!(block.weight.len(), block.to * block.from * 27, "weights of a different shape");
     let first = block.from == 1 && keep != Keep::Input;
     let call = Call { isa, extent, block, statistics, keep };
     let Results { output: last, normal, kept } =
@@ -172,7 +175,7 @@ pub fn forward(
     Forward { output, batch, saved }
 }
 
-/// What a forward pass is asked for.
+/// The request for a forward pass.
 #[derive(Clone, Copy)]
 struct Call<'a> {
     isa: Isa,
@@ -187,13 +190,13 @@ impl Call<'_> {
         matches!(self.statistics, Statistics::Batch)
     }
 
-    /// Voxels of the batch.
+    /// Number of voxels in the batch.
     fn count(&self) -> f64 {
         (self.extent.n * self.extent.voxels()) as f64
     }
 }
 
-/// What a forward pass found.
+/// The results of a forward pass.
 struct Results {
     /// Channels-last.
     output: Vec<f32>,
@@ -201,7 +204,7 @@ struct Results {
     kept: Kept,
 }
 
-/// What a backward pass needs beside the statistics; as [`Saved`] names them.
+/// What a backward pass needs besides the statistics, named as in [`Saved`].
 #[derive(Default)]
 struct Kept {
     results: Vec<f32>,
@@ -212,8 +215,8 @@ struct Kept {
 /// Mean and biased variance of each channel.
 type Moments = (Vec<f64>, Vec<f64>);
 
-/// Mean and biased variance of the convolution's results without bias, and what the running
-/// statistics are told: the mean with bias and the unbiased variance.
+/// Mean and biased variance of the convolution's results without bias, and the update of the
+/// running statistics: the mean with bias and the unbiased variance.
 struct Normal {
     mean: Vec<f64>,
     inverse: Vec<f64>,
@@ -240,7 +243,7 @@ impl Normal {
         }
     }
 
-    /// What the running statistics are told, and what is kept.
+    /// The update of the running statistics, and what is kept.
     fn split(self, call: Call<'_>, kept: Kept) -> (Option<[Vec<f32>; 2]>, Saved) {
         let saved = Saved {
             extent: call.extent,
@@ -265,10 +268,10 @@ impl Normal {
     }
 }
 
-/// The gradients of a block, from that of its output.
+/// The gradients of a block, from the gradient of its output.
 ///
 /// # Panics
-/// When nothing was kept, or a slice has another length than its shape says.
+/// When nothing was kept, or the length of a slice does not match its shape.
 pub fn backward(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>, dz: Volumes<'_>) -> Gradients {
     assert!(saved.keep != Keep::Nothing, "nothing was kept for a backward pass");
     let dz = dz.channels_last(saved.extent.pooled(), block.to);
@@ -280,7 +283,7 @@ pub fn backward(isa: Isa, saved: Saved, x: Volumes<'_>, block: &Block<'_>, dz: V
 }
 
 impl Saved {
-    /// What a channel's gradient is multiplied by on its way through BatchNorm.
+    /// The factor of a channel's gradient on its way back through BatchNorm.
     fn scale(&self, block: &Block<'_>, c: usize) -> f64 {
         f64::from(block.gamma[c]) * self.inverse[c]
     }

@@ -1,23 +1,23 @@
 #[allow(clippy::wildcard_imports)] // forty of them
 use std::arch::aarch64::*;
 
-use super::Simd;
+use super::lanes::Simd;
 
-/// NEON, which every 64-bit ARM has: four registers of four.
+/// NEON, which every 64-bit ARM processor has: four registers of four values.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon(());
 
 impl Neon {
-    /// Whether this processor has it.
+    /// Whether this processor supports it.
     pub(crate) fn detect() -> Option<Neon> {
         std::arch::is_aarch64_feature_detected!("neon").then_some(Neon(()))
     }
 }
 
-/// Four times an expression of intrinsics.
+/// An expression of intrinsics, four times.
 macro_rules! four {
     (|$i:ident| $e:expr) => {{
-        // SAFETY: the token `self` exists only where `detect` found NEON; pointers come from
+        // SAFETY: the token `self` exists only where `detect` found NEON. Pointers come from
         // references to arrays of the length that is read or written.
         unsafe {
             [

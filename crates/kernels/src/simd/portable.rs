@@ -1,4 +1,4 @@
-use super::Simd;
+use super::lanes::Simd;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
@@ -46,7 +46,8 @@ impl Simd for Portable {
     fn mul(self, a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
         lanes!(|i| a[i] * b[i])
     }
-    // Rounded twice: without the instruction, `mul_add` is a call into the C library for each number.
+    // Rounded twice: without the instruction, `mul_add` is a call into the C library for each
+    // number.
     #[inline(always)]
     fn fma(self, a: [f32; 16], b: [f32; 16], c: [f32; 16]) -> [f32; 16] {
         lanes!(|i| a[i] * b[i] + c[i])

@@ -1,25 +1,25 @@
 #[allow(clippy::wildcard_imports)] // sixty of them
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::lanes::Simd;
 
-/// AVX2 with FMA: two registers of eight.
+/// AVX2 with FMA: two registers of eight values.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
-    /// Whether this processor has it; asked once by the standard library.
+    /// Whether this processor supports it; the standard library checks once.
     pub(crate) fn detect() -> Option<Avx2> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
     }
 }
 
-/// AVX-512 F, one register of sixteen.
+/// AVX-512 F: one register of sixteen values.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
 impl Avx512 {
-    /// Whether this processor has it; asked once by the standard library.
+    /// Whether this processor supports it; the standard library checks once.
     pub(crate) fn detect() -> Option<Avx512> {
         let all = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx2")
@@ -28,11 +28,11 @@ impl Avx512 {
     }
 }
 
-/// An expression of intrinsics. Every use is in a method on a token.
+/// An expression of intrinsics. Every use is in a method of a token.
 macro_rules! on {
     ($e:expr) => {
-        // SAFETY: the token `self` exists only where `detect` found the instructions; pointers
-        // come from references to arrays of the length that is read or written.
+        // SAFETY: the token `self` exists only where `detect` found the instructions. Pointers come
+        // from references to arrays of the length that is read or written.
         unsafe { $e }
     };
 }
@@ -92,7 +92,7 @@ impl Simd for Avx512 {
     fn indices(self, v: __m512) -> __m512i {
         on!(_mm512_cvttps_epi32(v))
     }
-    // The instruction looks at the lowest four bits of an index.
+    // The instruction uses the lowest four bits of an index.
     #[inline(always)]
     fn lookup(self, table: __m512, index: __m512i) -> __m512 {
         on!(_mm512_permutexvar_ps(index, table))
@@ -213,8 +213,8 @@ impl Simd for Avx2 {
     fn indices(self, v: Pair) -> [__m256i; 2] {
         both!(|I| _mm256_cvttps_epi32(v[I]))
     }
-    // The instruction looks at the lowest three bits of an index; the fourth, moved to the sign,
-    // picks the half of the table.
+    // The instruction uses the lowest three bits of an index. The fourth bit, moved to the sign,
+    // selects the half of the table.
     #[inline(always)]
     fn lookup(self, table: Pair, index: [__m256i; 2]) -> Pair {
         both!(|I| _mm256_blendv_ps(

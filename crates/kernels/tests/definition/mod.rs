@@ -1,4 +1,4 @@
-//! One block as the papers define it: loops over f64, forward and backward, slow and plain.
+//! One block as the papers define it, forward and backward: slow, plain loops over f64.
 
 #[derive(Clone)]
 pub(crate) struct Definition {
@@ -13,14 +13,14 @@ pub(crate) struct Definition {
     pub(crate) gamma: Vec<f64>,
     pub(crate) beta: Vec<f64>,
     pub(crate) skip: Option<[Vec<f64>; 2]>,
-    /// Normalise by these, rather than by the batch.
+    /// Normalises with these instead of the batch's statistics.
     pub(crate) running: Option<[Vec<f64>; 2]>,
 }
 
 pub(crate) struct Output {
     pub(crate) output: Vec<f64>,
     pub(crate) batch: Option<[Vec<f64>; 2]>,
-    /// Normalised values, voxel of each result and whether the ReLU lets it through.
+    /// Normalised values, the voxel of each result, and whether the ReLU lets it through.
     normal: Vec<f64>,
     inverse: Vec<f64>,
     chosen: Vec<Option<usize>>,
@@ -40,7 +40,7 @@ impl Definition {
         self.size.iter().product()
     }
 
-    /// `(voxel, tap, neighbour)` of everything inside.
+    /// `(voxel, tap, neighbour)` of every neighbour inside the volume.
     fn taps(&self) -> Vec<(usize, usize, usize)> {
         let [d, h, w] = self.size;
         let mut taps = Vec::new();
@@ -140,7 +140,7 @@ impl Definition {
         let voxels = self.voxels();
         let count = (self.n * voxels) as f64;
         let pooled = found.output.len() / (self.n * self.to);
-        // The gradient of what enters the pool.
+        // The gradient of the pool's input.
         let mut dense = vec![0.0; self.n * self.to * voxels];
         for (index, (chosen, dz)) in found.chosen.iter().zip(dz).enumerate() {
             if let Some(voxel) = chosen {

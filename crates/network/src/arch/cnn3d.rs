@@ -1,4 +1,5 @@
-//! CNN3D, the reference: three blocks, channel dropout, Linear -> ReLU -> dropout -> Linear.
+//! CNN3D, the reference network: three blocks, channel dropout, Linear -> ReLU -> dropout ->
+//! Linear.
 
 use burn::tensor::Tensor;
 
@@ -6,7 +7,7 @@ use crate::arch::{Pass, Slots, trunk};
 use crate::config::{Config, Slot, UNIT};
 use crate::operations::Operations;
 
-/// Values that enter the first linear layer.
+/// Number of values that enter the first linear layer.
 fn features(config: &Config) -> usize {
     config.last_channels() * (config.size / UNIT).pow(3)
 }
@@ -18,12 +19,12 @@ pub(super) fn slots(config: &Config) -> Vec<Slot> {
 }
 
 pub(super) fn size_with(config: &Config, shape: &dyn Fn(&str) -> Option<Vec<usize>>) -> Option<usize> {
-    // By the file's own width, which may be another.
+    // The file's own width, which may differ from the configured one.
     let channels = shape("conv.2.bias").and_then(|shape| shape.first().copied());
     let channels = channels.unwrap_or(config.last_channels()).max(1);
     let found = *shape("fc1.weight")?.get(1)?;
     let voxels = |units: usize| units.pow(3) * channels;
-    // Nobody's volumes are larger than 4096 voxels in each direction.
+    // No volumes are larger than 4096 voxels in each direction.
     let units = (1..=512).find(|&units| voxels(units) >= found)?;
     (voxels(units) == found).then_some(units * UNIT)
 }
@@ -55,7 +56,7 @@ mod tests {
         }
         assert_eq!(with(features(&config) + 1), None);
         assert_eq!(with(0), None);
-        // A file of another width: 32 channels of 4³ voxels are of volumes of 32.
+        // A file with a different width: 32 channels of 4³ voxels belong to volumes of 32³.
         let shape = |name: &str| Some(if name == "conv.2.bias" { vec![32] } else { vec![9, 32 * 64] });
         assert_eq!(size_with(&config, &shape), Some(32));
     }

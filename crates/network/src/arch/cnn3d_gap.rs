@@ -1,5 +1,5 @@
-//! CNN3D with global average pooling (Lin et al. 2014) in the place of the flattened volume: for sets too small to
-//! fill the reference's first linear layer.
+//! CNN3D with global average pooling (Lin et al. 2014) instead of the flattened volume, for data
+//! sets that are too small for the reference's first linear layer.
 
 use burn::tensor::Tensor;
 

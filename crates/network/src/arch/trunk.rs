@@ -1,12 +1,13 @@
-//! What the CNN3Ds have in common: three convolution blocks, and two linear layers at the end. Knows nothing of what is
-//! between them.
+//! The parts that the CNN3D networks share: three convolution blocks, and two linear layers at the
+//! end. What lies between them differs.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
 use crate::arch::{Pass, Slots};
 use crate::config::{BLOCKS, Config, Init, Slot};
-use crate::operations::{BlockTensors, How, Operations};
+use crate::operations::Operations;
+use crate::signatures::{BlockTensors, How};
 
 pub(super) fn slots(config: &Config) -> Vec<Slot> {
     let mut slots = Vec::new();
@@ -29,8 +30,8 @@ pub(super) fn slots(config: &Config) -> Vec<Slot> {
     slots
 }
 
-/// `[N, 1, size, size, size]` to `[N channels, voxels]`, a channel of a sample a row, of which whole ones are
-/// dropped.
+/// Maps `[N, 1, size, size, size]` to `[N channels, voxels]`, with one row for each channel of a
+/// sample. Dropout drops whole rows.
 pub(super) fn forward<B: Operations>(
     config: &Config,
     slots: &mut Slots<'_, B>,
@@ -68,14 +69,14 @@ fn linear_slots(name: &str, from: usize, to: usize) -> [Slot; 2] {
     ]
 }
 
-/// Tensors of [`head`] on so many features.
+/// Tensors of [`head`] for this number of features.
 pub(super) fn head_slots(config: &Config, features: usize) -> Vec<Slot> {
     let mut slots = linear_slots("fc1", features, config.hidden_size).to_vec();
     slots.extend(linear_slots("fc2", config.hidden_size, config.num_classes));
     slots
 }
 
-/// `[N, features]` to logits: Linear -> ReLU -> dropout -> Linear.
+/// Maps `[N, features]` to logits: Linear -> ReLU -> dropout -> Linear.
 pub(super) fn head<B: Operations>(
     config: &Config,
     slots: &mut Slots<'_, B>,

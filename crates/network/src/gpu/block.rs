@@ -1,8 +1,10 @@
-//! All of a block but its convolution: BatchNorm, the projection, ReLU and max-pool in two passes forward and two back, where
-//! Burn's own operations take a dozen over tensors of 2 GB. The convolution's result is kept and the place of each maximum
-//! found again on the way back.
+//! All of a block except its convolution: BatchNorm, the projection, ReLU and max-pooling, in two
+//! passes forward and two backward. Burn's own operations would take a dozen passes over tensors of
+//! 2 GB. The result of the convolution is kept, and the backward pass finds the position of each
+//! maximum again.
 //!
-//! Everything lies channels-last here, as convolutions leave it: neighbouring threads have neighbouring channels.
+//! Everything is channels-last here, as convolutions leave it, so neighbouring threads have
+//! neighbouring channels.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -20,34 +22,34 @@ use crate::composed;
 use crate::gpu::block_kernels::{pool_kernel, slope_kernel, slopes_kernel, sums_kernel};
 use crate::gpu::grid::Grid;
 use crate::gpu::products::{self, Products};
-use crate::gpu::sums::sum_rows;
-use crate::gpu::{Gpu, THREADS, by_type, by_types, cube, cubes_for, float, lanes, room};
-use crate::operations::{BlockTensors, Blocked, How};
+use crate::gpu::row_reduction::sum_rows;
+use crate::gpu::{Gpu, THREADS, by_type, by_types, cube, cubes_for, float, lanes, output_buffer};
+use crate::signatures::{BlockTensors, Blocked, How};
 
 /// PyTorch's BatchNorm default.
 const EPSILON: f64 = 1e-5;
-/// Threads that share the sums of a tensor.
+/// Number of threads that share the sums of a tensor.
 const SHARES: usize = 1 << 17;
-/// Neighbouring channels that a thread adds, and that it pools.
+/// Number of neighbouring channels that a thread sums and pools.
 const ADDED: usize = 8;
 const POOLED: usize = 4;
-/// Numbers of a channel that the way back needs, one row each: scale, shift, mean, 1 / deviation, and three that depend on
-/// the gradient.
+/// Number of values per channel that the backward pass needs, one row each: scale, shift, mean, 1 /
+/// deviation, and three that depend on the gradient.
 const ROWS: usize = 7;
 
-/// What a block is computed from, beside the result of its convolution.
+/// The inputs of a block besides the result of its convolution.
 struct Rest<R: CubeRuntime, BT: BoolElement> {
-    /// The convolution's bias, which its result lacks: it is a part of the shift.
+    /// The convolution's bias, which its result lacks: it becomes part of the shift.
     bias: Tensor<Gpu<R, BT>, 1>,
     /// BatchNorm's weight and bias.
     affine: [Tensor<Gpu<R, BT>, 1>; 2],
     /// BatchNorm's running mean and variance.
     running: [Tensor<Gpu<R, BT>, 1>; 2],
-    /// The projection's.
+    /// The projection's bias.
     skip_bias: Option<Tensor<Gpu<R, BT>, 1>>,
 }
 
-/// What the way back needs.
+/// What the backward pass needs.
 #[derive(Debug, Clone)]
 struct Saved<R: CubeRuntime> {
     /// Results of the convolution and the projection.
@@ -55,17 +57,17 @@ struct Saved<R: CubeRuntime> {
     /// Scale, shift, mean, 1 / deviation: `[4, C]`.
     numbers: CubeTensor<R>,
     gamma: CubeTensor<R>,
-    /// Statistics are the batch's own.
+    /// Whether the statistics are those of the batch.
     by_batch: bool,
 }
 
-/// `[N, D, H, W, C]` of a tensor that lies so.
+/// `[N, D, H, W, C]` of a tensor that is channels-last.
 fn dims<R: CubeRuntime>(y: &CubeTensor<R>) -> [usize; 5] {
     let shape = y.meta.shape();
     [0, 1, 2, 3, 4].map(|axis| shape[axis])
 }
 
-/// How many shares the sums over so many rows are computed in, by so many threads for a row.
+/// Number of shares in which sums over `rows` rows are computed, with `width` threads for each row.
 fn shares(rows: usize, width: usize) -> usize {
     (SHARES / width.max(1)).clamp(1, rows.max(1))
 }
@@ -76,7 +78,7 @@ fn statistics<R: CubeRuntime, BT: BoolElement>(y: &CubeTensor<R>) -> [Tensor<Gpu
     let (rows, lanes) = (n * d * h * w, lanes(c, ADDED));
     let width = c / lanes;
     let shares = shares(rows, width);
-    let sums = room(y, &[shares, 2 * c], DType::F32);
+    let sums = output_buffer(y, &[shares, 2 * c], DType::F32);
     by_type!(
         y.dtype,
         sums_kernel(
@@ -93,7 +95,8 @@ fn statistics<R: CubeRuntime, BT: BoolElement>(y: &CubeTensor<R>) -> [Tensor<Gpu
     );
     let sums = float::<R, BT, 1>(sum_rows(sums)).div_scalar(rows as f32);
     let sum = |row: usize| sums.clone().narrow(0, row * c, c);
-    // Values were counted from the channel's first one, so that a mean far from zero costs no digits.
+    // Values are taken relative to the channel's first one, so that a mean far from zero costs no
+    // digits.
     let first = float::<R, BT, 5>(y.clone()).slice([0..1, 0..1, 0..1, 0..1, 0..c]).reshape([c]);
     let first = first.cast(FloatDType::F32);
     let var = (sum(1) - sum(0).powi_scalar(2)).clamp_min(0.0);
@@ -128,10 +131,11 @@ fn forward<R: CubeRuntime, BT: BoolElement>(
     let pooled = [n, d / 2, h / 2, w / 2];
     let positions: usize = pooled.iter().product();
     let lanes = lanes(c, POOLED);
-    // The next block multiplies what this one has multiplied; the last one's result goes on as f32.
+    // The next block multiplies in the same precision as this one; the result of the last block is
+    // f32.
     let grid = Grid::of(pooled);
     let (out, memory, [line, lines, planes]) = if how.last {
-        let out = room(y, &[pooled[0], pooled[1], pooled[2], pooled[3], c], DType::F32);
+        let out = output_buffer(y, &[pooled[0], pooled[1], pooled[2], pooled[3], c], DType::F32);
         (out.clone(), out, [pooled[3], pooled[2], pooled[1]].map(|edge| edge as u32))
     } else {
         let out = grid.zeros::<R, BT>(y, c, y.dtype);
@@ -165,10 +169,10 @@ fn forward<R: CubeRuntime, BT: BoolElement>(
     ((float::<R, BT, 5>(out).permute([0, 4, 1, 2, 3]), seen), saved)
 }
 
-/// Gradients of the convolution's result, its bias, the projection, BatchNorm's weight and bias.
+/// Gradients of the convolution's result and bias, the projection, and BatchNorm's weight and bias.
 struct Found<R: CubeRuntime> {
     y: CubeTensor<R>,
-    /// None where nothing depends on it: in front of a BatchNorm that takes the batch's mean away.
+    /// `None` where nothing depends on it: before a BatchNorm that subtracts the batch's mean.
     bias: CubeTensor<R>,
     skip: Option<CubeTensor<R>>,
     gamma: CubeTensor<R>,
@@ -183,7 +187,7 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
     let lanes = lanes(c, POOLED);
     let width = c / lanes;
     let shares = shares(pooled, width);
-    let sums = room(&y, &[shares, 2 * c], DType::F32);
+    let sums = output_buffer(&y, &[shares, 2 * c], DType::F32);
     let residual = skip.is_some();
     let size = [d / 2, h / 2, w / 2].map(|edge| edge as u32);
     by_types!(
@@ -212,7 +216,7 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
     let sums = float::<R, BT, 1>(sum_rows(sums));
     let sum = |row: usize| sums.clone().narrow(0, row * c, c);
     let (beta_slope, gamma_slope) = (sum(0), sum(1));
-    // Ioffe and Szegedy 2015: with statistics of its own, a batch moves its mean and deviation, too.
+    // Ioffe and Szegedy 2015: a batch with its own statistics also moves its mean and deviation.
     let own = if by_batch { 1.0 / (n * d * h * w) as f32 } else { 0.0 };
     let numbers = float::<R, BT, 1>(numbers);
     let inverse = numbers.clone().narrow(0, 3 * c, c);
@@ -223,11 +227,11 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
         0,
     );
     debug_assert_eq!(numbers.dims()[0], ROWS * c);
-    let ds = residual.then(|| room(&y, &[n, d, h, w, c], y.dtype));
-    // Where the gradient of the convolution's weight is taken from it.
+    let ds = residual.then(|| output_buffer(&y, &[n, d, h, w, c], y.dtype));
+    // The grid from which the gradient of the convolution's weight is computed.
     let grid = Grid::of([n, d, h, w]);
     let (dy, memory, [line, lines, planes]) = if by_window {
-        let dy = room(&y, &[n, d, h, w, c], y.dtype);
+        let dy = output_buffer(&y, &[n, d, h, w, c], y.dtype);
         (dy.clone(), dy, [w, h, d].map(|edge| edge as u32))
     } else {
         let dy = grid.zeros::<R, BT>(&y, c, y.dtype);
@@ -262,10 +266,10 @@ fn backward<R: CubeRuntime, BT: BoolElement>(saved: Saved<R>, dz: CubeTensor<R>)
     Found { y: dy, bias: cube(bias), skip: ds, gamma: cube(gamma_slope), beta: cube(beta_slope) }
 }
 
-/// Is there a kernel for it?
+/// Whether there is a kernel for it.
 fn covers<B: Backend>(x: &Tensor<B, 5>, weight: &Tensor<B, 5>) -> bool {
     let ([n, from, d, h, w], [to, ..]) = (x.dims(), weight.dims());
-    // Values are counted in 32 bits, with those that a grid has between them.
+    // Indices have 32 bits, and count the values of a grid with its gaps.
     let values = (n + 1) * (d + 1) * (h + 1) * (w + 8) * to.max(3 * from);
     [d, h, w].iter().all(|edge| edge.is_multiple_of(2)) && values < 1 << 32
 }
@@ -286,8 +290,8 @@ pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
     forward(of, rest, how).0
 }
 
-/// The step back; its parents are the convolution's result and bias, BatchNorm's weight and bias and, with a projection,
-/// that and its bias.
+/// The backward step. Its parents are the convolution's result and bias, BatchNorm's weight and
+/// bias and, with a projection, its result and bias.
 #[derive(Debug)]
 struct Step<BT>(std::marker::PhantomData<BT>);
 

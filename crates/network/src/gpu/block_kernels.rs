@@ -1,9 +1,10 @@
-//! What `block` launches: one thread a few neighbouring channels and a share of the rows, or those and a pooled position. Knows no
-//! tape.
+//! The kernels that `block` launches. One thread handles a few neighbouring channels, and either a
+//! share of the rows or one pooled position.
 
 use cubecl::prelude::*;
 
-/// A share of the sums of a channel's values and of their squares, counted from its first value: `[shares, 2, channels]`.
+/// A share of the sums of a channel's values and of their squares, relative to its first value:
+/// `[shares, 2, channels]`.
 #[cube(launch)]
 pub(super) fn sums_kernel<F: Float, N: Size>(
     y: &Array<Vector<F, N>>,
@@ -32,8 +33,9 @@ pub(super) fn sums_kernel<F: Float, N: Size>(
     sums[(2 * share + 1) * width + channel] = squares;
 }
 
-/// Row of `[N, 2 d, 2 h, 2 w]` that a pooled position's first voxel is in, of a tensor with so many rows from line to line,
-/// lines from plane to plane and planes from volume to volume; by window, of `[N, d, h, w, 8]`.
+/// Row of the first voxel of a pooled position. In `[N, 2 d, 2 h, 2 w]`, `line`, `lines` and
+/// `planes` are the rows from line to line, the lines from plane to plane and the planes from
+/// volume to volume. By window, the tensor is `[N, d, h, w, 8]`.
 #[cube]
 fn first_row(
     position: usize,
@@ -56,7 +58,7 @@ fn first_row(
     }
 }
 
-/// The next of its eight voxels, in rows from the first.
+/// The offset of one of its eight voxels, in rows from the first.
 #[cube]
 fn corner_row(#[comptime] corner: u32, line: usize, lines: usize, #[comptime] by_window: bool) -> usize {
     let x = comptime!(corner % 2) as usize;
@@ -65,7 +67,7 @@ fn corner_row(#[comptime] corner: u32, line: usize, lines: usize, #[comptime] by
     if comptime!(by_window) { (4 * z + 2 * y + x).runtime() } else { (z * lines + y) * line + x }
 }
 
-/// What a voxel is before ReLU: normalised, with the projection where there is one.
+/// The value of a voxel before the ReLU: normalised, plus the projection where there is one.
 #[cube]
 fn activation<F: Float, N: Size>(
     y: &Array<Vector<F, N>>,
@@ -82,7 +84,7 @@ fn activation<F: Float, N: Size>(
     value
 }
 
-/// The largest of each window; `line`, `lines` and `planes` are the result's.
+/// The maximum of each window; `line`, `lines` and `planes` belong to the result.
 #[cube(launch)]
 pub(super) fn pool_kernel<F: Float, G: Float, N: Size>(
     y: &Array<Vector<F, N>>,
@@ -112,7 +114,7 @@ pub(super) fn pool_kernel<F: Float, G: Float, N: Size>(
     let first = first_row(position, depth, height, breadth, 2 * breadth, 2 * height, 2 * depth, by_window);
     let scale = numbers[channel];
     let shift = numbers[width + channel];
-    // ReLU is the maximum with zero.
+    // The ReLU is the maximum with zero.
     let mut best = Vector::<f32, N>::new(0.0f32);
     #[unroll]
     for corner in 0..8u32 {
@@ -128,8 +130,8 @@ pub(super) fn pool_kernel<F: Float, G: Float, N: Size>(
     out[at * width + channel] = Vector::<G, N>::cast_from(best);
 }
 
-/// A share of the sums of a channel's gradients, and of those times the normalised values that they go to:
-/// `[shares, 2, channels]`.
+/// A share of the sums of a channel's gradients, and of the gradients times the normalised values
+/// that they belong to: `[shares, 2, channels]`.
 #[cube(launch)]
 pub(super) fn slopes_kernel<F: Float, G: Float, N: Size>(
     y: &Array<Vector<F, N>>,
@@ -186,7 +188,8 @@ pub(super) fn slopes_kernel<F: Float, G: Float, N: Size>(
     sums[(2 * share + 1) * width + channel] = along;
 }
 
-/// The gradient of the convolution's result, whose are `line`, `lines` and `planes`, and of the projection.
+/// The gradient of the convolution's result, to which `line`, `lines` and `planes` belong, and of
+/// the projection.
 #[cube(launch)]
 pub(super) fn slope_kernel<F: Float, G: Float, N: Size>(
     y: &Array<Vector<F, N>>,

@@ -1,6 +1,7 @@
-//! Voxels with zeros after each line, plane and volume, before the first and behind the last: what a 3 x 3 x 3
-//! filter reads beside a voxel lies at the same distance everywhere, so that the gradient of its weights is plain products of
-//! matrices (`split_k`). What is to be read so is written there from the start; everybody else sees a tensor with strides.
+//! Voxels with zeros after each line, plane and volume, before the first voxel and after the last
+//! one. The neighbours that a 3 x 3 x 3 filter reads are then at the same distance everywhere, and
+//! the gradient of its weights becomes plain matrix products (`split_k`). Tensors that are read
+//! this way are written to a grid from the start; all other code sees a tensor with strides.
 
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
@@ -8,14 +9,15 @@ use burn_cubecl::{BoolElement, CubeRuntime};
 use cubecl::CubeDim;
 use cubecl::prelude::*;
 
-use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, lanes, room, sizes, view};
+use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, lanes, output_buffer, sizes, view};
 
-/// Voxels behind the last that cutting into equal shares may read.
+/// Voxels after the last one that cutting into equal shares may read.
 const BEHIND: usize = 8192;
-/// Values that a thread copies.
+/// Number of values that a thread copies.
 const LANES: usize = 8;
 
-/// Lines, and shares of sums, come in multiples of this, so that tensors begin where Vulkan, on which tests run, can read.
+/// Lines, and shares of sums, come in multiples of this, so that tensors begin where Vulkan, on
+/// which the tests run, can read.
 pub(super) const STEP: usize = if cfg!(feature = "wgpu") { 8 } else { 1 };
 
 /// A grid for volumes `[N, D, H, W]`.
@@ -29,17 +31,17 @@ impl Grid {
         Self { size }
     }
 
-    /// Voxels from a line to the next.
+    /// Voxels from one line to the next.
     pub(super) fn line(self) -> usize {
         (self.size[3] + 1).next_multiple_of(STEP)
     }
 
-    /// Voxels from a plane to the next.
+    /// Voxels from one plane to the next.
     pub(super) fn plane(self) -> usize {
         self.line() * (self.size[2] + 1)
     }
 
-    /// Voxels from the first to behind the last volume.
+    /// Voxels from the beginning of the first volume to the end of the last one.
     pub(super) fn all(self) -> usize {
         self.plane() * (self.size[1] + 1) * self.size[0]
     }
@@ -54,7 +56,7 @@ impl Grid {
         [self.line(), self.size[2] + 1, self.size[1] + 1].map(|step| step as u32)
     }
 
-    /// Voxels of the memory that holds it.
+    /// Voxels of the memory that holds the grid.
     fn whole(self) -> usize {
         self.all() + 2 * self.lead() + BEHIND
     }
@@ -64,7 +66,7 @@ impl Grid {
         [plane * (self.size[1] + 1), plane, line, 1, 0].map(|voxels| (voxels * channels).max(1))
     }
 
-    /// Zeros `[N, D, H, W, C]` that lie on it.
+    /// Zeros `[N, D, H, W, C]` on the grid.
     pub(super) fn zeros<R: CubeRuntime, BT: BoolElement>(
         self,
         beside: &CubeTensor<R>,
@@ -77,13 +79,14 @@ impl Grid {
         view(&memory, Some(self.lead() * channels), &[n, d, h, w, channels], &self.strides(channels))
     }
 
-    /// What lies on it, from its first voxel to the end of its memory, for a kernel to write to: `[elements]`.
+    /// The memory of a tensor on the grid, from its first voxel to the end, for a kernel to write
+    /// to: `[elements]`.
     pub(super) fn memory<R: CubeRuntime>(self, x: &CubeTensor<R>) -> CubeTensor<R> {
         let [.., c] = sizes::<R, 5>(x);
         view(x, Some(self.lead() * c), &[(self.whole() - self.lead()) * c], &[1])
     }
 
-    /// Does it lie on such a grid?
+    /// Whether a tensor lies on such a grid.
     pub(super) fn holds<R: CubeRuntime>(self, x: &CubeTensor<R>) -> bool {
         let [n, d, h, w, c] = sizes::<R, 5>(x);
         let lead = (self.lead() * c * x.dtype.size()) as u64;
@@ -92,7 +95,8 @@ impl Grid {
             && x.handle.offset_start == Some(lead)
     }
 
-    /// What lies on it, from its first voxel on, as so many shares of so many voxels: `[shares, voxels, C]`.
+    /// The voxels of a tensor on the grid, from the first one on, as shares of equal size:
+    /// `[shares, voxels, C]`.
     pub(super) fn shares<R: CubeRuntime>(
         self,
         x: &CubeTensor<R>,
@@ -102,12 +106,12 @@ impl Grid {
         view(x, Some(self.lead() * c), &[shares, voxels, c], &[voxels * c, c, 1])
     }
 
-    /// All of its memory with each voxel between its two neighbours: `[voxels, 3 C]`.
+    /// All memory of the tensor, each voxel between its two neighbours: `[voxels, 3 C]`.
     pub(super) fn in_threes<R: CubeRuntime>(self, x: &CubeTensor<R>) -> CubeTensor<R> {
         let [.., c] = sizes::<R, 5>(x);
         let memory = view(x, Some(0), &[self.whole() * c], &[1]);
         let lanes = lanes(c, LANES);
-        let to = room(x, &[self.whole(), 3 * c], x.dtype);
+        let to = output_buffer(x, &[self.whole(), 3 * c], x.dtype);
         by_type!(
             x.dtype,
             threes_kernel(
@@ -130,7 +134,8 @@ fn threes_kernel<F: Float, N: Size>(from: &Array<Vector<F, N>>, to: &mut Array<V
         terminate!();
     }
     let width = width as usize;
-    // Its neighbours lie before and behind it, but for those of the first and the last of all.
+    // The neighbours come before and after the voxel, except for the very first and the very last
+    // voxel.
     let behind = ABSOLUTE_POS / (3 * width) * width + ABSOLUTE_POS % (3 * width);
     let mut value = Vector::<F, N>::new(F::new(0.0));
     if behind >= width && behind - width < from.len() {

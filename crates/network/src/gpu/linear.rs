@@ -1,5 +1,5 @@
-//! A linear layer. The first has a hundred thousand inputs and a few hundred outputs: its sums are cut into shares, so that
-//! more than a handful of the GPU's processors have work.
+//! A linear layer. The first one has a hundred thousand inputs and a few hundred outputs. Its sums
+//! are cut into shares, so that more than a handful of the GPU's processors have work.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -13,14 +13,15 @@ use burn_cubecl::{BoolElement, CubeRuntime};
 
 use crate::composed::narrow;
 use crate::device::Precision;
+use crate::gpu::row_reduction::sum_rows;
 use crate::gpu::strategies::product;
-use crate::gpu::sums::sum_rows;
 use crate::gpu::{Gpu, cube, float, reshaped, sizes};
 
-/// Terms of a share.
+/// Number of terms in a share.
 pub(super) const TERMS: usize = 1024;
 
-/// What is multiplied on the way there and on the way back, cut into shares: `[shares, N, terms]` and `[shares, to, terms]`.
+/// The factors of the forward and the backward pass, cut into shares: `[shares, N, terms]` and
+/// `[shares, to, terms]`.
 #[derive(Debug, Clone)]
 pub(super) struct Factors<R: CubeRuntime> {
     x: CubeTensor<R>,
@@ -28,14 +29,15 @@ pub(super) struct Factors<R: CubeRuntime> {
     precision: Precision,
 }
 
-/// Rows of `from` values each, narrow, as `[shares, rows, from / shares]`.
+/// Rows of `from` values each, in the precision of multiplication, as
+/// `[shares, rows, from / shares]`.
 fn cut<R: CubeRuntime, BT: BoolElement>(
     rows: Tensor<Gpu<R, BT>, 2>,
     shares: usize,
     precision: Precision,
 ) -> CubeTensor<R> {
     let [count, from] = rows.dims();
-    // Both in one pass: what is narrowed is written in the order in which it is looked at.
+    // Both in one pass: the narrowed values are written in the order in which they are read.
     let cut = narrow(rows.reshape([count, shares, from / shares]).swap_dims(0, 1), precision);
     into_contiguous(cube(cut))
 }
@@ -58,7 +60,7 @@ fn multiplied<R: CubeRuntime, BT: BoolElement>(of: &Factors<R>) -> Tensor<Gpu<R,
     float::<R, BT, 1>(sum_rows(reshaped::<R, BT, 3, 2>(sums, [shares, n * to]))).reshape([n, to])
 }
 
-/// Shares `[shares, rows, terms]` side by side again: `[rows, shares terms]`.
+/// Puts shares `[shares, rows, terms]` side by side again: `[rows, shares terms]`.
 fn joined<R: CubeRuntime, BT: BoolElement>(cut: CubeTensor<R>) -> CubeTensor<R> {
     let [shares, rows, terms] = sizes::<R, 3>(&cut);
     cube(float::<R, BT, 3>(cut).swap_dims(0, 1).reshape([rows, shares * terms]))
@@ -74,7 +76,7 @@ pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
     multiplied::<R, BT>(&factors(x, weight, precision)) + bias.unsqueeze()
 }
 
-/// The step back; its parents are the input, the weight and the bias.
+/// The backward step. Its parents are the input, the weight and the bias.
 #[derive(Debug)]
 struct Step<BT>(std::marker::PhantomData<BT>);
 

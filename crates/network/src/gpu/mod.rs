@@ -1,8 +1,9 @@
-//! What GPUs are given kernels for, in CubeCL: batches cut from 16-bit volumes (`volumes`), all that follows a convolution in a
-//! block (`block`), the products of a block and their way back (`products`, `split_k`, `windows`), linear layers (`linear`),
-//! sums in a fixed order (`sums`), and Adam. Which kernel multiplies is said in `strategies`.
+//! Kernels for GPUs in CubeCL: batches cut from 16-bit volumes (`volumes`), everything after a
+//! convolution in a block (`block`), the products of a block and their backward passes (`products`,
+//! `split_k`, `windows`), linear layers (`linear`), sums in a fixed order (`row_reduction`), and
+//! Adam. `strategies` says which kernel multiplies.
 //!
-//! Written for any GPU that CubeCL knows; CUDA is the one that is used.
+//! They are written for any GPU that CubeCL supports; CUDA is the one in use.
 
 mod block;
 mod block_kernels;
@@ -10,9 +11,9 @@ mod grid;
 mod linear;
 mod products;
 mod products_kernels;
+mod row_reduction;
 mod split_k;
 mod strategies;
-mod sums;
 #[cfg(feature = "cuda")]
 pub(crate) mod trial;
 mod volumes;
@@ -29,10 +30,10 @@ use cubecl::zspace::metadata::Metadata;
 use cubecl::{CubeCount, CubeDim};
 
 use crate::device::Precision;
-use crate::operations::{BlockTensors, Blocked, How, Moved, Operations};
-use crate::optimizer::By;
+use crate::operations::Operations;
+use crate::signatures::{BlockTensors, Blocked, By, How, Moved};
 
-/// Threads of a cube.
+/// Number of threads in a cube.
 const THREADS: u32 = 256;
 
 type Gpu<R, BT> = CubeBackend<R, f32, i32, BT>;
@@ -125,7 +126,7 @@ fn sizes<R: CubeRuntime, const D: usize>(tensor: &CubeTensor<R>) -> [usize; D] {
     std::array::from_fn(|axis| shape[axis])
 }
 
-/// A tensor's memory under other sizes.
+/// A tensor's memory with different sizes.
 fn reshaped<R: CubeRuntime, BT: BoolElement, const A: usize, const D: usize>(
     tensor: CubeTensor<R>,
     shape: [usize; D],
@@ -133,14 +134,15 @@ fn reshaped<R: CubeRuntime, BT: BoolElement, const A: usize, const D: usize>(
     cube(float::<R, BT, A>(tensor).reshape(shape))
 }
 
-/// Memory for a kernel to write to, beside a tensor. Burn's `empty` may leave room after each row, which kernels here do
-/// not.
+/// Memory for a kernel to write to, on the device of a given tensor. Burn's `empty` may leave gaps
+/// after each row, which the kernels here do not support.
 fn room<R: CubeRuntime>(beside: &CubeTensor<R>, shape: &[usize], dtype: DType) -> CubeTensor<R> {
     let handle = beside.client.empty(shape.iter().product::<usize>() * dtype.size());
     CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape.into(), handle, dtype)
 }
 
-/// Other sizes and strides of a tensor's memory: from this element of it on, or from where the tensor begins.
+/// A tensor's memory with different sizes and strides, from the given element on or from the
+/// beginning of the tensor.
 fn view<R: CubeRuntime>(
     of: &CubeTensor<R>,
     first: Option<usize>,
@@ -155,7 +157,7 @@ fn view<R: CubeRuntime>(
     CubeTensor::new(of.client.clone(), handle, metadata, of.device.clone(), of.dtype)
 }
 
-/// Values that a thread of a kernel reads at once: neighbouring channels.
+/// Number of values that a thread of a kernel reads at once: neighbouring channels.
 fn lanes(channels: usize, most: usize) -> usize {
     [8, 4, 2].into_iter().find(|&lanes| lanes <= most && channels.is_multiple_of(lanes)).unwrap_or(1)
 }
@@ -171,7 +173,8 @@ macro_rules! by_type {
 }
 use by_type;
 
-/// Calls a kernel with the element types of two tensors; the second is never narrower than the first.
+/// Calls a kernel with the element types of two tensors; the second is never narrower than the
+/// first.
 macro_rules! by_types {
     ($of:expr, $and:expr, $launch:ident($($argument:expr),* $(,)?)) => {
         match ($of, $and) {
@@ -184,14 +187,14 @@ macro_rules! by_types {
 }
 use by_types;
 
-/// Cubes for so many values, in two dimensions where one has not enough.
+/// Cubes for `len` values, in two dimensions where one dimension does not suffice.
 fn cubes_for(len: usize) -> CubeCount {
     let all = len.div_ceil(THREADS as usize) as u32;
     let across = all.clamp(1, 32_768);
     CubeCount::Static(across, all.div_ceil(across), 1)
 }
 
-/// One value a thread: four numbers read, three written.
+/// One value for each thread: four numbers are read, three are written.
 #[cube(launch)]
 fn adam_kernel(
     value: &Array<f32>,
@@ -215,7 +218,7 @@ fn adam_kernel(
     to_value[ABSOLUTE_POS] = by[8] * old - by[4] * (m / (f32::sqrt(v) / by[5] + by[6]));
 }
 
-/// On a CPU by way of Vulkan: `make test-gpu-code`.
+/// On a CPU by Vulkan: `make test-gpu-code`.
 #[cfg(all(test, feature = "wgpu"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -315,7 +318,7 @@ mod tests {
         tensor.into_data().to_vec().unwrap()
     }
 
-    /// Output, statistics and every gradient of one block, with a kernel or composed.
+    /// The output, the statistics and every gradient of one block, with a kernel or composed.
     fn block(kernel: bool, from: usize, [residual, training, explained]: [bool; 3]) -> Vec<Vec<f32>> {
         let (device, to, edge) = (WgpuDevice::default(), 5, 6);
         let mut stream = Stream::new(11, Purpose::Weights);
@@ -355,8 +358,8 @@ mod tests {
             all.push(values(x.grad(&gradients).unwrap()));
         }
         all.push(values(weight.grad(&gradients).unwrap()));
-        // A convolution's bias has no gradient in front of a BatchNorm that normalises by the batch; the composed
-        // form leaves a rounding error there.
+        // A convolution's bias has no gradient before a BatchNorm that normalises with the batch;
+        // the composed form leaves a rounding error there.
         let skipped = usize::from(training);
         all.extend(vectors[skipped..].iter().map(|vector| values(vector.grad(&gradients).unwrap())));
         if residual {
@@ -428,7 +431,7 @@ mod tests {
         }
     }
 
-    /// Three steps from a shelf, with changes, dropout, two batches a step and a moving average.
+    /// Three steps from a shelf, with changes, dropout, two batches per step and a moving average.
     #[test]
     fn a_training_is_the_cpus() {
         for arch in [Arch::Cnn3d, Arch::Cnn3dGap] {
@@ -460,7 +463,7 @@ mod tests {
             let logits = gpu.logits(Voxels::Host(&slices));
             let expected = cpu.logits(Voxels::Host(&slices)).unwrap().concat();
             assert!(apart(&logits, &expected) < 2e-3, "{logits:?} {expected:?}");
-            // And it goes on from its state as from itself.
+            // It continues from its saved state as it would have without a stop.
             let mut other = Training::<Autodiff<Wgpu>>::new(&weights, learning, 7, WgpuDevice::default());
             other.restore(&state);
             assert_eq!(other.state(), state);

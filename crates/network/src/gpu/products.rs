@@ -1,7 +1,7 @@
-//! The products of a block: its convolution and its projection, and their way back.
+//! The products of a block, forward and backward: its convolution and its projection.
 //!
-//! Convolutions and products of matrices are CubeK's (`strategies`), but for the gradients of weights (`split_k`) and the
-//! first block (`windows`).
+//! Convolutions and matrix products are CubeK's (`strategies`), except for the gradients of weights
+//! (`split_k`) and the first block (`windows`).
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
@@ -27,7 +27,8 @@ use crate::gpu::{Gpu, cube, float, reshaped, sizes};
 pub(super) struct Products<T> {
     pub(super) conv: T,
     pub(super) skip: Option<T>,
-    /// In memory the eight voxels of a window of the pool lie one after the other: `[N, D/2, H/2, W/2, 8, C]`.
+    /// Whether the eight voxels of a window of the pool are adjacent in memory:
+    /// `[N, D/2, H/2, W/2, 8, C]`.
     pub(super) by_window: bool,
 }
 
@@ -37,7 +38,7 @@ fn options(weight: &[usize]) -> ConvOptions<3> {
     ConvOptions::new([1; 3], [weight[2] / 2; 3], [1; 3], 1)
 }
 
-/// Channels last, in memory too.
+/// Channels last, also in memory.
 fn channels_last<R: CubeRuntime, BT: BoolElement>(tensor: Tensor<Gpu<R, BT>, 5>) -> CubeTensor<R> {
     let tensor = cube(tensor.permute([0, 2, 3, 4, 1]));
     if tensor.meta.strides()[4] == 1 { tensor } else { into_contiguous(tensor) }
@@ -52,7 +53,7 @@ fn convolved<R: CubeRuntime, BT: BoolElement>(
     convolution(&x, &weight)
 }
 
-/// The rows of `[N, C, D, H, W]`: a voxel each.
+/// The rows of `[N, C, D, H, W]`, one for each voxel.
 fn voxels<R: CubeRuntime, BT: BoolElement>(x: Tensor<Gpu<R, BT>, 5>) -> Tensor<Gpu<R, BT>, 2> {
     let [n, c, d, h, w] = x.dims();
     x.permute([0, 2, 3, 4, 1]).reshape([n * d * h * w, c])
@@ -70,7 +71,7 @@ fn projected<R: CubeRuntime, BT: BoolElement>(
     reshaped::<R, BT, 2, 5>(y, [n, d, h, w, to])
 }
 
-/// Without a tape.
+/// The products without a tape.
 pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
     x: Tensor<Gpu<R, BT>, 5>,
     (weight, skip): Weights<Tensor<Gpu<R, BT>, 5>>,
@@ -87,12 +88,12 @@ pub(super) fn answering<R: CubeRuntime, BT: BoolElement>(
     Products { conv: convolved(x, narrow(weight, precision)), skip, by_window: false }
 }
 
-/// The way back of a product with windows; its parent is the weight.
+/// The backward step of a product with windows. Its parent is the weight.
 #[derive(Debug)]
 struct WindowStep<BT>(std::marker::PhantomData<BT>);
 
 impl<R: CubeRuntime, BT: BoolElement> Backward<Gpu<R, BT>, 1> for WindowStep<BT> {
-    /// Windows, and the weight's shape.
+    /// The windows, and the shape of the weight.
     type State = (CubeTensor<R>, [usize; 5]);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -111,7 +112,7 @@ struct Factors<R: CubeRuntime> {
     /// `[N, from, D, H, W]`.
     x: CubeTensor<R>,
     weight: CubeTensor<R>,
-    /// Of the input before it was narrowed, and of its gradient.
+    /// Type of the input before it was narrowed, and of its gradient.
     of_x: DType,
 }
 
@@ -125,18 +126,18 @@ fn register<R: CubeRuntime, BT: BoolElement>(
     }
 }
 
-/// `[N, C, D, H, W]` of channels that stay last in memory, in numbers of this type.
+/// `[N, C, D, H, W]` of this type, whose channels stay last in memory.
 fn first_again<R: CubeRuntime, BT: BoolElement>(tensor: CubeTensor<R>, dtype: DType) -> CubeTensor<R> {
     let tensor = float::<R, BT, 5>(tensor).permute([0, 4, 1, 2, 3]);
     if dtype == DType::F32 { wide(tensor) } else { cube(tensor) }
 }
 
-/// Weights are f32, whatever was multiplied.
+/// Weights are f32, whatever the precision of multiplication.
 fn wide<R: CubeRuntime, BT: BoolElement>(tensor: Tensor<Gpu<R, BT>, 5>) -> CubeTensor<R> {
     cube(if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(FloatDType::F32) })
 }
 
-/// The way back of a convolution; its parents are the input and the weight.
+/// The backward step of a convolution. Its parents are the input and the weight.
 #[derive(Debug)]
 struct ConvStep<BT>(std::marker::PhantomData<BT>);
 
@@ -159,14 +160,15 @@ impl<R: CubeRuntime, BT: BoolElement> Backward<Gpu<R, BT>, 2> for ConvStep<BT> {
             wide::<R, BT>(float(gradient))
         });
         register::<R, BT>(grads, to_x, || {
-            // A convolution with the filter turned round, from the channels that there are now to those that there were.
+            // A convolution with the mirrored filter, from the output channels to the input
+            // channels.
             let turned = float::<R, BT, 5>(weight.clone()).flip([2, 3, 4]).swap_dims(0, 1);
             first_again::<R, BT>(convolution(&dy, &channels_last::<R, BT>(turned)), of_x)
         });
     }
 }
 
-/// The way back of a projection; its parents are the input and the weight.
+/// The backward step of a projection. Its parents are the input and the weight.
 #[derive(Debug)]
 struct ProjectStep<BT>(std::marker::PhantomData<BT>);
 
@@ -196,7 +198,7 @@ type Taped<R, BT, C> = Tensor<Autodiff<Gpu<R, BT>, C>, 5>;
 
 type Product<R, BT> = fn(Tensor<Gpu<R, BT>, 5>, Tensor<Gpu<R, BT>, 5>) -> CubeTensor<R>;
 
-/// A product on the tape: `step` goes back from it to `x` and `weight`.
+/// A product on the tape; `step` computes the gradients of `x` and `weight`.
 fn of_factors<R, BT, C, S>(
     step: S,
     x: Taped<R, BT, C>,
@@ -222,7 +224,7 @@ where
     Tensor::from_primitive(TensorPrimitive::Float(output))
 }
 
-/// On the tape.
+/// The products on the tape.
 pub(super) fn learning<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy>(
     x: Taped<R, BT, C>,
     (weight, skip): Weights<Taped<R, BT, C>>,
@@ -230,7 +232,7 @@ pub(super) fn learning<R: CubeRuntime, BT: BoolElement, C: CheckpointStrategy>(
 ) -> Products<Taped<R, BT, C>> {
     let size = x.dims();
     let tracked = !x.clone().into_primitive().tensor().node.requirement.is_none();
-    // The windows are never asked for the input's gradient, which explaining a result takes and training does not.
+    // Windows give no gradient of the input, which an explanation needs and training does not.
     if !tracked && is_first(&size, &weight.dims()) {
         let windows = windows(cube(narrow(x.inner(), precision)));
         let by = |weight: Taped<R, BT, C>| {

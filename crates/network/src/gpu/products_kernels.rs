@@ -1,9 +1,9 @@
-//! What `products` launches: a value a thread.
+//! The kernels that `products` launches, with one thread for each value.
 
 use cubecl::prelude::*;
 
-/// `[N, D, H, W, C]` to a grid with so many voxels from line to line, lines from plane to plane and planes from volume to
-/// volume.
+/// Copies `[N, D, H, W, C]` to a grid with the given numbers of voxels from line to line, lines
+/// from plane to plane and planes from volume to volume.
 #[cube(launch)]
 pub(super) fn spread_kernel<F: Float>(
     from: &Array<F>,
@@ -29,8 +29,8 @@ pub(super) fn spread_kernel<F: Float>(
     to[at * width + ABSOLUTE_POS % width] = from[ABSOLUTE_POS];
 }
 
-/// For each window of the pool the 4 x 4 x 4 voxels of `[N, D, H, W]` that 3 x 3 x 3 filters read for it; zero outside. A
-/// thread writes the four of a line.
+/// For each window of the pool, the 4 x 4 x 4 voxels of `[N, D, H, W]` that 3 x 3 x 3 filters read;
+/// zero outside. A thread writes the four voxels of a line.
 #[cube(launch)]
 pub(super) fn windows_kernel<F: Float, N: Size>(
     from: &Array<F>,
@@ -48,7 +48,7 @@ pub(super) fn windows_kernel<F: Float, N: Size>(
     let columns = (w / 2) as usize;
     let rows = (h / 2) as usize;
     let planes = (d / 2) as usize;
-    // One voxel further than it is, so that none is below zero.
+    // Shifted by one voxel, so that no index is below zero.
     let x = window % columns * 2;
     let y = window / columns % rows * 2 + read % 4;
     let z = window / (columns * rows) % planes * 2 + read / 4;

@@ -1,9 +1,10 @@
-//! Gradients of weights. Each is a sum over every voxel of a batch, a million terms for each of a few thousand results:
-//! Burn's kernels give each result to one group of threads, and most of the GPU waits. Here the voxels are cut into shares that
-//! are summed side by side and added at the end.
+//! Gradients of weights. Each is a sum over every voxel of a batch: a million terms for each of a
+//! few thousand results. Burn's kernels give each result to one group of threads, so most of the
+//! GPU waits. Here the voxels are cut into shares that are summed side by side and added at the
+//! end.
 //!
-//! The convolution's becomes nine plain products of matrices on a [`Grid`]: the three taps along a line are neighbours in
-//! memory.
+//! The gradient of a convolution becomes nine plain matrix products on a [`Grid`], because the
+//! three taps along a line are adjacent in memory.
 
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::kernel::into_contiguous;
@@ -13,21 +14,22 @@ use cubecl::CubeDim;
 
 use crate::gpu::grid::{Grid, STEP};
 use crate::gpu::products_kernels::spread_kernel;
+use crate::gpu::row_reduction::{sum_rows, sum_rows_of_each};
 use crate::gpu::strategies::{product, product_into};
-use crate::gpu::sums::{sum_rows, sum_rows_of_each};
-use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, float, reshaped, room, sizes, view};
+use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, float, output_buffer, reshaped, sizes, view};
 
-/// Sums that are begun side by side for one product of matrices: enough for every GPU to have work, few enough to add.
+/// Number of sums that run side by side for one matrix product: enough to keep every GPU busy, and
+/// few enough to add.
 const SUMS: usize = 3 << 20;
-/// Terms of a sum that are not cut further.
+/// Minimum number of terms of a sum; shorter sums are not cut further.
 const LEAST_TERMS: usize = 512;
 
-/// Shares of so many sums of so many terms.
+/// Number of shares for this many sums of this many terms.
 pub(super) fn shares(sums: usize, terms: usize) -> usize {
     (SUMS / sums.max(1)).clamp(8, 256).min(terms.div_ceil(LEAST_TERMS)).max(1)
 }
 
-/// Of a matrix, from a row on, so many shares of so many rows: `[shares, rows, width]`.
+/// A matrix, from a given row on, as shares of equal size: `[shares, rows, width]`.
 fn in_shares<R: CubeRuntime>(
     matrix: &CubeTensor<R>,
     first: usize,
@@ -36,7 +38,8 @@ fn in_shares<R: CubeRuntime>(
     view(matrix, Some(first * width), &[shares, rows, width], &[rows * width, width, 1])
 }
 
-/// `aᵀ b` of two matrices with as many rows, `[shares, rows, width]`, summed share by share: `[a's width, b's width]`.
+/// `aᵀ b` of two matrices with equally many rows, `[shares, rows, width]`, summed share by share:
+/// `[a's width, b's width]`.
 fn over_rows<R: CubeRuntime, BT: BoolElement>(a: CubeTensor<R>, b: CubeTensor<R>) -> Tensor<Gpu<R, BT>, 2> {
     let ([shares, _, to], [_, _, from]) = (sizes::<R, 3>(&a), sizes::<R, 3>(&b));
     let a = cube(float::<R, BT, 3>(a).swap_dims(1, 2));
@@ -51,7 +54,7 @@ pub(super) fn tall<R: CubeRuntime, BT: BoolElement>(
 ) -> Tensor<Gpu<R, BT>, 2> {
     let ([rows, to], [_, from]) = (sizes::<R, 2>(&a), sizes::<R, 2>(&b));
     let wanted = shares(to * from, rows);
-    // Rows are cut into equal shares; what a batch has of them is even many times over.
+    // Rows are cut into equal shares; the number of rows in a batch is divisible by two many times.
     let shares = (1..=wanted).rev().find(|shares| rows.is_multiple_of(*shares)).unwrap_or(1);
     over_rows::<R, BT>(
         in_shares(&into_contiguous(a), 0, [shares, rows / shares, to]),
@@ -59,7 +62,7 @@ pub(super) fn tall<R: CubeRuntime, BT: BoolElement>(
     )
 }
 
-/// `[N, D, H, W, C]` on the grid, as it is or copied there.
+/// `[N, D, H, W, C]` on the grid, copied there only where necessary.
 fn on_grid<R: CubeRuntime, BT: BoolElement>(x: &CubeTensor<R>, grid: Grid) -> CubeTensor<R> {
     if grid.holds(x) {
         return x.clone();
@@ -88,8 +91,8 @@ fn on_grid<R: CubeRuntime, BT: BoolElement>(x: &CubeTensor<R>, grid: Grid) -> Cu
     to
 }
 
-/// Gradient of the weight of a 3 x 3 x 3 convolution, `[to, from, 3, 3, 3]`, of its input `[N, D, H, W, from]` and the
-/// gradient of its result `[N, D, H, W, to]`.
+/// Gradient of the weight of a 3 x 3 x 3 convolution, `[to, from, 3, 3, 3]`, from its input
+/// `[N, D, H, W, from]` and the gradient of its result `[N, D, H, W, to]`.
 pub(super) fn weight_gradient<R: CubeRuntime, BT: BoolElement>(
     x: &CubeTensor<R>,
     dy: &CubeTensor<R>,
@@ -97,13 +100,13 @@ pub(super) fn weight_gradient<R: CubeRuntime, BT: BoolElement>(
     let ([n, d, h, w, from], [.., to]) = (sizes::<R, 5>(x), sizes::<R, 5>(dy));
     let grid = Grid::of([n, d, h, w]);
     let (x, dy) = (on_grid::<R, BT>(x, grid), on_grid::<R, BT>(dy, grid));
-    // Three taps along a line are one product, so that the gradient is read nine times and not 27.
+    // Three taps along a line are one product, so the gradient is read nine times instead of 27.
     let width = 3 * from;
     let shares = shares(width * to, grid.all()).next_multiple_of(STEP);
     let terms = grid.all().div_ceil(shares).next_multiple_of(16);
     let x = grid.in_threes(&x);
     let dy = cube(float::<R, BT, 3>(grid.shares(&dy, [shares, terms])).swap_dims(1, 2));
-    let sums = room(&x, &[9, shares, to * width], DType::F32);
+    let sums = output_buffer(&x, &[9, shares, to * width], DType::F32);
     for tap in 0..9 {
         let first = tap / 3 * grid.plane() + tap % 3 * grid.line();
         let x = in_shares(&x, first, [shares, terms, width]);

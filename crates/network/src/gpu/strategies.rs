@@ -1,8 +1,10 @@
-//! Products of matrices and convolutions on tensor cores: CubeK's kernels, and which of them.
+//! Selects the kernels of CubeK for matrix products and convolutions on tensor cores.
 //!
-//! Burn would try two dozen for each size of a product, and compile each of them for seconds before a training begins; which
-//! one wins is also another from run to run, and with it the last bits of every result. Here each kind of product has a list,
-//! and the first that can do it does it: those that were fastest where they were measured come first (`gpu strategies`).
+//! Burn would try two dozen kernels for each size of a product, and compile each of them for
+//! seconds before a training begins. The winner also differs from run to run, and with it the last
+//! bits of every result. Here each kind of product has a list, and the first kernel that supports
+//! it is used. The lists begin with the kernels that were measured as the fastest
+//! (`gpu strategies`).
 
 use std::fmt::Display;
 
@@ -36,9 +38,9 @@ use cubek::std::cube_count::{GlobalOrder, HypercubeBlueprint};
 use cubek::std::stage::SwizzleMode;
 use cubek::std::{InputBinding, MatrixLayout, SwizzleModes};
 
-use crate::gpu::{THREADS, by_types, cubes_for, room};
+use crate::gpu::{THREADS, by_types, cubes_for, output_buffer};
 
-/// Sums are f32 whatever is multiplied.
+/// Sums are f32, whatever the precision of multiplication.
 fn elements(lhs: DType, rhs: DType, out: DType) -> MatmulElems {
     MatmulElems::from_globals(&MatmulGlobalElems { lhs: lhs.into(), rhs: rhs.into(), out: out.into() })
 }
@@ -47,7 +49,8 @@ fn bound<R: CubeRuntime>(tensor: &CubeTensor<R>) -> InputBinding<R> {
     InputBinding::new(tensor.clone().binding(), tensor.dtype.into())
 }
 
-/// Those that need no tensor cores, for every device and for matrices too narrow for them.
+/// Kernels that need no tensor cores, for every device and for matrices too narrow for tensor
+/// cores.
 fn plain() -> Vec<Strategy> {
     let tile_size = TileSizeSelection::MaxTileSize;
     vec![
@@ -57,12 +60,13 @@ fn plain() -> Vec<Strategy> {
     ]
 }
 
-/// Smallest sizes that what fetches by tensor maps is used for.
+/// Minimum sizes for kernels that load by tensor maps.
 const FETCHED: usize = 32;
-/// And those of tensor cores.
+/// Minimum sizes for tensor cores.
 const TILE: [usize; 2] = [8, 16];
 
-/// Products of matrices on tensor cores, the first choice first; none where a side is narrower than what they take.
+/// Kernels for matrix products on tensor cores, the first choice first; empty where a side is too
+/// narrow for them.
 pub(super) fn products([m, n, k]: [usize; 3]) -> Vec<Strategy> {
     use Strategy as S;
     if m.min(n) < TILE[0] || k < TILE[1] {
@@ -92,8 +96,9 @@ pub(super) fn products([m, n, k]: [usize; 3]) -> Vec<Strategy> {
     fetched.into_iter().filter(|_| even).chain(others).collect()
 }
 
-/// Convolutions on tensor cores, the first choice first. CubeK's `SpecializedAsyncStrided` is not among them: it gives wrong
-/// results (off by 0.2 and NaN on an H200).
+/// Kernels for convolutions on tensor cores, the first choice first. CubeK's
+/// `SpecializedAsyncStrided` is not among them because it gives wrong results (off by 0.2 and NaN
+/// on an H200).
 pub(super) fn convolutions([from, to]: [usize; 2], dtype: DType) -> Vec<By> {
     use AcceleratedTileKind::{Cmma, Mma};
     use ConvAlgorithm as A;
@@ -112,17 +117,18 @@ pub(super) fn convolutions([from, to]: [usize; 2], dtype: DType) -> Vec<By> {
     half.then(half_as_wide).into_iter().chain(inferred).collect()
 }
 
-/// Columns of [`half_as_wide`].
+/// Number of columns in [`half_as_wide`].
 const HALF: usize = 64;
 
-/// CubeK's specialised kernel for convolutions to 64 channels: eight planes of 32 rows and 64 columns each.
+/// CubeK's specialised kernel for convolutions to 64 channels: eight planes of 32 rows and 64
+/// columns each.
 fn half_as_wide() -> By {
     let tiles = TilingScheme::builder()
         .with_tile_size((16, 8, 16).into())
         .with_partition_size((2, 8, 2).into())
         .with_stage_size((8, 1, 1).into())
         .build();
-    #[allow(clippy::expect_used)] // every number is given
+    #[allow(clippy::expect_used)] // every number is set
     let tiling_scheme = tiles.expect("a scheme");
     let count = HypercubeBlueprint::builder().global_order(GlobalOrder::SwizzleRow(4));
     let swizzled = SwizzleModes { lhs: SwizzleMode::B64, rhs: SwizzleMode::B64, ..SwizzleModes::default() };
@@ -147,22 +153,22 @@ fn half_as_wide() -> By {
     By::Forced { algorithm: ConvAlgorithm::SpecializedTma, blueprint: ConvBlueprint::Forward(forward) }
 }
 
-/// Room for `a b`.
+/// Memory for `a b`.
 pub(super) fn room_for<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>, dtype: DType) -> CubeTensor<R> {
     let rank = a.meta.shape().num_dims();
     let mut shape: Vec<usize> = a.meta.shape().iter().copied().collect();
     shape[rank - 1] = b.meta.shape()[rank - 1];
-    room(a, &shape, dtype)
+    output_buffer(a, &shape, dtype)
 }
 
-/// `a b` of `[.., m, k]` and `[.., k, n]`, in numbers of this type.
+/// `a b` of `[.., m, k]` and `[.., k, n]`, as this type.
 pub(super) fn product<R: CubeRuntime>(a: CubeTensor<R>, b: CubeTensor<R>, dtype: DType) -> CubeTensor<R> {
     let out = room_for(&a, &b, dtype);
     product_into(&a, &b, &out);
     out
 }
 
-/// The same, to where it is wanted.
+/// The same, written to `out`.
 pub(super) fn product_into<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>, out: &CubeTensor<R>) {
     let rank = a.meta.shape().num_dims();
     let [m, k] = [rank - 2, rank - 1].map(|axis| a.meta.shape()[axis]);
@@ -175,7 +181,7 @@ pub(super) fn product_into<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>,
     first(&list, |by| product_by(by, a, b, out)).unwrap_or_else(|refusals| impossible(&refusals));
 }
 
-/// The same where a side is narrower than what tensor cores take: a result a thread.
+/// The same where a side is too narrow for tensor cores: one result for each thread.
 fn small<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>, out: &CubeTensor<R>) {
     let (a, b) = (&without_gaps(a), &without_gaps(b));
     let rank = a.meta.shape().num_dims();
@@ -209,7 +215,7 @@ fn small<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>, out: &CubeTensor<
     );
 }
 
-/// What Burn's own operations have written may have room after each row; a kernel counts values without.
+/// Burn's own operations may leave gaps after each row, which our kernels do not support.
 fn without_gaps<R: CubeRuntime>(tensor: &CubeTensor<R>) -> CubeTensor<R> {
     let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
     let last: usize = shape.iter().zip(strides.iter()).map(|(size, stride)| (size - 1) * stride).sum();
@@ -248,7 +254,7 @@ fn small_kernel<F: Float, G: Float>(
     out[ABSOLUTE_POS] = G::cast_from(sum);
 }
 
-/// The same, by one of the kernels, where it can.
+/// The same by a given kernel, if it supports the product.
 pub(super) fn product_by<R: CubeRuntime>(
     by: &Strategy,
     a: &CubeTensor<R>,
@@ -260,8 +266,8 @@ pub(super) fn product_by<R: CubeRuntime>(
         .map_err(|e| format!("{e:?}"))
 }
 
-/// A convolution with as many voxels out as in, channels last: `[N, D, H, W, from]` with `[to, k, k, k, from]`. Burn's plain one
-/// where there are no tensor cores.
+/// A convolution with as many output voxels as input voxels, channels last: `[N, D, H, W, from]`
+/// with `[to, k, k, k, from]`. Where there are no tensor cores, it is Burn's plain convolution.
 pub(super) fn convolution<R: CubeRuntime>(x: &CubeTensor<R>, weight: &CubeTensor<R>) -> CubeTensor<R> {
     let [to, k, from] = [0, 1, 4].map(|axis| weight.meta.shape()[axis]);
     first(&convolutions([from, to], x.dtype), |by| convolution_by(by, x, weight)).unwrap_or_else(|refusals| {
@@ -274,7 +280,7 @@ pub(super) fn convolution<R: CubeRuntime>(x: &CubeTensor<R>, weight: &CubeTensor
     })
 }
 
-/// The same, by one of the kernels, where it can.
+/// The same by a given kernel, if it supports the convolution.
 pub(super) fn convolution_by<R: CubeRuntime>(
     by: &By,
     x: &CubeTensor<R>,
@@ -284,7 +290,7 @@ pub(super) fn convolution_by<R: CubeRuntime>(
     let [to, k] = [0, 1].map(|axis| weight.meta.shape()[axis]);
     let mut shape: Vec<usize> = x.meta.shape().iter().copied().collect();
     shape[4] = to;
-    let out = room(x, &shape, x.dtype);
+    let out = output_buffer(x, &shape, x.dtype);
     let inputs = ConvolutionInputs::Forward {
         input: bound(x),
         weight: bound(&weight),
@@ -297,7 +303,7 @@ pub(super) fn convolution_by<R: CubeRuntime>(
     Ok(out)
 }
 
-/// What the first of them that can makes, or why none can.
+/// The result of the first kernel in the list that succeeds, or why none does.
 fn first<S: Display, T>(list: &[S], by: impl Fn(&S) -> Result<T, String>) -> Result<T, String> {
     let mut refusals = Vec::new();
     for strategy in list {
@@ -309,7 +315,7 @@ fn first<S: Display, T>(list: &[S], by: impl Fn(&S) -> Result<T, String>) -> Res
     Err(refusals.join("; "))
 }
 
-/// As Burn's own do where no kernel can.
+/// Panics as Burn's own operations do when no kernel is suitable.
 fn impossible(why: &str) -> ! {
     panic!("no kernel can compute this on this GPU: {why}")
 }

@@ -1,5 +1,6 @@
-//! How long each kernel that `strategies` knows takes for each product of a training step, and how far it is from the
-//! plainest one. For benches: the order of the lists in `strategies` comes from here.
+//! Measures how long each kernel that `strategies` knows takes for each product of a training step,
+//! and how far its result is from that of the plainest kernel. For benchmarks: the order of the
+//! lists in `strategies` comes from here.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -28,13 +29,13 @@ pub struct Trial {
     pub product: String,
     /// The kernel.
     pub kernel: String,
-    /// Its median in seconds, and the length of its difference over that of what is right; or why it cannot.
+    /// Its median time in seconds and its relative error, or why it cannot run.
     pub found: Result<(f64, f64), String>,
 }
 
 const REPEATS: usize = 5;
 
-/// Values that are looked at, at both ends of a result.
+/// Number of values that are compared, at both ends of a result.
 const LOOKED_AT: usize = 1 << 16;
 
 struct Ground<'a, R: CubeRuntime, BT: BoolElement> {
@@ -48,7 +49,7 @@ struct Ground<'a, R: CubeRuntime, BT: BoolElement> {
 
 impl<R: CubeRuntime, BT: BoolElement> Ground<'_, R, BT> {
     fn draw<const D: usize>(&mut self, shape: [usize; D]) -> CubeTensor<R> {
-        // A few random numbers over and over: enough to tell right from wrong.
+        // A few random numbers, repeated: enough to tell right from wrong.
         let len = shape.iter().product::<usize>();
         let some = len.min(100_003);
         let values: Vec<f32> = (0..some).map(|_| self.stream.unit() - 0.5).collect();
@@ -56,7 +57,7 @@ impl<R: CubeRuntime, BT: BoolElement> Ground<'_, R, BT> {
         cube(Tensor::<Gpu<R, BT>, D>::from_data(TensorData::new(values, shape), self.device).cast(self.dtype))
     }
 
-    /// Both ends, f32.
+    /// Both ends of a result, as f32.
     fn ends<const D: usize>(tensor: CubeTensor<R>) -> Vec<f32> {
         let flat = float::<R, BT, D>(tensor);
         let len = flat.dims().iter().product::<usize>();
@@ -100,7 +101,7 @@ impl<R: CubeRuntime, BT: BoolElement> Ground<'_, R, BT> {
         for _ in 0..REPEATS {
             let _ = Gpu::<R, BT>::sync(self.device);
             let clock = Instant::now();
-            // Several, since asking takes time, too.
+            // Several runs for each measurement, because waiting for the device takes time as well.
             (0..4).for_each(|_| work());
             let _ = Gpu::<R, BT>::sync(self.device);
             seconds.push(clock.elapsed().as_secs_f64() / 4.0);
@@ -147,7 +148,7 @@ impl<R: CubeRuntime, BT: BoolElement> Ground<'_, R, BT> {
     }
 }
 
-/// Every kernel at every product of a step on `batch` volumes, of those that are chosen by their names.
+/// Every kernel at every product of a step on `batch` volumes, if its name is selected.
 pub(crate) fn trials<R: CubeRuntime, BT: BoolElement>(
     of: PhantomData<Gpu<R, BT>>,
     config: &Config,

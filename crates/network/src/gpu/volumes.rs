@@ -1,4 +1,5 @@
-//! Volumes that lie on the GPU as 16-bit integers, cut into batches, changed and normalised in one pass.
+//! Volumes that are stored on the GPU as 16-bit integers; batches are cut, changed and normalised
+//! in one pass.
 
 use burn::tensor::{Int, Shape, Tensor, TensorData};
 use burn_cubecl::{BoolElement, CubeRuntime};
@@ -10,16 +11,16 @@ use crate::batch::Voxels;
 use crate::gpu::{Gpu, THREADS, cube, cubes_for};
 use crate::shelf::{Loading, Shelf, cubes, from_host};
 
-/// Volumes of a piece of the shelf: 134 MB at 64³, and no index beyond 32 bits.
+/// Number of volumes in a piece of the shelf: 134 MB at 64³, and every index fits in 32 bits.
 pub(super) const PIECE: usize = 256;
-/// A volume that is in another piece.
+/// Marks a volume that is in another piece.
 const ELSEWHERE: i32 = -1;
 
-/// Volumes on a GPU, two voxels a word.
+/// Volumes on a GPU, with two voxels in each word.
 pub(crate) struct OnDevice<R: CubeRuntime, BT: BoolElement> {
-    /// Full pieces, each of [`PIECE`] volumes, and one that is not.
+    /// Full pieces of [`PIECE`] volumes each, and one that is not full.
     pub(super) pieces: Vec<Tensor<Gpu<R, BT>, 1, Int>>,
-    /// Volumes of the last piece, which are on the host until it is full or asked for.
+    /// Number of volumes in all pieces.
     volumes: usize,
 }
 
@@ -29,7 +30,7 @@ impl<R: CubeRuntime, BT: BoolElement> Default for OnDevice<R, BT> {
     }
 }
 
-/// Two 16-bit voxels a word, the first one low.
+/// Packs two 16-bit voxels into each word, the first one in the low half.
 fn words(volumes: &[&[u16]]) -> Vec<i32> {
     let all = volumes.iter().flat_map(|volume| volume.as_chunks::<2>().0);
     all.map(|&[low, high]| (u32::from(low) | u32::from(high) << 16).cast_signed()).collect()
@@ -44,7 +45,8 @@ impl<R: CubeRuntime, BT: BoolElement> Shelf<Gpu<R, BT>> for OnDevice<R, BT> {
             let words = words(some);
             let len = words.len();
             let new = Tensor::from_data(TensorData::new(words, [len]), device);
-            // What comes to a piece that has begun is put behind it; a piece is copied a few times at most.
+            // Volumes that come to an unfinished piece are appended; a piece is copied a few times
+            // at most.
             let piece = match (there, self.pieces.pop()) {
                 (0, full) => {
                     self.pieces.extend(full);
@@ -78,7 +80,7 @@ impl<R: CubeRuntime, BT: BoolElement> Loading for Gpu<R, BT> {
         match voxels {
             Voxels::Scaled(values) => cubes(values.to_vec(), size, device),
             Voxels::Host(volumes) => {
-                // Half the bytes of what the network sees go over the bus.
+                // Only half of the bytes that the network sees go over the bus.
                 let mut passing = OnDevice::default();
                 passing.keep(volumes, device);
                 let numbers: Vec<usize> = (0..volumes.len()).collect();
@@ -93,7 +95,7 @@ impl<R: CubeRuntime, BT: BoolElement> Loading for Gpu<R, BT> {
     }
 }
 
-/// Every voxel where it is.
+/// Moves no voxel.
 const HERE: [[f32; 4]; 3] = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
 
 /// A batch from the shelf.
@@ -113,7 +115,7 @@ fn render<R: CubeRuntime, BT: BoolElement>(
         let change = of(index);
         floats.extend(change.sampled_at.unwrap_or(HERE).concat());
         let noise = change.noise;
-        // A change of values is cut to the window; what is only moved cannot leave it.
+        // Changed values are clipped to the window; a volume that is only moved cannot leave it.
         floats.extend([change.gain, change.offset, noise.map_or(0.0, |noise| noise.deviation)]);
         keys.extend(noise.map_or([0; 3], |noise| noise.key).map(u32::cast_signed));
     }
@@ -145,10 +147,10 @@ fn render<R: CubeRuntime, BT: BoolElement>(
     out.reshape(Shape::new([n, 1, size, size, size]))
 }
 
-/// Floats of one volume's change: three rows of four, gain, offset, deviation.
+/// Number of floats for one volume's change: three rows of four, gain, offset, deviation.
 const FLOATS: usize = 15;
 
-/// `ctpipe_kernels::augment::render` for one voxel a thread.
+/// `ctpipe_kernels::augment::render`, with one voxel for each thread.
 #[cube(launch)]
 fn render_kernel(
     words: &Array<u32>,
@@ -216,7 +218,7 @@ fn render_kernel(
     out[ABSOLUTE_POS] = f32::clamp(value, 0.0, 1.0);
 }
 
-/// `ctpipe_kernels::augment`'s noise, bit by bit.
+/// The noise of `ctpipe_kernels::augment`, bit by bit.
 #[cube]
 fn gaussian(index: u32, a: u32, b: u32, c: u32) -> f32 {
     let mut x = index * 1_664_525u32 + 1_013_904_223u32;

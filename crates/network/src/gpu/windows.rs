@@ -1,6 +1,7 @@
-//! The first block, whose input has one channel: tensor cores would be given eight, seven of them zero. The eight voxels of
-//! a window of the pool read 4 x 4 x 4 voxels between them. Taken as 64 channels on half the grid (space to depth), they make
-//! eight times the channels there, with the same weights in other places.
+//! The first block, whose input has one channel: tensor cores would be given eight, seven of them
+//! zero. Together, the eight voxels of a window of the pool read 4 x 4 x 4 voxels. Taken as 64
+//! channels on a grid half as fine (space to depth), they give eight times the output channels
+//! there, with the same weights in different places.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use burn_cubecl::kernel::into_contiguous;
@@ -12,24 +13,24 @@ use crate::composed::narrow;
 use crate::device::Precision;
 use crate::gpu::products_kernels::windows_kernel;
 use crate::gpu::strategies::product;
-use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, float, reshaped, room, sizes};
+use crate::gpu::{Gpu, THREADS, by_type, cube, cubes_for, float, output_buffer, reshaped, sizes};
 
-/// Voxels of a window of the pool, and voxels that their filters read.
+/// Number of voxels in a window of the pool, and number of voxels that their filters read.
 pub(super) const WINDOW: usize = 8;
 const READ: usize = 64;
-/// And those of a line of them.
+/// Number of voxels in a line of those that are read.
 const LINE: usize = 4;
 
-/// Is its input read window by window?
+/// Whether the input is read window by window.
 pub(super) fn is_first(x: &[usize], weight: &[usize]) -> bool {
     x[1] == 1 && weight[2] == 3
 }
 
-/// What each window of the pool reads of `[N, 1, D, H, W]`: `[windows, 64]`.
+/// What each window of the pool reads from `[N, 1, D, H, W]`: `[windows, 64]`.
 pub(super) fn windows<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
     let [n, _, d, h, w] = sizes::<R, 5>(&x);
     let x = into_contiguous(x);
-    let to = room(&x, &[n * d * h * w / WINDOW, READ], x.dtype);
+    let to = output_buffer(&x, &[n * d * h * w / WINDOW, READ], x.dtype);
     let lines = n * d * h * w / WINDOW * READ / LINE;
     by_type!(
         x.dtype,
@@ -49,10 +50,11 @@ pub(super) fn windows<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
     to
 }
 
-/// Of a filter of so many voxels in each direction: the tap with which a window's voxel reads one of the 64.
+/// For a filter with this edge: the tap with which a voxel of the window reads one of the 64
+/// voxels.
 fn tap(edge: usize, read: usize, voxel: usize) -> Option<usize> {
     let along = |read: usize, voxel: usize| {
-        // The window's first voxel has one before it.
+        // One voxel precedes the first voxel of the window.
         (read + edge / 2).checked_sub(voxel + 1).filter(|&tap| tap < edge)
     };
     let z = along(read / 16, voxel / 4)?;
@@ -82,13 +84,13 @@ fn for_windows<R: CubeRuntime, BT: BoolElement>(weight: Tensor<Gpu<R, BT>, 5>) -
     rows.select(0, indices::<R, BT>(places, &device)).reshape([READ, WINDOW * to])
 }
 
-/// And the way back, of a gradient: `[64, 8 to]` as `[to, 1, k, k, k]`.
+/// The reverse, for a gradient: `[64, 8 to]` as `[to, 1, k, k, k]`.
 pub(super) fn from_windows<R: CubeRuntime, BT: BoolElement>(
     gradient: Tensor<Gpu<R, BT>, 2>,
     [to, _, edge, ..]: [usize; 5],
 ) -> Tensor<Gpu<R, BT>, 5> {
     let taps = edge.pow(3);
-    // Each tap is read with by all eight voxels of a window.
+    // All eight voxels of a window read with each tap.
     let mut places = vec![0; taps * WINDOW];
     for at in 0..READ * WINDOW {
         if let Some(tap) = tap(edge, at / WINDOW, at % WINDOW) {
@@ -98,12 +100,12 @@ pub(super) fn from_windows<R: CubeRuntime, BT: BoolElement>(
     let places = indices::<R, BT>(places.into_iter(), &gradient.device());
     let rows = gradient.reshape([READ * WINDOW, to]).select(0, places);
     let rows = rows.reshape([taps, WINDOW, to]).sum_dim(1).reshape([taps, to]);
-    // Burn reads a row that was turned into a column in wrong places.
+    // Burn reads a transposed single row from the wrong places.
     let columns = if taps == 1 { rows.reshape([to, 1]) } else { rows.transpose() };
     columns.reshape([to, 1, edge, edge, edge])
 }
 
-/// The windows' product with a filter, `[N, D, H, W, to]` by window.
+/// The product of the windows with a filter, `[N, D, H, W, to]` by window.
 pub(super) fn by_window<R: CubeRuntime, BT: BoolElement>(
     windows: &CubeTensor<R>,
     [n, _, d, h, w]: [usize; 5],
@@ -111,7 +113,7 @@ pub(super) fn by_window<R: CubeRuntime, BT: BoolElement>(
     precision: Precision,
 ) -> CubeTensor<R> {
     let to = weight.dims()[0];
-    // Turned in memory: kernels read more of its columns at once then.
+    // Transposed in memory, so that kernels read more of its columns at once.
     let weight = into_contiguous(cube(narrow(for_windows(weight), precision).swap_dims(0, 1)));
     let weight = float::<R, BT, 2>(weight).swap_dims(0, 1);
     let y = product(windows.clone(), cube(weight), windows.dtype);

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Checks phantoms with programs that are not ours: pydicom, SimpleITK and dciodvfy.
+"""Checks phantoms with other programs: pydicom, SimpleITK and dciodvfy.
 
     check_phantoms.py DIR      where DIR holds training_data/, training_data.csv and truth.csv
 
-Ends with 1 and a message at the first problem. It does not know how the phantoms were made.
+Exits with 1 and a message at the first problem.
 """
 
 import csv
@@ -67,7 +67,7 @@ def check_anatomy(hu, headers):
         demand(np.all(corner == padding * slope + intercept), "corners are not the padding value")
     middle = len(hu) // 2
     rows = hu.shape[1]
-    # Muscle and organs; the table's skin has less than water.
+    # Muscle and organs; the skin of the table is below water.
     ys, xs = np.nonzero(hu[middle] > -20)
     x, (top, bottom) = round(np.mean(xs)), np.percentile(ys, (0.5, 99.5)).astype(int)
     front = hu[middle, :, rows // 2 - 4:rows // 2 + 4].mean(axis=1)

@@ -1,4 +1,4 @@
-//! The words around a frame: axis labels, categories, names of references. Knows no layer but those.
+//! The words around a frame: axis labels, categories, names of references.
 
 use super::super::axis::TICK;
 use super::super::painter::Frame;
@@ -7,7 +7,8 @@ use super::super::text::{width, wrap};
 use super::{LABEL, LABEL_LINE, Plot, SLANT};
 
 impl Plot {
-    /// Room that slanted category labels need below the frame; `None` where they stand side by side.
+    /// Height that slanted category labels need below the frame; `None` where they fit side by
+    /// side.
     pub(super) fn slanted(&self, frame_width: f64) -> Option<f64> {
         let categories = &self.x.categories;
         let slot = frame_width / categories.len().max(1) as f64 - 6.0;
@@ -56,7 +57,8 @@ impl Plot {
         below + 4.0
     }
 
-    /// Label, middle and row above the frame of each upright reference, so that none lies on another.
+    /// Label, middle and row above the frame of each vertical reference, so that no two labels
+    /// overlap.
     pub(super) fn label_rows(&self, frame: &Frame) -> Vec<(String, f64, usize)> {
         let upright = self.references().filter(|r| r.upright && !r.label.is_empty() && frame.x.holds(r.at));
         let mut labels: Vec<(String, f64)> = upright.map(|r| (r.label.clone(), frame.across(r.at))).collect();
@@ -76,7 +78,7 @@ impl Plot {
         rows
     }
 
-    /// Writes the names of references: above the frame, or on the level line at its right.
+    /// Writes the names of references: above the frame, or on the horizontal line at its right.
     pub(super) fn reference_labels(&self, frame: &Frame, marks: &mut Vec<Mark>) {
         for (label, middle, row) in self.label_rows(frame) {
             let at = (middle, frame.top - 6.0 - row as f64 * 15.0);

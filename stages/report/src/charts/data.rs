@@ -1,28 +1,29 @@
-//! From files to parts, and the ages in each.
+//! Charts of the data: the flow of series from files to sets, and the ages in each set.
 
 use std::collections::HashMap;
 
 use ctpipe_tables::{Part, Status};
 
+use crate::formatting;
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::words;
 use ctpipe_plot::{Aside, Axis, Bars, Chart, Flow, Plot, Series};
 
-/// Reasons beside a box before the rest is left to the table.
+/// Number of reasons beside a box; the table has the rest.
 const REASONS: usize = 5;
-/// Years of a bar.
+/// Years per bar.
 const YEARS: f64 = 10.0;
-/// The last bar has all that are as old or older.
+/// The last bar counts everyone of this age or older.
 const OLDEST: f64 = 90.0;
 
-/// Found, accepted, with a volume, split, and why the others are not there; `None` without series.
+/// Series found, accepted, with a volume, and in each set, with the reasons for rejection beside;
+/// `None` without series.
 pub(crate) fn flow(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
     if inputs.series.is_empty() {
         return None;
     }
     let is = |status: &str| status == Status::Accepted.as_str();
-    // A label without files is no series.
+    // A label without files does not count as a series.
     let found = inputs.ingest.series as usize;
     let accepted = inputs.series.iter().filter(|row| is(&row.status)).count();
     let volumes = inputs.volumes.iter().filter(|row| is(&row.status)).count();
@@ -36,7 +37,7 @@ pub(crate) fn flow(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
         reasons.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         let title = texts.fill("chart.flow.rejected", &[("n", &texts.count(left as u64))]);
         reasons.into_iter().take(REASONS).fold(Aside::new(title, ""), |aside, (code, n)| {
-            aside.reason(words::meaning(texts, &code).unwrap_or(code), texts.count(n))
+            aside.reason(formatting::meaning(texts, &code).unwrap_or(code), texts.count(n))
         })
     };
     let count = |n: usize| texts.count(n as u64);
@@ -53,7 +54,7 @@ pub(crate) fn flow(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
     let mut parts = Vec::new();
     for part in Part::ALL {
         let n = inputs.split_rows.iter().filter(|row| row.split == part.as_str()).count();
-        let name = words::part(texts, part.as_str());
+        let name = formatting::part(texts, part.as_str());
         parts.push(format!("{name} {}", count(n)));
         flow = flow.part(name, count(n));
     }
@@ -63,7 +64,7 @@ pub(crate) fn flow(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
     Some(flow.alternative(texts.fill("chart.flow.said", &with)).draw())
 }
 
-/// Series of each part by age; `None` where no age is known.
+/// Series of each set by age; `None` if no age is known.
 pub(crate) fn ages(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
     let ages: HashMap<&str, f64> = inputs
         .series
@@ -91,7 +92,7 @@ pub(crate) fn ages(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
     let series = Part::ALL.map(|part| {
         let count = |decade| of_split().filter(|(split, of)| split == part.as_str() && *of == decade).count();
         let counts: Vec<usize> = (first..=last).map(count).collect();
-        let part = words::part(texts, part.as_str());
+        let part = formatting::part(texts, part.as_str());
         let listed = names.iter().zip(&counts).filter(|(_, count)| **count > 0);
         let listed: Vec<String> = listed.map(|(name, count)| format!("{name}: {count}")).collect();
         told.push(format!("{part} {}", listed.join(", ")));

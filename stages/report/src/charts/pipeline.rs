@@ -1,15 +1,16 @@
-//! The stages that this page is made of, and what each read.
+//! The stages behind this page and the inputs of each, as a graph.
 
-use ctpipe_engine::Manifest;
+use ctpipe_stage::Manifest;
 
 use crate::inputs::Inputs;
 use crate::texts::Texts;
 use ctpipe_plot::{Chart, Dag, Node};
 
-/// Digits of a key that are shown.
+/// Number of digits of a key that are shown.
 const SHOWN: usize = 12;
 
-/// A box a stage, an arrow an input that another stage made, known by its content; `None` without manifests.
+/// A box is a stage; an arrow is an input that another stage made, recognised by its content
+/// digest. `None` without manifests.
 pub(crate) fn pipeline(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
     let manifests: Vec<&Manifest> = inputs.artifacts.iter().filter_map(|a| a.manifest.as_ref()).collect();
     if manifests.is_empty() {
@@ -49,7 +50,8 @@ pub(crate) fn pipeline(texts: &Texts, inputs: &Inputs) -> Option<Chart> {
     Some(graph.alternative(said.join(" ")).draw())
 }
 
-/// Ports by name; one with several inputs (`models@lr=0.1`, ...) once, with their number.
+/// Names of ports; a port with several inputs (`models@lr=0.1`, ...) is named once, with their
+/// number.
 fn ports<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for name in names.map(|name| name.split_once('@').map_or(name, |(port, _)| port)) {

@@ -1,17 +1,19 @@
-//! ROC and precision-recall curves, calibration, decision curve and the forest of groups.
+//! ROC and precision-recall curves, calibration, decision curve and the forest plot of groups.
 
 use ctpipe_tables::Part;
 use ctpipe_tables::json::{BandPoint, Calibration, MetricsFile};
 
+use crate::formatting;
 use crate::page::results::group;
 use crate::texts::Texts;
-use crate::words;
 use ctpipe_plot::{Axis, Band, Chart, Colour, Dash, Forest, Line, Plot, Point, Points, Row, Shape};
 
-/// A curve's band.
+/// The confidence band of a curve.
 fn band(texts: &Texts, points: &[BandPoint], level: f64, colour: Colour) -> Band {
     let points: Vec<_> = points.iter().map(|point| (point.at, point.low, point.high)).collect();
-    Band::new(points).colour(colour).legend(texts.fill("chart.band", &[("level", &words::percent(level))]))
+    Band::new(points)
+        .colour(colour)
+        .legend(texts.fill("chart.band", &[("level", &formatting::percent(level))]))
 }
 
 fn colour(part: Part) -> Colour {
@@ -22,13 +24,13 @@ fn colour(part: Part) -> Colour {
     }
 }
 
-/// The ROC curve of a part with its band and the point at the threshold; `None` where it is undefined.
+/// The ROC curve of a set with its band and the point at the threshold; `None` if it is undefined.
 pub(crate) fn roc(texts: &Texts, part: Part, metrics: &MetricsFile) -> Option<Chart> {
     let of = metrics.part(part);
     if of.roc.is_empty() {
         return None;
     }
-    let name = words::part(texts, part.as_str());
+    let name = formatting::part(texts, part.as_str());
     let points: Vec<_> = of.roc.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)).collect();
     let axes = [Axis::share(texts.say("chart.roc.x")), Axis::share(texts.say("chart.roc.y"))];
     let [x, y] = axes;
@@ -39,10 +41,10 @@ pub(crate) fn roc(texts: &Texts, part: Part, metrics: &MetricsFile) -> Option<Ch
         .with(band(texts, &of.roc_band, metrics.confidence_level, colour(part)))
         .with(chance.legend(texts.say("chart.chance")))
         .with(Line::new(points).colour(colour(part)).legend(name.clone()));
-    let auc = words::figure(texts, &of.auc, metrics.confidence_level);
+    let auc = formatting::figure(texts, &of.auc, metrics.confidence_level);
     let mut said = vec![texts.fill("chart.roc.said", &[("part", &name), ("auc", &auc)])];
     if let (Some(sensitivity), Some(specificity)) = (of.sensitivity.value, of.specificity.value) {
-        let (found, spared) = (words::share(sensitivity), words::share(specificity));
+        let (found, spared) = (formatting::share(sensitivity), formatting::share(specificity));
         let at = texts.fill("chart.roc.at", &[("sensitivity", &found), ("specificity", &spared)]);
         let mark = Point::new(1.0 - specificity, sensitivity).hover(at.clone());
         let marks = Points::new([mark]).shape(Shape::Diamond).colour(Colour::Ink);
@@ -52,11 +54,11 @@ pub(crate) fn roc(texts: &Texts, part: Part, metrics: &MetricsFile) -> Option<Ch
     Some(plot.alternative(said.join(" ")).draw())
 }
 
-/// The precision-recall curve of a part; `None` where it is undefined.
+/// The precision-recall curve of a set; `None` if it is undefined.
 pub(crate) fn pr(texts: &Texts, part: Part, metrics: &MetricsFile) -> Option<Chart> {
     let of = metrics.part(part);
     let counts = of.confusion.filter(|_| !of.pr.is_empty())?;
-    let name = words::part(texts, part.as_str());
+    let name = formatting::part(texts, part.as_str());
     // In steps: between two thresholds precision is on no straight line (Davis and Goadrich 2006).
     let mut points: Vec<(f64, f64)> = Vec::new();
     for point in &of.pr {
@@ -75,12 +77,13 @@ pub(crate) fn pr(texts: &Texts, part: Part, metrics: &MetricsFile) -> Option<Cha
         let mark = Points::new([Point::new(recall, precision)]).shape(Shape::Diamond).colour(Colour::Ink);
         plot = plot.with(mark.legend(texts.say("chart.at_threshold")));
     }
-    let ap = words::figure(texts, &of.average_precision, metrics.confidence_level);
-    let with = [("part", name.as_str()), ("ap", &ap), ("base", &words::share(base))];
+    let ap = formatting::figure(texts, &of.average_precision, metrics.confidence_level);
+    let with = [("part", name.as_str()), ("ap", &ap), ("base", &formatting::share(base))];
     Some(plot.alternative(texts.fill("chart.pr.said", &with)).draw())
 }
 
-/// Observed against predicted on the test part, before and after temperature scaling.
+/// Observed against predicted on the test set, before and after the calibration that is used
+/// (temperature scaling if none is); `None` without a reliability curve.
 pub(crate) fn calibration(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
     let of = &metrics.test.calibration;
     if of.before.curve.is_empty() {
@@ -91,8 +94,8 @@ pub(crate) fn calibration(texts: &Texts, metrics: &MetricsFile) -> Option<Chart>
             let hover = texts.fill(
                 "chart.calibration.hover",
                 &[
-                    ("predicted", &words::share(bin.mean_predicted)),
-                    ("observed", &words::share(bin.observed_share)),
+                    ("predicted", &formatting::share(bin.mean_predicted)),
+                    ("observed", &formatting::share(bin.observed_share)),
                     ("n", &texts.count(bin.samples)),
                 ],
             );
@@ -109,7 +112,7 @@ pub(crate) fn calibration(texts: &Texts, metrics: &MetricsFile) -> Option<Chart>
         .square()
         .with(perfect.legend(texts.say("chart.perfect")))
         .with(before.legend(texts.say("chart.before")));
-    // The one that is used; without one, the temperature, to be compared with.
+    // The calibration that is used; if none is, temperature scaling for comparison.
     let (after, name) = match metrics.calibrators.used.as_str() {
         "isotonic" => (&of.isotonic, "calibration.isotonic"),
         _ => (&of.temperature, "calibration.temperature"),
@@ -128,7 +131,7 @@ pub(crate) fn calibration(texts: &Texts, metrics: &MetricsFile) -> Option<Chart>
     Some(plot.alternative(texts.fill("chart.calibration.said", &with)).draw())
 }
 
-/// Net benefit of the test part, beside treating all and none.
+/// Net benefit on the test set, beside treating all and treating none.
 pub(crate) fn decision(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
     let curve = &metrics.test.decision_curve;
     let most = curve.iter().map(|point| point.model.max(point.treat_all)).reduce(f64::max)?;
@@ -136,7 +139,7 @@ pub(crate) fn decision(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
     let line = |of: fn(&ctpipe_tables::json::NetBenefit) -> f64| -> Vec<(f64, f64)> {
         curve.iter().map(|point| (point.threshold, of(point))).collect()
     };
-    // Far below zero there is nothing to be read but that it is not worth it.
+    // Far below zero, the curve says only that acting is not worth it, so the axis is cut there.
     let y = Axis::new(texts.say("chart.decision.y")).range(-top / 4.0, top * 1.05);
     let model = Line::new(line(|point| point.model)).colour(Colour::First);
     let all = Line::new(line(|point| point.treat_all)).colour(Colour::Second).dash(Dash::Dashed);
@@ -164,7 +167,7 @@ pub(crate) fn decision(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
     Some(plot.alternative(said).draw())
 }
 
-/// AUC of each group beside that of the whole test part; `None` without groups.
+/// AUC of each group beside that of the whole test set; `None` if no group has an AUC.
 pub(crate) fn forest(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
     let groups = &metrics.subgroups;
     let judged: Vec<_> = groups.iter().filter(|group| group.auc.value.is_some()).collect();
@@ -183,18 +186,18 @@ pub(crate) fn forest(texts: &Texts, metrics: &MetricsFile) -> Option<Chart> {
     }
     let differs = |of: &ctpipe_tables::json::Subgroup| of.differs.iter().any(|name| name == "auc");
     for &of in &judged {
-        let value = of.auc.value.map(words::share).unwrap_or_default();
+        let value = of.auc.value.map(formatting::share).unwrap_or_default();
         let n = texts.counted("count.series", of.samples);
         let mut row =
             Row::new(format!("{} ({n})", group(texts, of)), of.auc.value, value).flagged(differs(of));
-        if let Some((low, high)) = words::interval(&of.auc) {
+        if let Some((low, high)) = formatting::interval(&of.auc) {
             row = row.interval(low, high);
         }
-        forest = forest.with(row.hover(words::short_figure(texts, &of.auc)));
+        forest = forest.with(row.hover(formatting::short_figure(texts, &of.auc)));
     }
     let differing = judged.iter().filter(|group| differs(group)).count() as u64;
     let (n, differing) = (texts.count(judged.len() as u64), texts.count(differing));
-    let said = match whole.map(words::share) {
+    let said = match whole.map(formatting::share) {
         Some(auc) => texts.fill("chart.forest.said", &[("n", &n), ("differ", &differing), ("auc", &auc)]),
         None => texts.fill("chart.forest.no_whole", &[("n", &n)]),
     };

@@ -2,11 +2,11 @@
 
 use ctpipe_tables::EpochRow;
 
+use crate::formatting;
 use crate::texts::Texts;
-use crate::words;
 use ctpipe_plot::{Axis, Chart, Colour, Dash, Line, Plot, Point, Points, Reference, Shape};
 
-/// A line of a chart by epoch: its name, its colour and dash, its points.
+/// A line of a chart by epoch: its name, colour, dash and points.
 type Curve = (String, Colour, Dash, Vec<(f64, f64)>);
 
 /// Loss by epoch; `None` without a finite value.
@@ -21,7 +21,7 @@ pub(crate) fn loss(texts: &Texts, history: &[EpochRow]) -> Option<Chart> {
     by_epoch(texts, ("loss", "chart.loss"), axis, &curves, kept(history, |row| row.val_loss))
 }
 
-/// AUC on the validation part by epoch; `None` where it is never defined.
+/// AUC on the validation set by epoch; `None` if it is never defined.
 pub(crate) fn val_auc(texts: &Texts, history: &[EpochRow]) -> Option<Chart> {
     let auc = curve(history, |row| row.val_auc);
     let curves = [(texts.say("head.val_auc"), Colour::Second, Dash::Solid, auc)];
@@ -47,9 +47,9 @@ fn kept(history: &[EpochRow], value: impl Fn(&EpochRow) -> Option<f64>) -> Optio
     history.iter().find(|row| row.best).map(|row| (row.epoch, value(row)))
 }
 
-/// A value of a curve as it is written.
+/// A value of a curve as it is shown.
 fn said(value: f64) -> String {
-    if value != 0.0 && value.abs() < 1e-3 { words::scientific(value) } else { format!("{value:.3}") }
+    if value != 0.0 && value.abs() < 1e-3 { formatting::scientific(value) } else { format!("{value:.3}") }
 }
 
 fn by_epoch(
@@ -71,7 +71,7 @@ fn by_epoch(
         let line = Line::new(points.clone()).colour(*colour).dash(*dash).legend(what.clone());
         plot = plot.with(line.hover(hover));
         if let [only] = points.as_slice() {
-            // A line through one point has no length.
+            // A line through one point has no length, so the point itself is marked.
             plot = plot.with(Points::new([Point::new(only.0, only.1)]).colour(*colour));
         }
         alternative.push(ends(texts, what, points));

@@ -1,32 +1,33 @@
-//! Of page 4: what the model looked at. Draws the maps that evaluate has made over the slices they belong to, and makes
-//! none.
+//! Part of section 4: the saliency maps. Draws the maps that evaluate made over the slices that
+//! they belong to; computes none.
 
-use ctpipe_engine::StageError;
+use ctpipe_stage::StageError;
 use ctpipe_tables::SaliencyRow;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::error::failed;
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::{failed, images, words};
+use crate::{formatting, images};
 
-/// Series of each kind, so that the page stays small.
+/// Number of series shown of each kind, so that the page stays small.
 const SHOWN: usize = 4;
-/// The map over the whole test part.
+/// The `case` of the map over the whole test set.
 const WHOLE: &str = "test";
 
 #[derive(Serialize)]
 pub(crate) struct View {
     kinds: Vec<Kind>,
-    /// Series that have maps and no place here, as a sentence.
+    /// How many series have maps that are not shown here, as a sentence.
     more: Option<String>,
-    /// Mean absolute gradient over the test part.
+    /// Mean absolute gradient over the test set.
     whole: Option<Map>,
-    /// What SmoothGrad has in common with that of random weights, as a sentence.
+    /// How well the SmoothGrad map correlates with that of random weights, as a sentence.
     randomised: Option<String>,
 }
 
-/// Series that are explained for one reason.
+/// Series that are explained for the same reason.
 #[derive(Serialize)]
 struct Kind {
     name: String,
@@ -35,7 +36,7 @@ struct Kind {
 
 #[derive(Serialize)]
 struct Case {
-    /// Of its place on the page, for names in the markup.
+    /// Its position on the page, which makes names in the markup unique.
     number: usize,
     series_uid: String,
     said: String,
@@ -104,7 +105,7 @@ pub(crate) fn cases(
     })
 }
 
-/// "Label pathology, probability 0.93, called pathology."
+/// "Label pathology, probability of pathology 0.93, predicted pathology."
 fn said(texts: &Texts, inputs: &Inputs, series_uid: &str) -> String {
     let Some(row) = inputs.predictions.iter().find(|row| row.series_uid == series_uid) else {
         return String::new();
@@ -112,14 +113,14 @@ fn said(texts: &Texts, inputs: &Inputs, series_uid: &str) -> String {
     texts.fill(
         "cases.said",
         &[
-            ("label", &words::class(texts, row.label)),
-            ("probability", &words::probability(row.probability)),
-            ("called", &words::class(texts, u32::from(row.decision))),
+            ("label", &formatting::class(texts, row.label)),
+            ("probability", &formatting::probability(row.probability)),
+            ("called", &formatting::class(texts, u32::from(row.decision))),
         ],
     )
 }
 
-/// A map over the slices through its maximum; over black without a volume.
+/// A map drawn over the slices through its maximum, or over black without a volume.
 fn map(texts: &Texts, row: &SaliencyRow, volume: Option<&[u16]>) -> Result<Map, Error> {
     let edge = row.size as usize;
     let count = edge.pow(3);

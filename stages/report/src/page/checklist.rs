@@ -1,12 +1,12 @@
-//! Of page 5: the checklist of before, during and after a training, with what was done for each point. Judges by what the
-//! artifacts say, and says so where they do not.
+//! Part of section 5: a checklist of points before, during and after training, with what was done
+//! for each. Judges only by the artifacts, and says "undefined" if they do not tell.
 
 use ctpipe_tables::Status;
 
 use super::table::Table;
+use crate::formatting;
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::words;
 
 pub(super) fn table(texts: &Texts, inputs: &Inputs) -> Table {
     let metrics = &inputs.metrics;
@@ -36,7 +36,7 @@ pub(super) fn table(texts: &Texts, inputs: &Inputs) -> Table {
     };
     let resampling = texts.find(&format!("resampling.{}", metrics.resampling));
     let resampling = resampling.map_or_else(|| texts.say("resampling.patients"), str::to_owned);
-    // What train has noted: it watches what there is.
+    // Without a validation set or its AUC, train watches another figure and notes why.
     let noted = |code: &str| model.notes.iter().any(|note| note.code == code);
     let watched = if noted("no_val") {
         "train_loss".to_owned()
@@ -56,7 +56,7 @@ pub(super) fn table(texts: &Texts, inputs: &Inputs) -> Table {
         ("during", "loss", vec![("loss", training("loss")), ("sampler", training("use_weighted_sampler"))]),
         ("during", "watched", vec![("by", watched), ("epochs", model.epochs.to_string())]),
         ("during", "kept", vec![("epoch", kept)]),
-        ("after", "threshold", vec![("threshold", words::threshold(texts, metrics))]),
+        ("after", "threshold", vec![("threshold", formatting::threshold(texts, metrics))]),
         ("after", "once", vec![("n", count(metrics.test.samples))]),
         ("after", "intervals", vec![("n", count(metrics.n_bootstrap)), ("resampling", resampling)]),
         (

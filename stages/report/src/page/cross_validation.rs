@@ -1,18 +1,18 @@
-//! Of page 4: what the folds of a cross-validation come to. Computes no figure.
+//! Part of section 4: the results of a cross-validation. Computes no figure.
 
 use ctpipe_tables::json::{Figure as Metric, Fold, FoldsFile};
 use serde::Serialize;
 
 use super::Figure;
 use super::table::Table;
+use crate::formatting;
 use crate::reasons;
 use crate::texts::Texts;
-use crate::words;
 
 #[derive(Serialize)]
 pub(super) struct View {
     words: String,
-    /// What keeps it from being what it should be.
+    /// What is wrong with the cross-validation, such as missing folds.
     notes: Vec<String>,
     figures: Vec<Figure>,
     table: Table,
@@ -20,14 +20,14 @@ pub(super) struct View {
 
 pub(super) fn view(texts: &Texts, of: &FoldsFile, figures: Vec<Figure>) -> View {
     let auc = mean(texts, &of.mean.auc, &of.standard_deviation.auc);
-    // Nothing is promised that is not so.
+    // With notes, "every series is tested once" may be false: the plain text does not promise it.
     let key = if of.notes.is_empty() { "folds.words" } else { "folds.words_plain" };
     let said = texts.fill(
         key,
         &[
             ("folds", &texts.counted("count.folds", of.folds.len() as u64)),
             ("auc", &auc),
-            ("pooled", &words::figure(texts, &of.pooled.auc, of.confidence_level)),
+            ("pooled", &formatting::figure(texts, &of.pooled.auc, of.confidence_level)),
         ],
     );
     View { words: said, notes: reasons::notes(texts, &of.notes), figures, table: table(texts, of) }
@@ -39,10 +39,10 @@ fn table(texts: &Texts, of: &FoldsFile) -> Table {
             fold(texts, one),
             texts.count(one.samples),
             texts.count(one.patients),
-            words::probability(one.threshold),
-            words::short_figure(texts, &one.auc),
-            words::short_figure(texts, &one.sensitivity),
-            words::short_figure(texts, &one.specificity),
+            formatting::probability(one.threshold),
+            formatting::short_figure(texts, &one.auc),
+            formatting::short_figure(texts, &one.sensitivity),
+            formatting::short_figure(texts, &one.specificity),
         ]
     };
     let mut rows: Vec<Vec<String>> = of.folds.iter().map(row).collect();
@@ -62,9 +62,9 @@ fn table(texts: &Texts, of: &FoldsFile) -> Table {
         texts.count(pooled.samples),
         texts.count(pooled.patients),
         texts.say("folds.own_threshold"),
-        words::short_figure(texts, &pooled.auc),
-        words::short_figure(texts, &pooled.sensitivity),
-        words::short_figure(texts, &pooled.specificity),
+        formatting::short_figure(texts, &pooled.auc),
+        formatting::short_figure(texts, &pooled.sensitivity),
+        formatting::short_figure(texts, &pooled.specificity),
     ]);
     let heads = [
         "head.fold",
@@ -76,20 +76,22 @@ fn table(texts: &Texts, of: &FoldsFile) -> Table {
         "figure.specificity",
     ];
     let caption = if of.notes.is_empty() { "folds.table" } else { "folds.table_plain" };
-    let caption = texts.fill(caption, &[("level", &words::percent(of.confidence_level))]);
+    let caption = texts.fill(caption, &[("level", &formatting::percent(of.confidence_level))]);
     Table::titled(texts, caption, &heads, rows)
 }
 
-/// What a fold is called: its label, which is empty for one alone.
+/// The name of a fold: its label, which is empty if there is only one fold.
 pub(crate) fn fold(texts: &Texts, one: &Fold) -> String {
     if one.label.is_empty() { texts.say("folds.only") } else { one.label.clone() }
 }
 
-/// "0.81 ± 0.05", or why there is no such thing.
+/// "0.81 ± 0.05", or why the mean or the deviation is undefined.
 pub(crate) fn mean(texts: &Texts, mean: &Metric, deviation: &Metric) -> String {
     match (mean.value, deviation.value) {
-        (Some(value), Some(deviation)) => format!("{} ± {deviation:.2}", words::share(value)),
-        (Some(value), None) => format!("{} (± {})", words::share(value), words::why(texts, deviation)),
-        (None, _) => words::why(texts, mean),
+        (Some(value), Some(deviation)) => format!("{} ± {deviation:.2}", formatting::share(value)),
+        (Some(value), None) => {
+            format!("{} (± {})", formatting::share(value), formatting::why(texts, deviation))
+        }
+        (None, _) => formatting::why(texts, mean),
     }
 }

@@ -1,5 +1,5 @@
-//! Page 2: what went in, what was turned away and why, who the accepted series are and to which part they went. No
-//! patient key and no free column of the labels is shown.
+//! Section 2: the input data, which series were rejected and why, and which set each accepted
+//! series went to. Shows no patient key and no free column of the labels.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,13 +7,13 @@ use ctpipe_tables::{Part, SeriesRow, Status, VolumeRow};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Figure;
+use super::figure::Figure;
 use super::table::Table;
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::{reasons, words};
+use crate::{formatting, reasons};
 
-/// Rows of a list before the rest is counted.
+/// Number of rows of a list that are shown; the rest is only counted.
 const SHOWN: usize = 200;
 
 #[derive(Serialize)]
@@ -23,9 +23,9 @@ pub(super) struct View {
     parts: Table,
     method: String,
     split_notes: Vec<String>,
-    /// Patients in more than one part, as a sentence; there must be none.
+    /// How many patients are in more than one set, as a sentence; there must be none.
     leak: Option<String>,
-    /// Series of all parts.
+    /// Number of series in all sets.
     split: u64,
     reasons: Option<Table>,
     warnings: Option<Table>,
@@ -88,17 +88,17 @@ fn totals(texts: &Texts, inputs: &Inputs) -> Table {
 
 pub(super) fn codes(texts: &Texts, caption: &str, counts: &BTreeMap<String, u64>) -> Option<Table> {
     let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
-    // Most frequent first; the map has them by code already.
+    // Most frequent first; ties stay ordered by code, because the map is and the sort is stable.
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
     let row = |(code, n): (&String, &u64)| {
-        let meaning = words::meaning(texts, code).unwrap_or_else(|| texts.say("data.unknown_code"));
+        let meaning = formatting::meaning(texts, code).unwrap_or_else(|| texts.say("data.unknown_code"));
         vec![code.clone(), texts.count(*n), meaning]
     };
     let heads = ["head.code", "#head.series", "head.meaning"];
     Table::new(texts, caption, &heads, counts.into_iter().map(row).collect()).unless_empty()
 }
 
-/// What decoders said of series that gave no volume.
+/// Decoder messages for series that have no volume.
 fn problems(texts: &Texts, inputs: &Inputs) -> Table {
     let said = |row: &VolumeRow| {
         let problem = row.problem.as_deref()?;
@@ -109,22 +109,22 @@ fn problems(texts: &Texts, inputs: &Inputs) -> Table {
     Table::new(texts, "data.problems", &["head.uid", "head.problem"], rows).at_most(texts, SHOWN)
 }
 
-/// What a decoder says may name the file, and files and folders are named after people.
+/// A decoder's message may name a file, and files and folders may be named after people.
 fn names_a_file(problem: &str) -> bool {
     let lower = problem.to_lowercase();
     lower.contains(['/', '\\', '^'])
         || [".dcm", ".dicom", ".ima", ".zip"].iter().any(|end| lower.contains(end))
 }
 
-/// Whoever is older than this is told apart by age alone (45 CFR 164.514): ages above are said as this.
+/// Ages above this can identify a person (45 CFR 164.514), so they are shown as this.
 const OLDEST: f64 = 90.0;
 
-/// A header that could not be read gives a series without a UID.
+/// The UID of a series; a series whose headers could not be read has none.
 fn uid(texts: &Texts, uid: &str) -> String {
     if uid.is_empty() { texts.say("data.no_uid") } else { uid.to_owned() }
 }
 
-/// Each part: series, patients, classes, sex and age.
+/// For each set: series, patients, classes, sex and age.
 fn parts(texts: &Texts, inputs: &Inputs) -> Table {
     let known: HashMap<&str, &SeriesRow> =
         inputs.series.iter().map(|row| (row.series_uid.as_str(), row)).collect();
@@ -153,7 +153,7 @@ fn parts(texts: &Texts, inputs: &Inputs) -> Table {
         ]
     };
     let mut rows: Vec<Vec<String>> =
-        Part::ALL.map(|part| row(words::part(texts, part.as_str()), Some(part))).to_vec();
+        Part::ALL.map(|part| row(formatting::part(texts, part.as_str()), Some(part))).to_vec();
     rows.push(row(texts.say("part.all"), None));
     let heads = [
         "head.part",
@@ -196,17 +196,21 @@ fn ages(texts: &Texts, rows: &[&SeriesRow]) -> String {
 }
 
 fn glossary(texts: &Texts) -> Table {
-    let kinds = [("code", &words::CODES[..]), ("warning", &words::WARNINGS[..]), ("flag", &words::FLAGS[..])];
+    let kinds = [
+        ("code", &formatting::CODES[..]),
+        ("warning", &formatting::WARNINGS[..]),
+        ("flag", &formatting::FLAGS[..]),
+    ];
     let rows = kinds.iter().flat_map(|(kind, codes)| {
         codes.iter().map(move |code| {
-            let meaning = words::meaning(texts, code).unwrap_or_default();
+            let meaning = formatting::meaning(texts, code).unwrap_or_default();
             vec![(*code).to_owned(), texts.say(&format!("kind.{kind}")), meaning]
         })
     });
     Table::new(texts, "data.glossary", &["head.code", "head.kind", "head.meaning"], rows.collect())
 }
 
-/// Every series, as columns and rows: null is not known.
+/// All series, as columns and rows; null means unknown.
 fn all_series(texts: &Texts, inputs: &Inputs) -> Value {
     let parts: HashMap<&str, &str> =
         inputs.split_rows.iter().map(|row| (row.series_uid.as_str(), row.split.as_str())).collect();
@@ -229,8 +233,8 @@ fn all_series(texts: &Texts, inputs: &Inputs) -> Value {
         json!([
             uid(texts, key),
             texts.say(if accepted { "status.accepted" } else { "status.rejected" }),
-            parts.get(key).map(|part| words::part(texts, part)),
-            row.label.map(|label| words::class(texts, label)),
+            parts.get(key).map(|part| formatting::part(texts, part)),
+            row.label.map(|label| formatting::class(texts, label)),
             rounded(predictions.get(key).copied(), 3),
             row.age.map(|age| age.min(OLDEST)),
             row.sex,

@@ -1,15 +1,16 @@
-//! The defaults of every stage's parameters, from the schema of `pipeline.yaml`. Knows no value that was given.
+//! The defaults of every stage's parameters, from the schema of `pipeline.yaml`. Knows no value
+//! that the user set.
 
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// What `ctpipe stages --schema` prints; a test of the command line holds the two together.
+/// The output of `ctpipe stages --schema`; a test of the command line checks that it is current.
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../../../pipeline.schema.json")).unwrap_or(Value::Null)
+    serde_json::from_str(include_str!("../../../../schemas/pipeline.schema.json")).unwrap_or(Value::Null)
 });
 
-/// The default of a parameter of a kind of stage, where there is one.
+/// The default of a parameter of a kind of stage, if it has one.
 pub(super) fn of(stage: &str, parameter: &str) -> Option<Value> {
     SCHEMA["definitions"][stage]["properties"]["params"]["properties"][parameter].get("default").cloned()
 }

@@ -1,26 +1,27 @@
-//! What the course of a training looks like: over-fitting, under-fitting, imbalance, still improving. Each with the numbers
-//! behind it and the parameter to try next. Rules of thumb, and called so.
+//! Diagnoses the course of a training: overfitting, underfitting, imbalance, still improving. Each
+//! finding comes with the numbers behind it and the parameter to try next. These are rules of
+//! thumb, and the page says so.
 
 use serde::Serialize;
 
+use crate::formatting;
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::words;
 
-/// Losses that differ by this share are called different.
+/// Losses that differ by more than this share count as different, as do AUCs that differ by more.
 const APART: f64 = 0.15;
-/// An AUC on train below this is no learning.
+/// A training AUC below this means that the network has learnt little.
 const LITTLE: f64 = 0.75;
-/// Sensitivity and specificity this far apart are out of balance.
+/// Sensitivity and specificity that differ by more than this are out of balance.
 const UNEVEN: f64 = 0.3;
 
 /// One observation.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Finding {
     name: String,
-    /// With the numbers behind it.
+    /// The reason, with the numbers behind it.
     because: String,
-    /// The parameter to try next; empty where there is nothing to do.
+    /// What to try next.
     next: String,
 }
 
@@ -54,10 +55,10 @@ pub(super) fn findings(texts: &Texts, inputs: &Inputs) -> Vec<Finding> {
     } else if let (Some(train), Some(val)) = (train_auc, val_auc)
         && train - val > APART
     {
-        found.push(finding("gap", &[("train", &words::share(train)), ("val", &words::share(val))]));
+        found.push(finding("gap", &[("train", &formatting::share(train)), ("val", &formatting::share(val))]));
     }
     if let Some(train) = train_auc.filter(|&auc| auc < LITTLE) {
-        found.push(finding("under", &[("train", &words::share(train))]));
+        found.push(finding("under", &[("train", &formatting::share(train))]));
     }
     if !inputs.model.stopped_early && best.epoch == last.epoch && inputs.history.len() > 1 {
         found.push(finding("improving", &[("epoch", &last.epoch.to_string())]));
@@ -69,7 +70,10 @@ pub(super) fn findings(texts: &Texts, inputs: &Inputs) -> Vec<Finding> {
     {
         let mut imbalance = finding(
             "imbalance",
-            &[("sensitivity", &words::share(sensitivity)), ("specificity", &words::share(specificity))],
+            &[
+                ("sensitivity", &formatting::share(sensitivity)),
+                ("specificity", &formatting::share(specificity)),
+            ],
         );
         if metrics.threshold.source.starts_with("youden") {
             imbalance.next = texts.say("diagnosis.imbalance.next_youden");
@@ -111,9 +115,9 @@ mod tests {
         let falling = [(0.7, 0.7), (0.5, 0.55), (0.4, 0.5)];
         assert_eq!(diagnosed(&falling, 2, [0.9, 0.88], true), ["Nothing stands out"]);
         assert_eq!(diagnosed(&falling, 2, [0.9, 0.88], false), ["Still improving"]);
-        assert_eq!(diagnosed(&[(0.7, 0.7), (0.4, 0.5), (0.1, 0.8)], 1, [1.0, 0.8], true), ["Over-fitting"]);
-        assert_eq!(diagnosed(&falling, 2, [0.99, 0.7], true), ["Over-fitting"]);
-        assert_eq!(diagnosed(&[(0.7, 0.7), (0.69, 0.7)], 0, [0.55, 0.5], true), ["Under-fitting"]);
-        assert_eq!(diagnosed(&[(0.7, 0.7)], 0, [0.9, 0.88], false), ["Not to be said"]);
+        assert_eq!(diagnosed(&[(0.7, 0.7), (0.4, 0.5), (0.1, 0.8)], 1, [1.0, 0.8], true), ["Overfitting"]);
+        assert_eq!(diagnosed(&falling, 2, [0.99, 0.7], true), ["Overfitting"]);
+        assert_eq!(diagnosed(&[(0.7, 0.7), (0.69, 0.7)], 0, [0.55, 0.5], true), ["Underfitting"]);
+        assert_eq!(diagnosed(&[(0.7, 0.7)], 0, [0.9, 0.88], false), ["Undetermined"]);
     }
 }

@@ -1,16 +1,17 @@
-//! Of page 2: some volumes of each class, chosen by part and UID and not by how they look. Cuts no
-//! slice itself.
+//! Part of section 2: some volumes of each class, chosen by set and UID and not by their
+//! appearance. Cuts no slice itself.
 
 use std::collections::{BTreeMap, HashMap};
 
-use ctpipe_engine::StageError;
+use ctpipe_stage::StageError;
 use ctpipe_tables::{Part, Status};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::error::failed;
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::{failed, images, words};
+use crate::{formatting, images};
 
 #[derive(Serialize)]
 pub(crate) struct View {
@@ -52,8 +53,8 @@ pub(crate) fn examples(
         let mut examples = Vec::new();
         for (series_uid, part) in chosen(inputs, label, asked) {
             go_on()?;
-            let part = part.map_or_else(|| texts.say("part.none"), |part| words::part(texts, part));
-            let label = words::class(texts, label);
+            let part = part.map_or_else(|| texts.say("part.none"), |part| formatting::part(texts, part));
+            let label = formatting::class(texts, label);
             let said = match predictions.get(series_uid) {
                 Some(row) => texts.fill(
                     "examples.said",
@@ -61,7 +62,7 @@ pub(crate) fn examples(
                         ("part", &part),
                         ("label", &label),
                         ("probability", &format!("{:.3}", row.probability)),
-                        ("called", &words::class(texts, u32::from(row.decision))),
+                        ("called", &formatting::class(texts, u32::from(row.decision))),
                     ],
                 ),
                 None => texts.fill("examples.without", &[("part", &part), ("label", &label)]),
@@ -69,12 +70,13 @@ pub(crate) fn examples(
             let images = slices(texts, inputs, series_uid).map_err(failed)?;
             examples.push(Example { series_uid: series_uid.to_owned(), said, images });
         }
-        classes.push(Class { name: words::class(texts, label), examples });
+        classes.push(Class { name: formatting::class(texts, label), examples });
     }
     Ok(View { asked, classes })
 }
 
-/// Series of a class that have a volume: test before validation before training, then by UID.
+/// Series of a class that have a volume: the test set first, then the validation and training sets;
+/// by UID within each.
 fn chosen(inputs: &Inputs, label: u32, asked: usize) -> Vec<(&str, Option<&str>)> {
     let parts: BTreeMap<&str, &str> =
         inputs.split_rows.iter().map(|row| (row.series_uid.as_str(), row.split.as_str())).collect();
@@ -82,7 +84,7 @@ fn chosen(inputs: &Inputs, label: u32, asked: usize) -> Vec<(&str, Option<&str>)
         .series
         .iter()
         .filter_map(|row| Some((row.series_uid.as_str(), row.label?)))
-        // The label that was learnt from is that of the split.
+        // The split's label takes precedence: it is the one that the network was trained with.
         .chain(inputs.split_rows.iter().map(|row| (row.series_uid.as_str(), row.label)))
         .collect();
     let rank = |part: Option<&str>| {

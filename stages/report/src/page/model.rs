@@ -1,4 +1,4 @@
-//! Page 3: the network, how it learnt, and what that looks like. Draws nothing itself.
+//! Section 3: the network, its training, and the diagnosis of that training. Draws nothing itself.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::table::Table;
 use super::{Figure, diagnosis, search};
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::{reasons, words};
+use crate::{formatting, reasons};
 
 #[derive(Serialize)]
 pub(super) struct View {
@@ -94,7 +94,7 @@ fn history(texts: &Texts, inputs: &Inputs) -> Table {
             format!("{:.4}", row.train_loss),
             undefined(row.val_loss),
             undefined(row.val_auc),
-            words::scientific(row.lr),
+            formatting::scientific(row.lr),
             if row.best { texts.say("model.is_kept") } else { String::new() },
         ]
     };

@@ -1,9 +1,9 @@
-//! Page 5: what made each input: parameters, keys and digests, and how to make it again. Clocks
-//! and hosts, which manifests hold too, are left out.
+//! Section 5: how each input was made (parameters, keys and digests) and how to reproduce it. Times
+//! and hosts, which manifests also hold, are left out.
 
 use std::fmt::Write as _;
 
-use ctpipe_engine::Manifest;
+use ctpipe_stage::Manifest;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ pub(super) struct View {
     figures: Vec<Figure>,
     graph: Table,
     stages: Vec<Made>,
-    /// Ports whose input ctpipe did not make.
+    /// Sentences on the ports whose input ctpipe did not make.
     unknown: Vec<String>,
     own: Table,
     yaml: String,
@@ -62,7 +62,7 @@ pub(super) fn view(texts: &Texts, options: &Options, inputs: &Inputs, figures: V
     }
 }
 
-/// Which stage read what: an input that another stage made is known by its content.
+/// The inputs of each stage; an input that another stage made is recognised by its content digest.
 fn graph(texts: &Texts, manifests: &[&Manifest]) -> Table {
     let row = |manifest: &&Manifest| {
         let reads: Vec<String> = manifest
@@ -101,7 +101,7 @@ fn made(texts: &Texts, manifest: &Manifest) -> Made {
     let caption = texts.fill("provenance.params", &[("stage", &key.stage)]);
     let heads = ["head.parameter", "head.value", "head.default"];
     Made {
-        // The kind, not the name in the pipeline: the name is not in the key.
+        // The kind of stage, not its name in the pipeline, because the name is not in the key.
         name: key.stage.clone(),
         version: key.version,
         key: manifest.key_hash.clone(),
@@ -124,11 +124,11 @@ fn said(texts: &Texts, value: &Value) -> String {
     }
 }
 
-/// The parameters as a part of `pipeline.yaml`; a JSON value is a YAML value too.
+/// The parameters as a fragment of `pipeline.yaml`; every JSON value is also a YAML value.
 fn yaml(options: &Options, manifests: &[&Manifest]) -> String {
     let mut text = String::new();
     let seed = manifests.iter().find_map(|manifest| manifest.key.seed);
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail, so the results are ignored.
     if let Some(seed) = seed {
         let _ = writeln!(text, "seed: {seed}");
     }

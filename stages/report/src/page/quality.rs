@@ -1,16 +1,16 @@
-//! Of page 2: what the volumes are like, and pictures of those that are not as they should be. Judges
+//! Part of section 2: measurements of the volumes, and pictures of the flagged ones. Judges
 //! nothing: the flags are those of preprocess.
 
 use std::collections::BTreeMap;
 
-use ctpipe_engine::StageError;
+use ctpipe_stage::StageError;
 use ctpipe_tables::{SeriesRow, Status, VolumeRow};
 use serde::Serialize;
 
 use super::data::codes;
 use super::examples::{Image, slices};
 use super::table::Table;
-use crate::failed;
+use crate::error::failed;
 use crate::inputs::Inputs;
 use crate::texts::Texts;
 
@@ -22,7 +22,7 @@ pub(crate) struct View {
     measures: Option<Table>,
     flags: Option<Table>,
     montage: Vec<Picture>,
-    /// Flagged volumes without a picture.
+    /// Number of flagged volumes without a picture.
     more: usize,
 }
 
@@ -34,7 +34,7 @@ struct Picture {
     images: Vec<Image>,
 }
 
-/// A number of a row: its name, how to get it, decimals.
+/// A number of a row: the key of its name, how to get it, and its decimals.
 type Number<R> = (&'static str, fn(&R) -> Option<f64>, usize);
 
 const MEASURES: [Number<VolumeRow>; 7] = [
@@ -65,7 +65,7 @@ pub(crate) fn quality(
 ) -> Result<View, StageError> {
     let mut rows: Vec<&VolumeRow> =
         inputs.volumes.iter().filter(|row| row.status == Status::Accepted.as_str()).collect();
-    // Those with most flags first: they are what there is to look at.
+    // Volumes with the most flags come first: they are the most worth looking at.
     rows.sort_by_key(|row| (std::cmp::Reverse(row.flags.len()), row.series_uid.as_str()));
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for flag in rows.iter().flat_map(|row| &row.flags) {
@@ -92,18 +92,18 @@ pub(crate) fn quality(
     })
 }
 
-/// Median and range of each measure.
+/// Median, range and missing values of each measure.
 fn measures(texts: &Texts, rows: &[&VolumeRow]) -> Table {
     summary(texts, "quality.figures", &MEASURES, rows)
 }
 
-/// How the accepted series were acquired.
+/// Acquisition of the accepted series.
 fn geometry(texts: &Texts, inputs: &Inputs) -> Table {
     let accepted = inputs.series.iter().filter(|row| row.status == Status::Accepted.as_str());
     summary(texts, "quality.geometry", &PROPERTIES, &accepted.collect::<Vec<_>>())
 }
 
-/// Median and range of each number of some rows.
+/// Median, range and missing values of each number over some rows.
 fn summary<R>(texts: &Texts, caption: &str, numbers: &[Number<R>], rows: &[&R]) -> Table {
     let row = |(head, number, decimals): &Number<R>| {
         let mut values: Vec<f64> = rows.iter().filter_map(|row| number(row)).collect();

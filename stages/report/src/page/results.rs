@@ -1,4 +1,5 @@
-//! Page 4: the figures of all parts, at every threshold, by group, and beside an earlier model. Computes no figure.
+//! Section 4: the figures of all sets, at every threshold, by group, and compared with an earlier
+//! model. Computes no figure.
 
 use ctpipe_tables::json::{Calibration, Comparison, Figure as Metric, MetricsFile, PartMetrics};
 use ctpipe_tables::{Part, Reason};
@@ -9,16 +10,16 @@ use super::table::Table;
 use super::{Figure, cross_validation, verdict};
 use crate::inputs::Inputs;
 use crate::texts::Texts;
-use crate::{reasons, words};
+use crate::{formatting, reasons};
 
-/// Wrong decisions listed before the rest is counted.
+/// Number of wrong predictions that are listed; the rest is only counted.
 const SHOWN: usize = 50;
 
 #[derive(Serialize)]
 pub(super) struct View {
     threshold: String,
     threshold_note: Option<String>,
-    /// How far it moves when val is resampled.
+    /// The threshold's range when the validation set is resampled.
     spread: Option<String>,
     no_spread: Option<String>,
     intervals: String,
@@ -28,7 +29,7 @@ pub(super) struct View {
     calibration: Vec<Figure>,
     decision: Vec<Figure>,
     forest: Vec<Figure>,
-    /// Test series for the slider; null where there is none.
+    /// Test series for the slider; null if there is no slider.
     slider: Value,
     confusions: Vec<verdict::Matrix>,
     calibrations: Table,
@@ -46,7 +47,7 @@ pub(super) struct View {
     folds: Option<cross_validation::View>,
 }
 
-/// The charts of this page.
+/// The charts of this section.
 pub(super) struct Charts {
     pub(super) roc: Vec<Figure>,
     pub(super) pr: Vec<Figure>,
@@ -58,18 +59,18 @@ pub(super) struct Charts {
 
 pub(super) fn view(texts: &Texts, inputs: &Inputs, charts: Charts) -> View {
     let metrics = &inputs.metrics;
-    let level = words::percent(metrics.confidence_level);
+    let level = formatting::percent(metrics.confidence_level);
     let resampling = texts.find(&format!("resampling.{}", metrics.resampling));
     let resampling = resampling.map_or_else(|| texts.say("resampling.patients"), str::to_owned);
     let report = |part: Part| {
         let report = &metrics.part(part).classification_report;
-        classification_report(texts, &words::part(texts, part.as_str()), report)
+        classification_report(texts, &formatting::part(texts, part.as_str()), report)
     };
     View {
-        threshold: words::threshold(texts, metrics),
+        threshold: formatting::threshold(texts, metrics),
         threshold_note: metrics.threshold.note.as_ref().map(|note| reasons::note(texts, note)),
         spread: metrics.threshold.spread.as_ref().map(|spread| {
-            let [low, high] = [spread.low, spread.high].map(words::probability);
+            let [low, high] = [spread.low, spread.high].map(formatting::probability);
             texts.fill("threshold.spread", &[("low", &low), ("high", &high)])
         }),
         no_spread: metrics.threshold.spread_undefined.as_ref().map(|why| {
@@ -125,7 +126,7 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs, charts: Charts) -> View {
     }
 }
 
-/// Probabilities and labels of the test part, for the script that counts at a threshold.
+/// Probabilities and labels of the test set, for the script that counts at a threshold.
 fn slider(inputs: &Inputs) -> Value {
     let mut rows: Vec<(f64, u32)> = inputs
         .predictions
@@ -149,10 +150,10 @@ fn figures(texts: &Texts, inputs: &Inputs) -> Table {
         row
     };
     let share = |key: &str, of: fn(&PartMetrics) -> &Metric| {
-        row(texts.say(key), &|part| words::short_figure(texts, of(part)))
+        row(texts.say(key), &|part| formatting::short_figure(texts, of(part)))
     };
     let plain = |key: &str, of: fn(&PartMetrics) -> &Metric| {
-        row(texts.say(key), &|part| words::short_number(texts, of(part)))
+        row(texts.say(key), &|part| formatting::short_number(texts, of(part)))
     };
     let none = texts.say("word.undefined");
     let mut rows = vec![
@@ -160,15 +161,16 @@ fn figures(texts: &Texts, inputs: &Inputs) -> Table {
         row(texts.say("head.patients"), &|part| texts.count(part.patients)),
         share("figure.auc", |part| &part.auc),
         row(texts.say("figure.delong"), &|part| match (&part.delong.ci_low, &part.delong.ci_high) {
-            (Some(low), Some(high)) => {
-                texts.fill("figure.range", &[("low", &words::share(*low)), ("high", &words::share(*high))])
-            }
+            (Some(low), Some(high)) => texts.fill(
+                "figure.range",
+                &[("low", &formatting::share(*low)), ("high", &formatting::share(*high))],
+            ),
             _ => reasons::because(texts, part.delong.reason.as_ref(), part.delong.undefined.as_deref()),
         }),
         row(texts.say("figure.auc_bca"), &|part| bca(texts, &part.auc)),
         row(
             texts.fill("figure.partial_auc", &[("fpr", &metrics.partial_auc_max_fpr.to_string())]),
-            &|part| words::short_figure(texts, &part.partial_auc),
+            &|part| formatting::short_figure(texts, &part.partial_auc),
         ),
         share("figure.average_precision", |part| &part.average_precision),
         share("figure.sensitivity", |part| &part.sensitivity),
@@ -177,10 +179,10 @@ fn figures(texts: &Texts, inputs: &Inputs) -> Table {
         share("figure.npv", |part| &part.npv),
     ];
     if let Some(prevalence) = metrics.prevalence {
-        let at = words::percent(prevalence);
+        let at = formatting::percent(prevalence);
         let mut add = |key: &str, of: fn(&PartMetrics) -> Option<&Metric>| {
             rows.push(row(texts.fill(key, &[("prevalence", &at)]), &|part| {
-                of(part).map_or_else(|| none.clone(), |figure| words::short_figure(texts, figure))
+                of(part).map_or_else(|| none.clone(), |figure| formatting::short_figure(texts, figure))
             }));
         };
         add("figure.ppv_at", |part| part.ppv_at_prevalence.as_ref());
@@ -198,11 +200,12 @@ fn figures(texts: &Texts, inputs: &Inputs) -> Table {
             part.loss.map_or_else(|| none.clone(), |loss| format!("{loss:.3}"))
         }),
     ]);
-    let caption = texts.fill("results.figures", &[("level", &words::percent(metrics.confidence_level))]);
+    let caption = texts.fill("results.figures", &[("level", &formatting::percent(metrics.confidence_level))]);
     Table::titled(texts, caption, &["head.figure", "part.train", "part.val", "part.test"], rows)
 }
 
-/// Of the test part: before, and after each way of calibrating on val.
+/// Calibration on the test set: without calibration, and after each method fitted on the
+/// validation set.
 fn calibrations(texts: &Texts, metrics: &MetricsFile) -> Table {
     let (used, test) = (metrics.calibrators.used.as_str(), &metrics.test);
     let row = |name: &str, key: &str, calibration: Option<&Calibration>| {
@@ -246,18 +249,17 @@ fn calibrations(texts: &Texts, metrics: &MetricsFile) -> Table {
     Table::new(texts, "results.calibrations", &heads, rows)
 }
 
-/// The interval that is corrected for bias and skewness, or why there is none.
+/// The interval corrected for bias and skewness (BCa), or why there is none.
 fn bca(texts: &Texts, figure: &Metric) -> String {
     match (figure.bca_low, figure.bca_high) {
-        (Some(low), Some(high)) => {
-            texts.fill("figure.range", &[("low", &words::share(low)), ("high", &words::share(high))])
-        }
-        _ if figure.undefined.is_some() => words::why(texts, figure),
+        (Some(low), Some(high)) => texts
+            .fill("figure.range", &[("low", &formatting::share(low)), ("high", &formatting::share(high))]),
+        _ if figure.undefined.is_some() => formatting::why(texts, figure),
         _ => reasons::because(texts, figure.bca_reason.as_ref(), figure.bca_undefined.as_deref()),
     }
 }
 
-/// What the calibration chart shows and how it came about.
+/// What the calibration chart shows and on which set calibration was fitted.
 fn calibration_means(texts: &Texts, metrics: &MetricsFile) -> String {
     let fitted = metrics.calibrators.temperature.is_some() || metrics.calibrators.isotonic.is_some();
     let elsewhere = if metrics.calibrated() { "results.decision_calibrated" } else { "results.decision_raw" };
@@ -281,15 +283,15 @@ fn bins(texts: &Texts, metrics: &MetricsFile) -> Table {
         let curve = calibration.map_or(&[][..], |calibration| &calibration.curve);
         curve.iter().map(move |bin| {
             let ends = [
-                ("low", words::share(bin.observed_interval.low)),
-                ("high", words::share(bin.observed_interval.high)),
+                ("low", formatting::share(bin.observed_interval.low)),
+                ("high", formatting::share(bin.observed_interval.high)),
             ];
             let ends = ends.each_ref().map(|(name, value)| (*name, value.as_str()));
             vec![
                 texts.say(name),
                 texts.count(bin.samples),
-                words::share(bin.mean_predicted),
-                words::share(bin.observed_share),
+                formatting::share(bin.mean_predicted),
+                formatting::share(bin.observed_share),
                 texts.fill("figure.range", &ends),
             ]
         })
@@ -298,7 +300,7 @@ fn bins(texts: &Texts, metrics: &MetricsFile) -> Table {
     Table::new(texts, "results.bins", &heads, rows.collect())
 }
 
-/// Every twentieth of the decision curve.
+/// The decision curve at every threshold that is a multiple of 0.05, from 0.05 on.
 fn decisions(texts: &Texts, metrics: &MetricsFile) -> Table {
     let row = |point: &ctpipe_tables::json::NetBenefit| {
         let of = |benefit: f64| format!("{benefit:.3}");
@@ -317,9 +319,9 @@ fn subgroups(texts: &Texts, inputs: &Inputs) -> Table {
             self::group(texts, group),
             texts.count(group.samples),
             texts.count(group.pathology),
-            words::short_figure(texts, &group.auc),
-            words::short_figure(texts, &group.sensitivity),
-            words::short_figure(texts, &group.specificity),
+            formatting::short_figure(texts, &group.auc),
+            formatting::short_figure(texts, &group.sensitivity),
+            formatting::short_figure(texts, &group.specificity),
             match (group.auc.value, inputs.metrics.test.auc.value) {
                 (Some(_), None) => texts.say("group.no_whole"),
                 _ => differs.join(", "),
@@ -356,23 +358,22 @@ fn compared(texts: &Texts, found: &Comparison) -> Table {
         value.map_or_else(none, |p| if p < 0.001 { "<0.001".to_owned() } else { format!("{p:.3}") })
     };
     let interval = match (found.delong.ci_low, found.delong.ci_high) {
-        (Some(low), Some(high)) => {
-            texts.fill("figure.range", &[("low", &words::number(low)), ("high", &words::number(high))])
-        }
+        (Some(low), Some(high)) => texts
+            .fill("figure.range", &[("low", &formatting::number(low)), ("high", &formatting::number(high))]),
         _ => reasons::because(texts, found.delong.reason.as_ref(), found.delong.undefined.as_deref()),
     };
     let count = |n: Option<u64>| n.map_or_else(none, |n| texts.count(n));
     let rows = [
         ("compare.samples", texts.count(found.samples)),
         ("compare.unknown", texts.count(found.unknown_to_baseline)),
-        ("compare.threshold_b", words::number(found.baseline_threshold)),
-        ("compare.auc_a", words::short_figure(texts, &found.auc_a)),
-        ("compare.auc_b", words::short_figure(texts, &found.auc_b)),
-        ("compare.delta_auc", words::short_number(texts, &found.delta_auc)),
+        ("compare.threshold_b", formatting::number(found.baseline_threshold)),
+        ("compare.auc_a", formatting::short_figure(texts, &found.auc_a)),
+        ("compare.auc_b", formatting::short_figure(texts, &found.auc_b)),
+        ("compare.delta_auc", formatting::short_number(texts, &found.delta_auc)),
         ("compare.delong", interval),
         ("compare.delong_p", p(found.delong.p_value)),
-        ("compare.delta_sensitivity", words::short_number(texts, &found.delta_sensitivity)),
-        ("compare.delta_specificity", words::short_number(texts, &found.delta_specificity)),
+        ("compare.delta_sensitivity", formatting::short_number(texts, &found.delta_sensitivity)),
+        ("compare.delta_specificity", formatting::short_number(texts, &found.delta_specificity)),
         ("compare.only_a", count(found.mcnemar.only_a_right)),
         ("compare.only_b", count(found.mcnemar.only_b_right)),
         ("compare.mcnemar_p", p(found.mcnemar.p_value)),
@@ -382,7 +383,7 @@ fn compared(texts: &Texts, found: &Comparison) -> Table {
     Table::new(texts, "results.comparison", &["head.figure", "head.value"], rows)
 }
 
-/// From scikit-learn's form: classes first, then accuracy and the averages.
+/// The report in scikit-learn's form: classes first, then accuracy and the averages.
 fn classification_report(texts: &Texts, part: &str, report: &Value) -> Option<Table> {
     const LAST: [&str; 3] = ["accuracy", "macro avg", "weighted avg"];
     let report = report.as_object()?;
@@ -407,8 +408,8 @@ fn classification_report(texts: &Texts, part: &str, report: &Value) -> Option<Ta
 
 fn class(texts: &Texts, key: &str) -> String {
     match key {
-        "0" | "0.0" | "Normal" => words::class(texts, 0),
-        "1" | "1.0" | "Pathology" => words::class(texts, 1),
+        "0" | "0.0" | "Normal" => formatting::class(texts, 0),
+        "1" | "1.0" | "Pathology" => formatting::class(texts, 1),
         "accuracy" => texts.say("figure.accuracy"),
         "macro avg" => texts.say("results.macro"),
         "weighted avg" => texts.say("results.weighted"),
@@ -420,14 +421,14 @@ fn number(texts: &Texts, name: &str, value: Option<&Value>) -> String {
     match value {
         Some(Value::Number(n)) => {
             let n = n.as_f64().unwrap_or(f64::NAN);
-            if name == "support" { texts.count(n as u64) } else { words::share(n) }
+            if name == "support" { texts.count(n as u64) } else { formatting::share(n) }
         }
         Some(Value::String(text)) => text.clone(),
         _ => texts.say("word.undefined"),
     }
 }
 
-/// The test series on the wrong side of the threshold, the most certain mistake first.
+/// The test series on the wrong side of the threshold, farthest from it first.
 fn wrong(texts: &Texts, inputs: &Inputs) -> Table {
     let threshold = inputs.metrics.threshold.value;
     let mut wrong: Vec<_> = inputs
@@ -443,9 +444,9 @@ fn wrong(texts: &Texts, inputs: &Inputs) -> Table {
     let row = |row: &&ctpipe_tables::PredictionRow| {
         vec![
             row.series_uid.clone(),
-            words::class(texts, row.label),
-            words::class(texts, u32::from(row.decision)),
-            words::probability(row.probability),
+            formatting::class(texts, row.label),
+            formatting::class(texts, u32::from(row.decision)),
+            formatting::probability(row.probability),
         ]
     };
     let heads = ["head.uid", "head.label", "head.called", "#head.probability"];
@@ -471,7 +472,7 @@ mod tests {
                 .unwrap();
         let first: Vec<&str> =
             table["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap()).collect();
-        assert_eq!(first, ["normal", "pathology", "Accuracy", "Mean of the classes"]);
+        assert_eq!(first, ["normal", "pathology", "Accuracy", "Macro average"]);
         assert_eq!(table["rows"][1][1], "undefined");
         assert_eq!(table["rows"][2][3], "0.75");
         assert!(classification_report(&Texts::new(Language::En), "test", &Value::Null).is_none());

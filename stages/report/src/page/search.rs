@@ -1,4 +1,4 @@
-//! Of page 3: the models that a search chose among. Ranks nothing itself.
+//! Part of section 3: the models that a search chose from. Ranks nothing itself.
 
 use ctpipe_tables::json::{Candidate, SearchFile};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use super::table::{Head, Table};
 use crate::reasons;
 use crate::texts::Texts;
 
-/// Models listed before the rest is counted.
+/// Number of models that are listed; the rest is only counted.
 const SHOWN: usize = 100;
 
 #[derive(Serialize)]
@@ -29,7 +29,8 @@ pub(super) fn view(texts: &Texts, of: &SearchFile) -> View {
     }
 }
 
-/// The stage of a label, where it is one of a list of several, or all of one without axes.
+/// The stage that a candidate's label names: the text before `@`, or the whole label if the
+/// candidate has no axes.
 fn stage(candidate: &Candidate) -> Option<&str> {
     match candidate.label.split_once('@') {
         Some((stage, _)) => Some(stage),
@@ -37,7 +38,8 @@ fn stage(candidate: &Candidate) -> Option<&str> {
     }
 }
 
-/// The best first; a column an axis, before them one of the stages where there are several.
+/// Best first, with one column per axis; a column of stages comes before them if there are several
+/// stages.
 fn table(texts: &Texts, of: &SearchFile) -> Table {
     let of_stages = of.candidates.iter().any(|candidate| stage(candidate).is_some());
     let mut axes: Vec<&str> = Vec::new();

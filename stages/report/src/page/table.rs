@@ -1,5 +1,5 @@
-//! A table as the template draws it: caption, heads, rows whose first cell names the row. Knows no
-//! section.
+//! A table as the template draws it: caption, headings, and rows whose first cell names the row.
+//! Knows no section.
 
 use serde::Serialize;
 
@@ -11,25 +11,25 @@ pub(super) struct Table {
     caption: String,
     heads: Vec<Head>,
     rows: Vec<Vec<String>>,
-    /// Said below the table.
+    /// A sentence below the table.
     note: Option<String>,
 }
 
-/// What stands over a column.
+/// The heading of a column.
 #[derive(Serialize)]
 pub(super) struct Head {
     pub(super) text: String,
-    /// Numbers stand to the right.
+    /// Whether the column holds numbers, which are aligned to the right.
     pub(super) number: bool,
 }
 
 impl Table {
-    /// Caption and heads are keys of the catalogue; those of columns of numbers begin with `#`.
+    /// Caption and headings are keys of the catalogue; the keys of number columns begin with `#`.
     pub(super) fn new(texts: &Texts, caption: &str, heads: &[&str], rows: Vec<Vec<String>>) -> Table {
         Table::titled(texts, texts.say(caption), heads, rows)
     }
 
-    /// With a caption that is put together.
+    /// With a caption that is already a text.
     pub(super) fn titled(texts: &Texts, caption: String, heads: &[&str], rows: Vec<Vec<String>>) -> Table {
         let head = |head: &&str| {
             let number = head.strip_prefix('#');
@@ -38,12 +38,12 @@ impl Table {
         Table::headed(caption, heads.iter().map(head).collect(), rows)
     }
 
-    /// With heads that are no words of the page, such as names of parameters.
+    /// With headings that are not in the catalogue, such as names of parameters.
     pub(super) fn headed(caption: String, heads: Vec<Head>, rows: Vec<Vec<String>>) -> Table {
         Table { caption, heads, rows, note: None }
     }
 
-    /// Keeps the first `most` rows and counts the rest.
+    /// Keeps the first `most` rows and says below the table how many more there are.
     pub(super) fn at_most(mut self, texts: &Texts, most: usize) -> Table {
         let more = self.rows.len().saturating_sub(most);
         if more > 0 {
@@ -54,7 +54,7 @@ impl Table {
         self
     }
 
-    /// `None` where there is nothing to show.
+    /// `None` if the table has no rows.
     pub(super) fn unless_empty(self) -> Option<Table> {
         (!self.rows.is_empty()).then_some(self)
     }

@@ -1,15 +1,16 @@
-//! Page 1: the question and its answer on the test part. Computes no figure.
+//! Section 1: the question and its answer on the test set. Computes no figure.
 
 use ctpipe_tables::json::{Confusion, Figure, PartMetrics};
 use serde::Serialize;
 
 use crate::inputs::{Inputs, Learnt};
 use crate::texts::Texts;
-use crate::{reasons, words};
+use crate::{formatting, reasons};
 
-/// Fewer patients than this are called few.
+/// A test set with fewer patients than this counts as small.
 const FEW_PATIENTS: u64 = 100;
-/// And so are fewer series of one class: Collins, Ogundimu and Altman 2016 ask for 100 of each.
+/// So does one with fewer series of either class: Collins, Ogundimu and Altman (2016) ask for 100
+/// of each.
 const FEW_OF_A_CLASS: u64 = 100;
 
 #[derive(Serialize)]
@@ -19,9 +20,9 @@ pub(super) struct View {
     threshold: String,
     threshold_note: Option<String>,
     confusion: Matrix,
-    /// Three sentences.
+    /// The answer in sentences.
     words: Vec<String>,
-    /// What it does not show.
+    /// The limitations: what the answer does not show.
     limits: Vec<String>,
 }
 
@@ -29,25 +30,26 @@ pub(super) struct View {
 #[derive(Serialize)]
 struct Headline {
     name: String,
-    /// `None` where it is undefined; then `detail` says why.
+    /// `None` if it is undefined; then `detail` says why.
     value: Option<String>,
     detail: String,
 }
 
-/// The confusion matrix of a part.
+/// The confusion matrix of a set.
 #[derive(Serialize)]
 pub(super) struct Matrix {
     caption: String,
-    /// `None` where there are none, and then `why`.
+    /// `None` if there are no counts; then `why` says why.
     counts: Option<Confusion>,
     why: Option<String>,
 }
 
-/// The confusion matrix of a part.
+/// The confusion matrix of a set.
 pub(super) fn matrix(texts: &Texts, part: &str, metrics: &PartMetrics) -> Matrix {
     let series = texts.counted("count.series", metrics.samples);
-    let caption = texts.fill("matrix.caption", &[("part", &words::part(texts, part)), ("series", &series)]);
-    let why = metrics.confusion.is_none().then(|| words::why(texts, &metrics.accuracy));
+    let caption =
+        texts.fill("matrix.caption", &[("part", &formatting::part(texts, part)), ("series", &series)]);
+    let why = metrics.confusion.is_none().then(|| formatting::why(texts, &metrics.accuracy));
     Matrix { caption, counts: metrics.confusion, why }
 }
 
@@ -55,21 +57,23 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs) -> View {
     let metrics = &inputs.metrics;
     let test = &metrics.test;
     let headline = |name: &str, figure: &Figure| {
-        let detail = match (figure.value, words::interval(figure)) {
-            (None, _) => words::why(texts, figure),
+        let detail = match (figure.value, formatting::interval(figure)) {
+            (None, _) => formatting::why(texts, figure),
             (_, Some((low, high))) => {
-                let range =
-                    texts.fill("figure.range", &[("low", &words::share(low)), ("high", &words::share(high))]);
-                let level = words::percent(metrics.confidence_level);
+                let range = texts.fill(
+                    "figure.range",
+                    &[("low", &formatting::share(low)), ("high", &formatting::share(high))],
+                );
+                let level = formatting::percent(metrics.confidence_level);
                 format!("{} {range}", texts.fill("figure.ci", &[("level", &level)]))
             }
             _ => {
                 let alike = || texts.say("figure.all_alike");
-                let why = figure.undefined.as_ref().map(|_| words::why(texts, figure));
+                let why = figure.undefined.as_ref().map(|_| formatting::why(texts, figure));
                 format!("{} {}", texts.say("figure.interval"), why.unwrap_or_else(alike))
             }
         };
-        Headline { name: texts.say(name), value: figure.value.map(words::share), detail }
+        Headline { name: texts.say(name), value: figure.value.map(formatting::share), detail }
     };
     View {
         tried_on: texts.fill("verdict.tried_on", &[("samples", &samples(texts, test))]),
@@ -78,7 +82,7 @@ pub(super) fn view(texts: &Texts, inputs: &Inputs) -> View {
             headline("figure.sensitivity", &test.sensitivity),
             headline("figure.specificity", &test.specificity),
         ],
-        threshold: words::threshold(texts, metrics),
+        threshold: formatting::threshold(texts, metrics),
         threshold_note: metrics.threshold.note.as_ref().map(|note| reasons::note(texts, note)),
         confusion: matrix(texts, "test", test),
         words: in_words(texts, inputs),
@@ -109,14 +113,13 @@ fn in_words(texts: &Texts, inputs: &Inputs) -> Vec<String> {
         (Learnt::Untold, 0) => "verdict.tried_untold",
     };
     let mut said = vec![texts.fill(learnt, &[("samples", &samples(texts, test))])];
-    // What was learnt from which split, and with which weights, has been said.
+    // The sentence above already covers the split and the initial weights.
     let volumes = metrics.doubts.iter().filter(|doubt| doubt.code == "other_volumes");
     said.extend(volumes.map(|doubt| reasons::note(texts, doubt)));
     said.push(match test.auc.value {
-        Some(_) => {
-            texts.fill("verdict.auc", &[("auc", &words::figure(texts, &test.auc, metrics.confidence_level))])
-        }
-        None => texts.fill("verdict.no_auc", &[("why", &words::why(texts, &test.auc))]),
+        Some(_) => texts
+            .fill("verdict.auc", &[("auc", &formatting::figure(texts, &test.auc, metrics.confidence_level))]),
+        None => texts.fill("verdict.no_auc", &[("why", &formatting::why(texts, &test.auc))]),
     });
     if let Some(c) = test.confusion {
         let count = |n| texts.count(n);
@@ -128,7 +131,7 @@ fn in_words(texts: &Texts, inputs: &Inputs) -> Vec<String> {
         said.push(texts.fill(
             key,
             &[
-                ("threshold", &words::probability(metrics.threshold.value)),
+                ("threshold", &formatting::probability(metrics.threshold.value)),
                 ("found", &count(c.tp)),
                 ("pathological", &count(c.tp + c.r#fn)),
                 ("mistaken", &count(c.fp)),
@@ -139,16 +142,16 @@ fn in_words(texts: &Texts, inputs: &Inputs) -> Vec<String> {
     said
 }
 
-/// What a reader might take it for, and it is not.
+/// What a reader might conclude from the results although they do not show it.
 fn limits(texts: &Texts, inputs: &Inputs) -> Vec<String> {
     let test = &inputs.metrics.test;
     let mut limits = vec![texts.say("verdict.other_scanners"), texts.say("verdict.labels")];
     if let Some(c) = test.confusion.filter(|_| inputs.metrics.prevalence.is_none()) {
         let share = (c.tp + c.r#fn) as f64 / test.samples.max(1) as f64;
-        limits.push(
-            texts
-                .fill("verdict.prevalence", &[("share", &words::percent((share * 1000.0).round() / 1000.0))]),
-        );
+        limits.push(texts.fill(
+            "verdict.prevalence",
+            &[("share", &formatting::percent((share * 1000.0).round() / 1000.0))],
+        ));
     }
     let pathological = test.confusion.map_or(0, |c| c.tp + c.r#fn);
     let rarer = pathological.min(test.samples - pathological.min(test.samples));

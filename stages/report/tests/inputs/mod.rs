@@ -1,5 +1,5 @@
 //! Small inputs of a report, and the engine that runs it on them: the five stages before it are
-//! fakes that write the rows of a [`Set`]. Knows nothing of what a page looks like.
+//! fakes that write the rows of a [`Set`]. Knows nothing about the page.
 
 mod reasons;
 mod set;
@@ -10,16 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use ctpipe_engine::{
-    Kind, Manifest, Options, Output, Param, Pipeline, Port, Selection, Spec, Stage, StageError, Task,
-};
+use ctpipe_engine::{Options, Pipeline, Selection, Spec};
 use ctpipe_report::Report;
+use ctpipe_stage::{Kind, Manifest, Output, Param, Port, Stage, StageError, Task};
 use ctpipe_tables::json::{self, FoldsFile, SearchFile};
 
 pub(crate) use reasons::reasons;
 pub(crate) use set::{Set, figure};
 
-/// One of the stages before the report.
+/// A fake of one of the stages before the report.
 struct Fake {
     kind: &'static str,
     ports: &'static [Port],
@@ -95,7 +94,7 @@ impl Made {
         fs::read_to_string(self.artifact("report").join("report.html")).unwrap()
     }
 
-    /// Path to bytes of all that the report wrote.
+    /// All files that the report wrote, by path.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let root = self.artifact("report");
         let read = |folder: &Path, prefix: &str| {
@@ -119,12 +118,12 @@ impl Made {
     }
 }
 
-/// Runs all stages in a folder of their own; `more` is put below the report in the pipeline.
+/// Runs all stages in a new folder; `more` is appended below the report in the pipeline.
 pub(crate) fn run(set: &Set, more: &str) -> Made {
     run_pipeline(set, tempfile::tempdir().unwrap(), &format!("{PIPELINE}{more}"))
 }
 
-/// Runs all stages with a cross-validation and a search beside.
+/// Runs all stages, with a cross-validation and a search as further inputs of the report.
 pub(crate) fn run_with(set: &Set, folds: &FoldsFile, search: &SearchFile, more: &str) -> Made {
     let folder = tempfile::tempdir().unwrap();
     for name in ["folds", "search"] {
@@ -137,7 +136,7 @@ pub(crate) fn run_with(set: &Set, folds: &FoldsFile, search: &SearchFile, more: 
     run_pipeline(set, folder, &format!("{wired}{more}"))
 }
 
-/// Runs the report alone, on folders that no stage made.
+/// Runs only the report, on folders that no stage made.
 pub(crate) fn run_on_folders(set: &Set) -> Made {
     let folder = tempfile::tempdir().unwrap();
     for kind in ["ingest", "preprocess", "split", "train", "evaluate"] {
@@ -160,13 +159,13 @@ fn run_pipeline(set: &Set, folder: tempfile::TempDir, pipeline: &str) -> Made {
         keep_going: false,
         wait: false,
         paranoid: true,
-        lock: ctpipe_engine::locked::LockUse::Update,
+        lock: ctpipe_engine::lock::LockUse::Update,
         draw: None,
         jobs: 1,
-        maker: ctpipe_engine::Maker::default(),
+        maker: ctpipe_stage::Maker::default(),
         stop: &stop,
     };
     ctpipe_engine::run::run(&pipeline, &options, &())
-        .unwrap_or_else(|e| panic!("{}", ctpipe_engine::run::chain(&e)));
+        .unwrap_or_else(|e| panic!("{}", ctpipe_engine::chain(&e)));
     Made { folder }
 }

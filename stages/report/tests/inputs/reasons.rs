@@ -1,4 +1,4 @@
-//! One of each reason that `metrics` has, as evaluate writes it. Draws nothing.
+//! One of each reason that `metrics` has, in the form that evaluate writes. Draws nothing.
 
 use ctpipe_metrics::{Class, Undefined};
 use ctpipe_tables::Reason;
@@ -35,7 +35,7 @@ pub(crate) fn reasons() -> Vec<(Undefined, Reason)> {
         Undefined::NoLogits,
         Undefined::TooFewFolds { folds: 1, needed: 2 },
     ];
-    // A reason that is added must be added above: this match has no other arm.
+    // A new reason must also be added above: this match has no wildcard arm.
     let place = |reason: &Undefined| match reason {
         Undefined::NoSamples => 0,
         Undefined::LengthMismatch { .. } => 1,

@@ -1,4 +1,5 @@
-//! The rows of a report's inputs: a small set of everything that the stages before it write. Knows no engine.
+//! The rows of a report's inputs: a small sample of everything that the stages before it write.
+//! Knows no engine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +11,7 @@ use ctpipe_tables::json::{
     ReliabilityBin, RocPoint, SaliencyFile, SplitSummary, Subgroup, ThresholdFile,
 };
 use ctpipe_tables::shards::{self, Packed, ShardWriter};
-use ctpipe_tables::{EpochRow, Part, PredictionRow, SaliencyRow, SeriesRow, SplitRow, Table, VolumeRow};
+use ctpipe_tables::{EpochRow, Part, PredictionRow, SaliencyRow, SeriesRow, SplitRow, VolumeRow};
 
 /// Everything that the stages before the report write.
 #[derive(Clone)]
@@ -106,7 +107,7 @@ impl Set {
                 shard: "00.arrow".into(),
                 batch: i as u32,
                 status: "accepted".into(),
-                // Their median is 39.5.
+                // The median is 39.5.
                 noise_hu: Some([10.0, 10.0, 69.0, 71.0][i]),
                 air_hu: Some(if i == 3 { -900.0 } else { -1000.0 }),
                 flags: [vec![], vec![], vec!["noisy".into()], vec!["air_off".into(), "noisy".into()]][i]
@@ -120,7 +121,7 @@ impl Set {
                     patient_key: format!("patient-{i}"),
                     split: part.into(),
                     label,
-                    // Both are called pathological, one of them wrongly.
+                    // Both are predicted as pathological, one of them wrongly.
                     probability: if label == 1 { 0.9 } else { 0.55 },
                     decision: true,
                     ..PredictionRow::default()
@@ -419,7 +420,7 @@ fn chest(seed: u32) -> Vec<u16> {
     (0..64 * 64 * 64).map(voxel).collect()
 }
 
-/// A note of which there are the words alone, as earlier versions wrote them.
+/// A note that has only a text and no code, as earlier versions wrote them.
 fn words(text: &str) -> ctpipe_tables::Note {
     ctpipe_tables::Note::new("", text, [])
 }

@@ -1,17 +1,19 @@
-//! The arithmetic decoder (ITU-T T.800, annex C), in the form of Taubman and Marcellin (JPEG2000, Kluwer 2002,
-//! section 17.1.1): as long as the likelier symbol comes, one number is lowered and compared with zero.
+//! The arithmetic decoder (ITU-T T.800, annex C) in the form given by Taubman and Marcellin
+//! (JPEG2000, Kluwer 2002, section 17.1.1): while the more probable symbol occurs, one number is
+//! lowered and compared with zero.
 
-// Every decoded symbol is a call; a call that is one costs more than the symbol.
+// Each decoded symbol is one call. If it were not inlined, the call would cost more than the
+// symbol.
 #![allow(clippy::inline_always)]
 
-/// What a context is in, in one word: how probable its less probable symbol is (Qe of table C.2, in bits
-/// 16 to 31), the likelier symbol (bit 32), and the states that follow it (from bit 40) and the other
-/// (from bit 48).
+/// The state of a context in one word: the probability of its less probable symbol (Qe of table
+/// C.2, in bits 16 to 31), the more probable symbol (bit 32), and the states that follow the more
+/// probable symbol (from bit 40) and the less probable one (from bit 48).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct State(u64);
 
-/// Qe, next state after the likelier and after the less likely symbol, and whether these change places
-/// (table C.2).
+/// Qe, the next states after the more and the less probable symbol, and whether the two symbols are
+/// exchanged (table C.2).
 const TABLE: [(u64, u64, u64, bool); 47] = [
     (0x5601, 1, 1, true),
     (0x3401, 2, 6, false),
@@ -62,7 +64,7 @@ const TABLE: [(u64, u64, u64, bool); 47] = [
     (0x5601, 46, 46, false),
 ];
 
-/// [`TABLE`] for either likelier symbol: state `2 * k + symbol`.
+/// [`TABLE`] for both values of the more probable symbol: state `2 * k + symbol`.
 const STATES: [State; 128] = {
     let mut states = [State(0); 128];
     let mut index = 0;
@@ -78,7 +80,7 @@ const STATES: [State; 128] = {
 };
 
 impl State {
-    /// Row `k` of the table, 0 being likelier.
+    /// Row `k` of the table, with 0 as the more probable symbol.
     pub(super) const fn row(k: usize) -> State {
         STATES[2 * k]
     }
@@ -93,29 +95,30 @@ impl State {
         (self.0 >> 32) as u32 & 1
     }
 
-    /// What follows the likelier symbol and the other: both are looked up before it is known which it
-    /// was, so that the next symbol in this context need not wait for that.
+    /// The states after the more and the less probable symbol. Both are looked up before it is
+    /// known which one occurred, so that the next symbol in this context does not have to wait.
     #[inline(always)]
     fn after(self) -> [State; 2] {
         [40, 48].map(|shift| STATES[(self.0 >> shift) as usize & 127])
     }
 }
 
-/// Reads symbols out of one code word.
+/// Reads symbols from one code word.
 pub(super) struct Decoder<'a> {
     bytes: &'a [u8],
-    /// The byte that is taken in next.
+    /// Index of the next byte to read.
     at: usize,
-    /// The smaller of the room that the code and the interval have until something must happen.
+    /// The smaller of the distances that the code and the interval have left before a step is
+    /// needed.
     room: i32,
-    /// The standard's C and A (in its upper 16 bits), less `room`.
+    /// The standard's C and A (in its upper 16 bits), each minus `room`.
     code: u32,
     interval: u32,
-    /// Shifts until a byte is taken in.
+    /// Shifts left until a byte is read.
     shifts: u32,
 }
 
-/// A, normalised, is no less.
+/// Lower bound of a normalised A.
 const HALF: u32 = 0x8000 << 16;
 
 impl<'a> Decoder<'a> {
@@ -131,7 +134,7 @@ impl<'a> Decoder<'a> {
         decoder
     }
 
-    /// BYTEIN (figure C.19): from a marker or the end on there are ones.
+    /// BYTEIN (figure C.19): after a marker or the end, all bits are ones.
     #[inline(always)]
     fn take(&mut self, code: &mut u32) {
         let stuffed = self.at > 0 && self.bytes.get(self.at - 1) == Some(&0xFF);

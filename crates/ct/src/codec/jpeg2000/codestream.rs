@@ -1,18 +1,19 @@
-//! The markers of a code stream (ITU-T T.800, annex A): what of it is decoded here, and how it was coded.
+//! The markers of a code stream (ITU-T T.800, annex A): how the image was coded, and whether this
+//! decoder supports it.
 
 use std::ops::Range;
 
-/// How all tiles of the one component are coded.
+/// How all tiles of the single component are coded.
 pub(super) struct Coding {
     pub(super) size: Size,
     pub(super) style: Style,
     pub(super) guard_bits: u32,
-    /// Exponent and mantissa of each subband's step, from the lowest; of a reversible one no mantissa.
+    /// Exponent and mantissa of each subband's step, from the lowest; a reversible transform has no
+    /// mantissa.
     pub(super) steps: Vec<(u32, u32)>,
 }
 
-/// What changes slowest from packet to packet (table A.16), as far as it makes a difference for one
-/// component.
+/// The progression order of the packets (table A.16), as far as it matters for one component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Layers,
@@ -24,10 +25,10 @@ pub(super) enum Order {
     Position,
 }
 
-/// A code stream's coding, and the packets of each tile in one piece or several.
+/// The coding parameters of a code stream, and the packets of each tile in one or several pieces.
 pub(super) struct CodeStream<'a> {
     pub(super) coding: Coding,
-    /// By number of the tile.
+    /// By tile number.
     pub(super) tiles: Vec<Vec<&'a [u8]>>,
 }
 
@@ -35,12 +36,12 @@ const SOD: u16 = 0xFF93;
 const EOC: u16 = 0xFFD9;
 const SOT: u16 = 0xFF90;
 
-/// Most tiles.
+/// Maximum number of tiles.
 const MOST_TILES: u64 = 1024;
-/// Most parts of a tile (section A.4.2).
+/// Maximum number of tile-parts of a tile (section A.4.2).
 const MOST_PARTS: usize = 255;
 
-/// SOC and SIZ, which every code stream begins with.
+/// SOC and SIZ, with which every code stream begins.
 pub(super) const START: [u8; 4] = [0xFF, 0x4F, 0xFF, 0x51];
 
 struct Reader<'a>(&'a [u8]);
@@ -64,7 +65,7 @@ impl<'a> Reader<'a> {
         Some(u32::from_be_bytes(*self.take(4)?.first_chunk()?))
     }
 
-    /// The rest of a marker segment, whose length is next.
+    /// The rest of a marker segment; its length comes next.
     fn segment(&mut self) -> Option<Reader<'a>> {
         let length = usize::from(self.word()?);
         self.take(length.checked_sub(2)?).map(Reader)
@@ -72,8 +73,8 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> CodeStream<'a> {
-    /// Reads the markers of the code stream that `bytes` begin with; `None` where it is damaged, or not
-    /// of the kind that is decoded here.
+    /// Reads the markers of the code stream at the start of `bytes`; `None` where it is damaged or
+    /// not of the kind that this decoder supports.
     pub(super) fn read(bytes: &'a [u8]) -> Option<CodeStream<'a>> {
         let mut reader = Reader(bytes);
         if reader.word()? != 0xFF4F {
@@ -87,9 +88,10 @@ impl<'a> CodeStream<'a> {
                 0xFF51 => size = Some(Size::read(&mut segment)?),
                 0xFF52 => style = Some(Style::read(&mut segment)?),
                 0xFF5C => steps = Some(Steps::read(&mut segment)?),
-                // Comments, lengths of tiles and of packets: nothing is lost without them.
+                // Comments and lengths of tiles and packets can be ignored.
                 0xFF64 | 0xFF55 | 0xFF57 | 0xFF63 => {}
-                // Another coding for some part, another order, packed headers, regions of interest, HTJ2K.
+                // A different coding for one part, another order, packed headers, regions of
+                // interest, HTJ2K.
                 _ => return None,
             }
             marker = reader.word()?;
@@ -100,11 +102,12 @@ impl<'a> CodeStream<'a> {
     }
 }
 
-/// Tile after tile, each in one part or several.
+/// The tiles, each in one or several tile-parts.
 fn tiles<'a>(reader: &mut Reader<'a>, count: usize) -> Option<Vec<Vec<&'a [u8]>>> {
     let mut tiles = vec![Vec::new(); count];
     loop {
-        // Behind the marker: its length (10), the tile, the part's length from the marker on.
+        // After the marker: its length (10), the tile, and the length of the tile-part from the
+        // marker on.
         let (whole, mut head) = (reader.0, reader.segment()?);
         let (tile, length) = (head.word()?, head.long()? as usize);
         let part = if length == 0 {
@@ -116,7 +119,7 @@ fn tiles<'a>(reader: &mut Reader<'a>, count: usize) -> Option<Vec<Vec<&'a [u8]>>
         loop {
             match rest.word()? {
                 SOD => break,
-                // Lengths of packets, comments.
+                // Lengths of packets, and comments.
                 0xFF58 | 0xFF64 => {
                     rest.segment()?;
                 }
@@ -135,26 +138,27 @@ fn tiles<'a>(reader: &mut Reader<'a>, count: usize) -> Option<Vec<Vec<&'a [u8]>>
             _ => return None,
         }
     }
-    // A tile that is not there is damage.
+    // A missing tile means damage.
     tiles.iter().all(|parts| !parts.is_empty()).then_some(tiles)
 }
 
-/// The image and its tiles on the reference grid (annex B); what its first component is like.
+/// The image and its tiles on the reference grid (annex B), and the properties of its first
+/// component.
 pub(in crate::codec) struct Size {
     /// Columns and rows.
     pub(super) image: [Range<u32>; 2],
-    /// Where the first tile begins, and the size of each.
+    /// Where the first tile begins, and the size of each tile.
     tile_origin: [u32; 2],
     tile: [u32; 2],
     pub(in crate::codec) components: usize,
-    /// It has a sample at every place of the grid.
+    /// Whether there is a sample at every point of the grid.
     dense: bool,
     pub(super) precision: u32,
     pub(super) signed: bool,
 }
 
 impl Size {
-    /// Of the code stream that `bytes` begin with.
+    /// Reads the size of the code stream at the start of `bytes`.
     pub(in crate::codec) fn of(bytes: &[u8]) -> Option<Size> {
         let mut reader = Reader(bytes);
         reader.take(START.len())?;
@@ -163,7 +167,7 @@ impl Size {
 
     /// SIZ (section A.5.1).
     fn read(segment: &mut Reader<'_>) -> Option<Size> {
-        // Part 15 (HTJ2K) and others announce themselves here.
+        // Part 15 (HTJ2K) and other extensions announce themselves here.
         let _capabilities = segment.word()?;
         let mut pair = || Some([segment.long()?, segment.long()?]);
         let (end, origin, tile, tile_origin) = (pair()?, pair()?, pair()?, pair()?);
@@ -196,7 +200,7 @@ impl Size {
         [0, 1].map(|i| (self.image[i].end - self.tile_origin[i]).div_ceil(self.tile[i]))
     }
 
-    /// Tiles of the image.
+    /// Number of tiles of the image.
     pub(in crate::codec) fn tiles(&self) -> u64 {
         self.across().map(u64::from).iter().product()
     }
@@ -213,13 +217,13 @@ impl Size {
     }
 }
 
-/// How the image is halved, cut into blocks and put into packets.
+/// How the image is decomposed, cut into code-blocks and put into packets.
 pub(super) struct Style {
-    /// Packets may begin with SOP, and their headers end with EPH.
+    /// Whether packets may begin with SOP and their headers end with EPH.
     pub(super) marked: bool,
     pub(super) order: Order,
     pub(super) layers: u32,
-    /// How often the image was halved.
+    /// Number of decomposition levels.
     pub(super) levels: u32,
     /// Exponents of a code-block's width and height.
     pub(super) block: [u32; 2],
@@ -240,12 +244,12 @@ impl Style {
             _ => return None,
         };
         let layers = u32::from(segment.word()?);
-        // Transforms between components: there is one.
+        // Transforms between components: there is only one component.
         segment.byte()?;
         let levels = segment.byte()?;
         let block = [segment.byte()? + 2, segment.byte()? + 2];
         let (passes, transform) = (segment.byte()?, segment.byte()?);
-        // The standard's limits (table A.18), and none of the variants of the passes.
+        // The standard's limits (table A.18), and none of the coding-pass variants.
         let usual = block.iter().all(|&exponent| exponent <= 10) && block[0] + block[1] <= 12;
         if layers == 0 || levels > 32 || !usual || passes != 0 || transform > 1 || style & !7 != 0 {
             return None;
@@ -257,7 +261,7 @@ impl Style {
                 *size = [byte & 15, byte >> 4];
             }
         }
-        // A subband's share is half as wide and high.
+        // A subband's part of a precinct is half as wide and high.
         let usable = precincts.iter().all(|size| size.iter().all(|&exponent| exponent >= 1));
         usable.then_some(Style {
             marked: style & 6 != 0,
@@ -273,7 +277,7 @@ impl Style {
 
 struct Steps {
     guard_bits: u32,
-    /// 0: none, 1: derived from the first, 2: one for each subband (table A.28).
+    /// 0 for none, 1 for derived from the first, 2 for one step for each subband (table A.28).
     style: u32,
     bands: Vec<(u32, u32)>,
 }
@@ -303,7 +307,7 @@ fn coding(size: Size, style: Style, steps: Steps) -> Option<Coding> {
         (true, 0) | (false, 2) => bands_steps.truncate(bands),
         (false, 1) => {
             let &(exponent, mantissa) = bands_steps.first()?;
-            // Equation E-5: a bit less for each time that it was halved less often.
+            // Equation E-5: one bit less for each decomposition level fewer.
             let derived = |band: usize| {
                 let halved = levels - (band.saturating_sub(1) / 3) as u32;
                 Some(((exponent + halved).checked_sub(levels)?, mantissa))

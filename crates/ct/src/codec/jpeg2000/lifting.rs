@@ -1,21 +1,22 @@
-//! The inverse wavelet transforms (ITU-T T.800, annex F), by lifting: 5/3 on whole numbers and 9/7.
+//! The inverse wavelet transforms (ITU-T T.800, annex F) by lifting: 5/3 on integers, and 9/7.
 
 /// One of the two transforms.
 pub(super) trait Wavelet {
-    /// A coefficient.
+    /// The type of a coefficient.
     type Sample: Copy + Default + Send + Sync;
-    /// Lifting steps, the first on the low-pass samples, then in turns.
+    /// Number of lifting steps. The first one changes the low-pass samples, and they alternate
+    /// after that.
     const STEPS: usize;
 
-    /// A sample after a step, from itself and its two neighbours.
+    /// A sample after a step, computed from itself and its two neighbours.
     fn lift(step: usize, sample: Self::Sample, before: Self::Sample, after: Self::Sample) -> Self::Sample;
-    /// Before the first step.
+    /// Scales a sample before the first step.
     fn scale(sample: Self::Sample, high: bool) -> Self::Sample;
-    /// A high-pass sample that is all there is.
+    /// A high-pass sample that is the only sample of its line.
     fn alone(sample: Self::Sample) -> Self::Sample;
 }
 
-/// Reversible (section F.3.8.2.1.1).
+/// The reversible 5/3 transform (section F.3.8.2.1.1).
 pub(super) struct Whole;
 
 impl Wavelet for Whole {
@@ -38,7 +39,7 @@ impl Wavelet for Whole {
     }
 }
 
-/// Irreversible (section F.3.8.2.1.2).
+/// The irreversible 9/7 transform (section F.3.8.2.1.2).
 pub(super) struct Real;
 
 impl Wavelet for Real {
@@ -54,7 +55,8 @@ impl Wavelet for Real {
 
     #[inline]
     fn scale(sample: f32, high: bool) -> f32 {
-        // K, and 1 / K as OpenJPEG has it: 3e-5 from what it should be, and what peers' values are made with.
+        // K, and 1 / K as in OpenJPEG: it is off by 3e-5, but other programs' values are made with
+        // it.
         const LOW: f32 = 1.230_174_1;
         const HIGH: f32 = 1.625_732_4 / 2.0;
         sample * if high { HIGH } else { LOW }
@@ -65,7 +67,7 @@ impl Wavelet for Real {
     }
 }
 
-/// An image of some resolution, or a subband, where it lies on its own grid.
+/// An image at some resolution, or a subband, at its position on its own grid.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plane<S> {
     pub(super) at: [u32; 2],
@@ -73,7 +75,8 @@ pub(super) struct Plane<S> {
     pub(super) samples: Vec<S>,
 }
 
-/// What fills every second place of `line`: first the low-pass samples where it begins on an even one.
+/// Merges low-pass and high-pass samples into `line`; the low-pass samples come first where the
+/// line begins at an even position.
 fn synthesize_line<W: Wavelet>(
     low: &mut [W::Sample],
     high: &mut [W::Sample],
@@ -87,7 +90,8 @@ fn synthesize_line<W: Wavelet>(
     scale::<W>(low, false);
     scale::<W>(high, true);
     for step in 0..W::STEPS {
-        // A low-pass sample stands behind the high-pass sample of its number where these come first.
+        // Where the high-pass samples come first, a low-pass sample follows the high-pass sample
+        // with the same index.
         if step % 2 == 0 {
             lift_line::<W>(step, low, high, !odd);
         } else {
@@ -109,9 +113,10 @@ fn scale<W: Wavelet>(samples: &mut [W::Sample], high: bool) {
     }
 }
 
-/// Lifts each of `samples` by its neighbours among the `others`: those of its number and the one before if
-/// the samples are `first` in their line, else of its number and the one behind. What lies beyond an end
-/// is what lies within it (section F.3.7).
+/// Lifts each of `samples` by its two neighbours among the `others`. If the samples come `first` in
+/// the line, these are the one with the same index and the one before it; otherwise they are the
+/// one with the same index and the one after it. The signal is mirrored at both ends (section
+/// F.3.7).
 fn lift_line<W: Wavelet>(step: usize, samples: &mut [W::Sample], others: &[W::Sample], first: bool) {
     let last = others.len() - 1;
     let lead = usize::from(first).min(samples.len());
@@ -125,7 +130,7 @@ fn lift_line<W: Wavelet>(step: usize, samples: &mut [W::Sample], others: &[W::Sa
     }
 }
 
-/// The next larger image from the four subbands that it was split into, at its place and of its size.
+/// Combines four subbands into the next larger image, at the given position and size.
 pub(super) fn synthesize<W: Wavelet>(
     at: [u32; 2],
     size: [usize; 2],
@@ -147,7 +152,7 @@ pub(super) fn synthesize<W: Wavelet>(
     Plane { at, size, samples }
 }
 
-/// All columns at once, where they are.
+/// Transforms all columns at once, in place.
 fn columns<W: Wavelet>(width: usize, height: usize, odd: bool, samples: &mut [W::Sample]) {
     if height == 1 {
         if odd {
@@ -187,7 +192,7 @@ impl<S> Plane<S> {
 mod tests {
     use super::*;
 
-    /// The forward 5/3 transform of a line as equations F-9 and F-10 have it, mirrored at its ends.
+    /// The forward 5/3 transform of a line by equations F-9 and F-10, mirrored at its ends.
     fn analyse(line: &[i32], odd: bool) -> (Vec<i32>, Vec<i32>) {
         let start = i32::from(odd);
         let length = i32::try_from(line.len()).unwrap();

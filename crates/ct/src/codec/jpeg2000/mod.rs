@@ -1,9 +1,10 @@
-//! JPEG 2000 (ITU-T T.800) as slices are coded in it: one component, plain code-block passes, any number of
-//! layers, resolutions, precincts and tiles. What is coded in another way, or damaged, is left to
-//! `OpenJPEG` (`super::openjpeg`), which knows all of the standard and runs in a process of its own.
+//! JPEG 2000 (ITU-T T.800) as CT slices use it: one component, plain code-block passes, and any
+//! number of layers, resolutions, precincts and tiles. Streams that are coded differently or
+//! damaged are left to `OpenJPEG` (`super::openjpeg`), which supports the whole standard and runs
+//! in its own process.
 //!
-//! Every step checks what it reads against what is there, and a [`Budget`] bounds time and memory: nothing
-//! here can take the process down.
+//! Every step checks its input against the bytes that are there, and a [`Budget`] limits time and
+//! memory, so no stream can end the process.
 
 mod arithmetic;
 mod codestream;
@@ -19,18 +20,18 @@ use self::codestream::{CodeStream, Coding, START};
 use self::lifting::{Plane, Real, Wavelet, Whole, synthesize};
 use self::packets::{Budget, Resolution, Subband, distribute};
 use self::passes::Block;
-use super::{Decoded, Shape, pack};
+use super::frame::{Decoded, Shape, pack};
 
-/// Larger frames are left to the other decoder as well: it has a process and a time limit of its own.
+/// Larger frames are also left to the other decoder, which has its own process and time limit.
 const MOST_SAMPLES: usize = 1 << 21;
 
-/// The code stream in a frame's bytes, which may be a JP2 file: from SOC and SIZ on.
+/// The code stream within a frame's bytes, which may be a JP2 file: everything from SOC and SIZ on.
 pub(super) fn code_stream(bytes: &[u8]) -> Option<&[u8]> {
     let start = bytes.windows(START.len()).position(|window| window == START)?;
     Some(&bytes[start..])
 }
 
-/// Decodes a frame; `None` where it is not one for this decoder.
+/// Decodes a frame; `None` where this decoder does not support it.
 pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
     let stream = CodeStream::read(code_stream(bytes)?)?;
     let coding = &stream.coding;
@@ -48,7 +49,7 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
             tile_samples::<Whole>(coding, &tile, parts, &mut budget, &mut block)?
         } else {
             let plane = tile_samples::<Real>(coding, &tile, parts, &mut budget, &mut block)?;
-            // Halves to even, as OpenJPEG rounds.
+            // Rounds half to even, as OpenJPEG does.
             let samples = plane.samples.iter().map(|sample| sample.round_ties_even() as i32).collect();
             Plane { at: plane.at, size: plane.size, samples }
         };
@@ -59,7 +60,7 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
             }
         }
     }
-    // Annex G: unsigned samples are coded about zero.
+    // Annex G: unsigned samples are coded around zero.
     let (shift, low, high) = match (size.signed, size.precision) {
         (true, bits) => (0, -(1 << (bits - 1)), (1 << (bits - 1)) - 1),
         (false, bits) => (1 << (bits - 1), 0, (1 << bits) - 1),
@@ -69,9 +70,9 @@ pub(super) fn decode(bytes: &[u8], shape: Shape) -> Option<Decoded> {
     Some(pack(samples.into_iter().map(|sample| level(sample) << extend >> extend), shape))
 }
 
-/// What a transform needs of a block's values.
+/// Converts the coefficients of a block for a transform.
 trait Dequantize: Wavelet {
-    /// From twice a coefficient, in steps of `step`.
+    /// Converts twice a coefficient, in units of `step`.
     fn sample(doubled: i32, step: f32) -> Self::Sample;
 }
 
@@ -122,7 +123,7 @@ fn subband<W: Dequantize>(
     let [width, height] = band.size;
     let mut samples = vec![W::Sample::default(); width * height];
     let (exponent, mantissa) = coding.steps[band.number];
-    // Equations E-3 and E-4; the gain of a subband is the number of its high-pass directions.
+    // Equations E-3 and E-4; the gain of a subband is its number of high-pass directions.
     let gain = band.band.gain();
     let range = f64::from(coding.size.precision + gain) - f64::from(exponent);
     let step = (1.0 + f64::from(mantissa) / 2048.0) * range.exp2();
@@ -194,13 +195,13 @@ mod tests {
         for length in (0..stream.len() - 2).step_by(7) {
             assert!(decode(&stream[..length], SHAPE).is_none(), "{length} bytes");
         }
-        // In the middle of anything else it is found.
+        // It is also found in the middle of other bytes.
         let wrapped = [b"....".as_slice(), &stream].concat();
         assert!(decode(&wrapped, SHAPE).is_some());
     }
 
-    /// A packet for each of 65 535 layers that holds nothing of any of 1 024 blocks: two bits each, which take
-    /// a walk over all of them.
+    /// A packet for each of 65 535 layers, each of them empty for all 1 024 blocks. Its headers
+    /// take two bits for each block but a walk over all of them.
     #[test]
     fn packets_of_nothing_end_soon() {
         let long = u32::to_be_bytes;
@@ -209,12 +210,12 @@ mod tests {
             stream.extend(long(number));
         }
         stream.extend(b"\0\x01\x0B\x01\x01");
-        // No resolution but one, blocks of 16 x 16, reversible; a step for it.
+        // A single resolution, blocks of 16 x 16, reversible; and one step for it.
         stream.extend(b"\xFF\x52\0\x0C\0\0\xFF\xFF\0\0\x02\x02\0\x01\xFF\x5C\0\x04\x40\x60");
         stream.extend(b"\xFF\x90\0\x0A\0\0\0\0\0\0\0\x01\xFF\x93");
         let packets = stream.len();
         let shape = Shape { rows: 512, columns: 512, ..SHAPE };
-        // As many as the budget is for are an image of nothing.
+        // As many packets as the budget allows decode to an empty image.
         for (layers, good) in [(100_u16, true), (u16::MAX, false)] {
             stream.truncate(packets);
             let at = stream.windows(2).position(|w| w == b"\xFF\x52").unwrap() + 6;
@@ -227,7 +228,8 @@ mod tests {
         }
     }
 
-    /// Whatever a stream says: no panic, and not for long (a run of all takes seconds).
+    /// Whatever a stream says, the decoder neither panics nor runs for long (all rounds take
+    /// seconds).
     #[test]
     fn damage_is_survived() {
         let names = ["marked", "by_position", "tiles", "lossy"];
@@ -240,7 +242,7 @@ mod tests {
         for round in 0..4000 {
             let mut stream = fixture(&format!("{}.j2k", names[round % names.len()]));
             for _ in 0..=random(4) {
-                // The markers at the start are hit as often as all that follows.
+                // The markers at the start are damaged as often as all that follows.
                 let at = if random(2) == 0 { random(stream.len().min(150)) } else { random(stream.len()) };
                 stream[at] = match random(3) {
                     0 => stream[at] ^ 1 << random(8),

@@ -1,16 +1,16 @@
-//! Packets (ITU-T T.800, annex B): which bytes belong to which code-block. Decodes none of them.
+//! Packets (ITU-T T.800, annex B): which bytes belong to which code-block.
 
 use super::codestream::{Coding, Order};
 use super::passes::Band;
 use super::tag_tree::{Bits, TagTree};
 
-/// A code-block and what has been found of it.
+/// A code-block and what has been found for it so far.
 #[derive(Debug, Default)]
 pub(super) struct CodeBlock<'a> {
-    /// Where it begins in its subband, and its width and height.
+    /// Its position in the subband, and its width and height.
     pub(super) at: [usize; 2],
     pub(super) size: [usize; 2],
-    /// Bit planes, all-zero ones left out.
+    /// Number of bit planes, without the all-zero ones.
     pub(super) planes: u32,
     pub(super) passes: u32,
     pub(super) pieces: Vec<&'a [u8]>,
@@ -21,9 +21,9 @@ pub(super) struct CodeBlock<'a> {
 #[derive(Debug)]
 pub(super) struct Subband<'a> {
     pub(super) band: Band,
-    /// Its number in the order of the steps.
+    /// Its index in the order of the steps.
     pub(super) number: usize,
-    /// Where it lies on its own grid.
+    /// Its position on its own grid.
     pub(super) at: [u32; 2],
     pub(super) size: [usize; 2],
     pub(super) blocks: Vec<CodeBlock<'a>>,
@@ -38,10 +38,10 @@ pub(super) struct Resolution<'a> {
     precincts: Vec<Precinct>,
 }
 
-/// A resolution's blocks whose bytes come together: for each subband.
+/// The blocks of a resolution whose bytes come together, for each subband.
 #[derive(Debug)]
 struct Precinct {
-    /// Row and column of the reference grid where it begins.
+    /// Row and column of the reference grid at which it begins.
     at: [u64; 2],
     parts: Vec<Part>,
 }
@@ -49,29 +49,31 @@ struct Precinct {
 /// A precinct's part of one subband.
 #[derive(Debug)]
 struct Part {
-    /// Its first block among the subband's, and blocks across and down.
+    /// Index of its first block within the subband, and the number of blocks across and down.
     first: usize,
     blocks: [usize; 2],
     included: TagTree,
     empty_planes: TagTree,
 }
 
-/// Most bit planes: samples have 16 bits, a subband two more, and an encoder's rounding one.
+/// Maximum number of bit planes: samples have 16 bits, a subband adds two, and an encoder's
+/// rounding one.
 const MOST_PLANES: u32 = 22;
 
-/// What a frame of its size may cost, whatever its bytes say.
+/// Upper limits on the cost of a frame of this size, whatever its bytes say.
 pub(super) struct Budget {
-    /// Code-blocks and precincts that may still be made: none has less than 16 x 16 samples on average, but
-    /// in a small frame.
+    /// Code-blocks and precincts that may still be created. Each has at least 16 x 16 samples on
+    /// average, except in a small frame.
     places: u64,
-    /// Steps that may still be taken; one is about what four samples of a coding pass take.
+    /// Steps that may still be taken. One step costs about as much as four samples of a coding
+    /// pass.
     steps: u64,
 }
 
 impl Budget {
     pub(super) fn new(samples: usize, precision: u32) -> Budget {
         let samples = samples as u64;
-        // Three passes for each bit plane, of which there are a few more than bits.
+        // Three passes for each bit plane, and there are a few more bit planes than bits.
         Budget { places: 2048 + samples / 256, steps: samples * u64::from(precision + 4) + (1 << 20) }
     }
 
@@ -87,7 +89,7 @@ impl Budget {
 }
 
 impl<'a> Resolution<'a> {
-    /// The resolutions of the tile that covers `columns` and `rows`, smallest first, empty yet.
+    /// The resolutions of the tile that covers `columns` and `rows`, smallest first, still empty.
     pub(super) fn all(
         coding: &Coding,
         tile: [[u32; 2]; 2],
@@ -105,7 +107,7 @@ impl<'a> Resolution<'a> {
         } else {
             &[(Band::HighLow, [1, 0]), (Band::LowHigh, [0, 1]), (Band::HighHigh, [1, 1])]
         };
-        // Precincts are of the resolution; a subband's grid is half as fine.
+        // Precincts are defined on the resolution; a subband's grid is half as fine.
         let finer = u32::from(index > 0);
         let band_halved = halved + finer;
         let mut bands: Vec<Subband<'a>> = Vec::new();
@@ -129,7 +131,7 @@ impl<'a> Resolution<'a> {
                         let exponents = exponents.map(|exponent| exponent - finer);
                         Part::new(band, [x, y], exponents, coding.style.block, budget)
                     });
-                    // The outermost ones begin where the tile does.
+                    // The outermost precincts begin where the tile does.
                     let at = [(1, y), (0, x)].map(|(i, cell)| {
                         let start = u64::from(cell) << exponents[i] << halved;
                         start.max(u64::from(tile[0][i]))
@@ -147,7 +149,7 @@ fn shrink(at: u32, halved: u32) -> u32 {
     u64::from(at).div_ceil(1 << halved) as u32
 }
 
-/// The same from half a step of the finer grid on (equation B-15).
+/// The same, shifted by half a step of the finer grid (equation B-15).
 fn shrink_from(at: u32, offset: u32, halved: u32) -> u32 {
     if halved == 0 {
         return at;
@@ -157,7 +159,7 @@ fn shrink_from(at: u32, offset: u32, halved: u32) -> u32 {
 }
 
 impl Part {
-    /// Adds the blocks of a precinct's cell to those of the subband.
+    /// Adds the blocks of a precinct's cell to the blocks of the subband.
     fn new(
         band: &mut Subband<'_>,
         cell: [u32; 2],
@@ -165,7 +167,7 @@ impl Part {
         block: [u32; 2],
         budget: &mut Budget,
     ) -> Option<Part> {
-        // What of the subband lies in the cell.
+        // The part of the subband that lies in the cell.
         let start: [u32; 2] = std::array::from_fn(|i| band.at[i].max(cell[i] << exponents[i]));
         let end: [u32; 2] = std::array::from_fn(|i| {
             let end = u64::from(cell[i] + 1) << exponents[i];
@@ -195,14 +197,14 @@ impl Part {
     }
 }
 
-/// Hands each block its bytes; `None` where the packets are damaged or do not all come.
+/// Gives each block its bytes; `None` where the packets are damaged or incomplete.
 pub(super) fn distribute<'a>(
     coding: &Coding,
     parts: &[&'a [u8]],
     resolutions: &mut [Resolution<'a>],
     budget: &mut Budget,
 ) -> Option<()> {
-    // Each resolution's precincts in its own order, which all but one order keep.
+    // The precincts of each resolution in its own order, which all progressions but one keep.
     let mut places: Vec<Vec<(usize, usize)>> = Vec::new();
     let mut by_position = Vec::new();
     for (r, resolution) in resolutions.iter().enumerate() {
@@ -211,7 +213,7 @@ pub(super) fn distribute<'a>(
     }
     let (mut parts, mut bytes) = (parts.iter(), &[][..]);
     let mut next = |layer: u32, (r, precinct): (usize, usize)| {
-        // No packet lies in two parts.
+        // No packet is split between two parts.
         while bytes.is_empty() {
             bytes = parts.next()?;
         }
@@ -247,7 +249,7 @@ pub(super) fn distribute<'a>(
     Some(())
 }
 
-/// Reads a packet (sections B.9 and B.10); what comes behind it.
+/// Reads a packet (sections B.9 and B.10) and returns the bytes after it.
 fn packet<'a>(
     coding: &Coding,
     layer: u32,
@@ -260,7 +262,7 @@ fn packet<'a>(
         bytes = bytes.get(6..)?;
     }
     let mut bits = Bits::new(bytes);
-    // Blocks that this packet has something of, with its length.
+    // Blocks to which this packet contributes, with the length of each contribution.
     let mut found = Vec::new();
     if bits.bit()? == 1 {
         let parts = resolution.precincts.get_mut(precinct)?.parts.iter_mut().zip(&mut resolution.bands);
@@ -294,7 +296,7 @@ fn packet<'a>(
                 block.passes += passes;
                 let [width, height] = block.size;
                 budget.step(u64::from(passes) * (width * height.div_ceil(4) + 8) as u64)?;
-                // One cleanup for the first plane, three for each that follows.
+                // One cleanup pass for the first plane, and three passes for each following plane.
                 if block.planes == 0 || block.planes > MOST_PLANES || block.passes > 3 * block.planes - 2 {
                     return None;
                 }
@@ -314,7 +316,7 @@ fn packet<'a>(
     Some(bytes)
 }
 
-/// Number of coding passes (table B.4).
+/// Reads the number of coding passes (table B.4).
 fn passes(bits: &mut Bits<'_>) -> Option<u32> {
     if bits.bit()? == 0 {
         return Some(1);

@@ -1,26 +1,27 @@
-//! A code-block's bit planes (ITU-T T.800, annex D). Four rows of a column are one word of flags, as in
-//! `OpenJPEG`: what is significant in and around them, their signs, and which have been visited.
+//! Decodes the bit planes of a code-block (ITU-T T.800, annex D). As in `OpenJPEG`, four rows of a
+//! column share one word of flags: what is significant in and around them, their signs, and which
+//! of them have been visited.
 
-// Each step is compiled for its row, and what it shifts by is a constant then.
+// Each step is compiled separately for each row, so that its shifts are constants.
 #![allow(clippy::inline_always)]
 
 use super::arithmetic::{Decoder, State};
 
-/// Which subband a block is of.
+/// The subband that a block belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Band {
-    /// Low-pass both ways.
+    /// Low-pass in both directions.
     LowLow,
     /// High-pass along rows.
     HighLow,
     /// High-pass along columns.
     LowHigh,
-    /// High-pass both ways.
+    /// High-pass in both directions.
     HighHigh,
 }
 
 impl Band {
-    /// Directions in which it is high-pass.
+    /// Number of directions in which it is high-pass.
     pub(super) fn gain(self) -> u32 {
         match self {
             Band::LowLow => 0,
@@ -30,17 +31,17 @@ impl Band {
     }
 }
 
-// A word of flags. Bits 0 to 17: significance, three a row (left, here, right), of the row above, the
-// four rows and the row below. From bit 18: the sign of the row above; then for each of the four rows its
-// sign, whether it has been refined, and whether this bit plane has visited it, which puts the sign of
-// row k at 19 + 3 k; bit 31: the sign of the row below. What is said of row 0 here is that of row k,
-// shifted by 3 k.
+// A word of flags. Bits 0 to 17 hold the significance, three bits a row (left, here, right), of the
+// row above, the four rows and the row below. From bit 18 on: the sign of the row above; then, for
+// each of the four rows, its sign, whether it has been refined, and whether this bit plane has
+// visited it. The sign of row k is therefore bit 19 + 3 k. Bit 31 is the sign of the row below. The
+// constants below are for row 0; those for row k are shifted by 3 k.
 const ABOVE: u32 = 1 << 1;
 const LEFT: u32 = 1 << 3;
 const HERE: u32 = 1 << 4;
 const RIGHT: u32 = 1 << 5;
 const BELOW: u32 = 1 << 7;
-/// All eight around a row.
+/// All eight neighbours of a row.
 const AROUND: u32 = 0x1EF;
 const SIGN_ABOVE: u32 = 18;
 const SIGN: u32 = 19;
@@ -50,10 +51,10 @@ const SIGN_BELOW: u32 = 31;
 const ALL_VISITED: u32 = VISITED | VISITED << 3 | VISITED << 6 | VISITED << 9;
 const ANY_HERE: u32 = HERE | HERE << 3 | HERE << 6 | HERE << 9;
 
-/// Rows of a stripe.
+/// Number of rows in a stripe.
 const STRIPE: usize = 4;
 
-/// Contexts: 0 to 8 significance, 9 to 13 signs, then these.
+/// Contexts: 0 to 8 for significance, 9 to 13 for signs, then these.
 const SIGNS: i8 = 9;
 const REFINEMENT: usize = 14;
 const RUN: usize = 17;
@@ -61,7 +62,7 @@ const UNIFORM: usize = 18;
 /// 19 are used.
 const CONTEXTS: usize = 32;
 
-/// Contexts of significance (table D.1) by what is significant around, for each [`Band`].
+/// Contexts of significance (table D.1) by the significant neighbours, for each [`Band`].
 const SIGNIFICANCE: [[u8; 512]; 4] = {
     let mut table = [[0; 512]; 4];
     let mut around = 0;
@@ -104,8 +105,9 @@ const fn diagonally(straight: usize, diagonal: usize) -> u8 {
     }
 }
 
-/// Contexts of signs (tables D.2 and D.3) and, in bit 7, what the sign is turned by. By significance of
-/// above, left, right, below in bits 1, 3, 5, 7 and the signs of left, right, above, below in 0, 2, 4, 6.
+/// Contexts of signs (tables D.2 and D.3) and, in bit 7, the value that inverts the sign. The index
+/// holds the significance of above, left, right and below in bits 1, 3, 5 and 7, and the signs of
+/// left, right, above and below in bits 0, 2, 4 and 6.
 const SIGN_CONTEXTS: [u8; 256] = {
     let mut table = [0; 256];
     let mut index = 0;
@@ -122,7 +124,7 @@ const SIGN_CONTEXTS: [u8; 256] = {
     table
 };
 
-/// 0 where nothing is significant, else its sign.
+/// 0 where the neighbour is not significant, otherwise its sign.
 const fn toward(index: usize, significant: usize, negative: usize) -> i8 {
     if index >> significant & 1 == 0 { 0 } else { 1 - 2 * (index >> negative & 1 == 1) as i8 }
 }
@@ -131,38 +133,39 @@ const fn sign_of(value: i8) -> i8 {
     (value > 0) as i8 - (value < 0) as i8
 }
 
-/// Memory for one block after the other.
+/// Memory that is reused for one block after another.
 #[derive(Debug, Default)]
 pub(super) struct Block {
     width: usize,
     height: usize,
-    /// A word for each column of each stripe, with an empty border of one.
+    /// A word for each column of each stripe, with an empty border one word wide.
     flags: Vec<u32>,
-    /// Twice each coefficient: the lowest bit is half a unit. Those of a stripe's column together.
+    /// Twice each coefficient, so that the lowest bit is half a unit. The values of a stripe's
+    /// column are stored together.
     values: Vec<[i32; STRIPE]>,
 }
 
-/// A pass's words: those of the stripe and of the ones above and below.
+/// The words of one pass: those of the stripe, and those of the stripes above and below.
 struct Stripe<'a> {
     above: &'a mut [u32],
     here: &'a mut [u32],
     below: &'a mut [u32],
     /// The values of its columns.
     values: &'a mut [[i32; STRIPE]],
-    /// What is still visited at the end of a bit plane: rows that there are not.
+    /// Flags that stay visited at the end of a bit plane: rows that do not exist.
     missing: u32,
 }
 
 impl Stripe<'_> {
-    /// What is around becomes aware of a coefficient that is significant from now on. `word` is its own
-    /// column's.
+    /// Tells the neighbours that a coefficient has become significant. `word` is the word of its
+    /// own column.
     #[inline(always)]
     fn significant<const ROW: usize>(&mut self, column: usize, word: &mut u32, sign: u32) {
         self.here[column - 1] |= RIGHT << (3 * ROW);
         *word |= (sign << SIGN | HERE) << (3 * ROW);
         self.here[column + 1] |= LEFT << (3 * ROW);
         if ROW == 0 {
-            // Its row is the row below of the stripe above.
+            // For the stripe above, this row is the row below.
             self.above[column - 1] |= 1 << 17;
             self.above[column] |= sign << SIGN_BELOW | 1 << 16;
             self.above[column + 1] |= 1 << 15;
@@ -180,7 +183,8 @@ struct Pass<'a, 'b> {
     decoder: Decoder<'b>,
     contexts: &'a mut [State; CONTEXTS],
     significance: &'static [u8; 512],
-    /// In halves of a unit: what becomes significant is so large, what is refined changes by so much.
+    /// In half units: the value of a coefficient that becomes significant, and the change of a
+    /// refined one.
     value: i32,
 }
 
@@ -191,7 +195,7 @@ impl Pass<'_, '_> {
         self.decoder.symbol(&mut self.contexts[usize::from(context & 31)]) == 1
     }
 
-    /// Reads the sign of what has become significant.
+    /// Reads the sign of a coefficient that has become significant.
     #[inline(always)]
     fn sign<const ROW: usize>(&mut self, stripe: &mut Stripe<'_>, column: usize, word: &mut u32) {
         let row = 3 * ROW as u32;
@@ -232,7 +236,7 @@ impl Pass<'_, '_> {
             };
             let bit = self.decoder.symbol(&mut self.contexts[context]);
             let value = &mut stripe.values[column - 1][ROW];
-            // From the middle of what was possible to the middle of what is now.
+            // From the middle of the previous interval to the middle of the new one.
             let grows = (bit == 1) != (*value < 0);
             *value = value.wrapping_add(if grows { self.value } else { self.value.wrapping_neg() });
             *word |= REFINED << row;
@@ -248,7 +252,8 @@ impl Pass<'_, '_> {
     }
 }
 
-/// One of the three steps for each row of a column. Rows that the last stripe lacks count as visited.
+/// Applies one of the three steps to each row of a column. Rows that the last stripe lacks count as
+/// visited.
 macro_rules! rows {
     ($pass:ident, $step:ident, &mut $stripe:ident, $column:ident, &mut $word:ident, from $first:expr) => {
         if $first == 0 {
@@ -266,7 +271,8 @@ macro_rules! rows {
     };
 }
 
-/// Compiled for each instruction set with all that is inlined into it: most of the work is shifts.
+/// Compiled for each instruction set together with everything inlined into it: most of the work is
+/// shifts.
 struct Passes<'a> {
     block: &'a mut Block,
     bytes: &'a [u8],
@@ -288,7 +294,7 @@ impl pulp::WithSimd for Passes<'_> {
         contexts[RUN] = State::row(3);
         contexts[UNIFORM] = State::row(46);
         let (contexts, significance) = (&mut contexts, &SIGNIFICANCE[band as usize]);
-        // The first pass of all is a cleanup, the last of its plane.
+        // The very first pass is a cleanup, which is also the last pass of its plane.
         for number in 2..count + 2 {
             let unit = 1_i32 << planes.saturating_sub(number / 3).min(30);
             let value = if number % 3 == 1 { unit >> 1 } else { unit | unit >> 1 };
@@ -303,7 +309,8 @@ impl pulp::WithSimd for Passes<'_> {
 }
 
 impl Block {
-    /// Decodes `passes` passes, the first on bit plane `planes - 1`, of a block of `width x height`.
+    /// Decodes `passes` coding passes of a block of `width x height`; the first one is on bit plane
+    /// `planes - 1`.
     pub(super) fn decode(
         &mut self,
         bytes: &[u8],
@@ -323,7 +330,7 @@ impl Block {
         pulp::Arch::new().dispatch(Passes { block: self, bytes, band, planes, count: passes });
     }
 
-    /// The columns of the stripe that a row is in, and which of their values are the row's.
+    /// The columns of the stripe that holds a row, and the index of the row within it.
     pub(super) fn row(&self, row: usize) -> (&[[i32; STRIPE]], usize) {
         (&self.values[row / STRIPE * self.width..][..self.width], row % STRIPE)
     }
@@ -332,7 +339,7 @@ impl Block {
         0..self.height.div_ceil(STRIPE)
     }
 
-    /// Flags of visited rows that a stripe does not have.
+    /// Flags that mark the missing rows of a stripe as visited.
     fn missing(&self, stripe: usize) -> u32 {
         (self.height - stripe * STRIPE..STRIPE).map(|row| VISITED << (3 * row)).sum()
     }
@@ -347,7 +354,7 @@ impl Block {
         Stripe { above, here, below: &mut from[..words], values, missing }
     }
 
-    // The decoder goes in and out by value, so that its numbers stay in registers.
+    // The decoder is passed by value, so that its numbers stay in registers.
 
     #[inline(always)]
     fn propagate<'b>(&mut self, mut pass: Pass<'_, 'b>) -> Decoder<'b> {
@@ -387,7 +394,8 @@ impl Block {
                 let mut word = stripe.here[column];
                 let mut first = 0;
                 if word == 0 {
-                    // Nothing in or around it: one symbol for all four, then which is the first.
+                    // Nothing is significant in it or around it: one symbol covers all four rows,
+                    // then the first significant row follows.
                     if pass.decoder.symbol(&mut pass.contexts[RUN]) == 0 {
                         continue;
                     }

@@ -1,6 +1,6 @@
-//! Tag trees (ITU-T T.800, section B.10.2) and the bits of packet headers that they are read from.
+//! Tag trees (ITU-T T.800, section B.10.2) and the bits of packet headers from which they are read.
 
-/// Bits of a packet header: behind a byte of ones stands a zero (section B.10.1).
+/// Bits of a packet header. A byte of ones is followed by a zero bit (section B.10.1).
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -27,16 +27,16 @@ impl<'a> Bits<'a> {
         (0..count).try_fold(0, |value: u32, _| Some(value << 1 | self.bit()?))
     }
 
-    /// Where the header ends: a last byte of ones has one behind it.
+    /// Where the header ends: a final byte of ones is followed by one more byte.
     pub(super) fn end(self) -> usize {
         self.at + usize::from(self.byte == 0xFF)
     }
 }
 
-/// Numbers on a grid, each known to be at least so much, or known.
+/// Numbers on a grid. For each one either the value or a lower bound is known.
 #[derive(Debug)]
 pub(super) struct TagTree {
-    /// Width and first node of each level, from the leaves.
+    /// Width and index of the first node of each level, from the leaves up.
     levels: Vec<(usize, usize)>,
     nodes: Vec<Node>,
 }
@@ -63,8 +63,8 @@ impl TagTree {
         TagTree { levels, nodes: vec![Node::default(); count] }
     }
 
-    /// Reads on until it is known whether the number at `x`, `y` is below `limit`: the number if it is, else
-    /// one that is not. `None` where the bits end.
+    /// Reads until it is known whether the number at `x`, `y` is below `limit`. Returns the number
+    /// if it is, and otherwise a number that is not below `limit`. `None` where the bits end.
     pub(super) fn below(&mut self, [x, y]: [usize; 2], limit: u32, bits: &mut Bits<'_>) -> Option<u32> {
         let mut least = 0;
         for (level, &(width, first)) in self.levels.iter().enumerate().rev() {
